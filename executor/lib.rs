@@ -1,0 +1,1 @@
+//! Acts: what runs beside a job.

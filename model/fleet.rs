@@ -1,0 +1,144 @@
+//! The places where work can run: zones and the nodes in them.
+
+use crate::units::{Bytes, Pue, Watts};
+use serde::{Deserialize, Serialize};
+
+/// A place with one electricity grid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// Our name for it.
+    pub name: String,
+    /// Jobs stay here unless they name other zones.
+    pub home: bool,
+    /// Power usage effectiveness; `None`: not stated, counted as 1.
+    pub pue: Option<Pue>,
+}
+
+/// A graphics processor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// The driver's unique name; indices move, this does not.
+    pub uuid: String,
+    /// Index in PCI bus order at the last start of the executor.
+    pub index: u32,
+    /// Model name without spaces, such as `H100-SXM5-80GB`.
+    pub model: String,
+    /// Power limit in force.
+    pub limit: Watts,
+}
+
+/// What a node has and draws, as its executor found it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Processor cores that jobs may use.
+    pub cpus: u32,
+    /// Memory.
+    pub memory: Bytes,
+    /// Graphics processors.
+    pub gpus: Vec<Gpu>,
+    /// Power of one busy core, for planning and for the estimate where nothing measures it.
+    pub watts_per_cpu: Watts,
+    /// Where the power figures come from, one entry a component.
+    pub meters: Vec<Meter>,
+    /// The boot this inventory belongs to.
+    pub boot: String,
+}
+
+/// Which part of a node. The parts are disjoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Component {
+    /// Graphics processors.
+    Gpu,
+    /// Processor packages and memory.
+    Cpu,
+    /// The rest.
+    Other,
+}
+
+impl Component {
+    /// As a metric label.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Gpu => "gpu",
+            Self::Cpu => "cpu",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// How a power figure was got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The GPU's own energy counter.
+    NvmlEnergy,
+    /// Integral of the GPU's power readings.
+    NvmlPower,
+    /// The processor's energy counter.
+    Rapl,
+    /// Processor time times a figure per core.
+    CpuTime,
+}
+
+impl Source {
+    /// As a metric label.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NvmlEnergy => "nvml_energy",
+            Self::NvmlPower => "nvml_power",
+            Self::Rapl => "rapl",
+            Self::CpuTime => "cpu_time",
+        }
+    }
+
+    /// How far it can be trusted.
+    #[must_use]
+    pub const fn quality(self) -> Quality {
+        match self {
+            Self::NvmlEnergy | Self::NvmlPower | Self::Rapl => Quality::Measured,
+            Self::CpuTime => Quality::Estimated,
+        }
+    }
+}
+
+/// Whether a figure was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quality {
+    /// By a meter.
+    Measured,
+    /// By a model.
+    Estimated,
+    /// Some of each.
+    Mixed,
+}
+
+impl Quality {
+    /// The word used in every output.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Estimated => "estimated",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    /// The quality of a sum of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        if self == other { self } else { Self::Mixed }
+    }
+}
+
+/// A component and what measures it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Meter {
+    /// The component.
+    pub component: Component,
+    /// What measures it.
+    pub source: Source,
+}

@@ -1,0 +1,493 @@
+//! A job's life: the phases, the events, and the one table between them.
+//!
+//! Live operation and replay after a crash go through the same function; there is no second reading of history.
+
+use crate::job::{AttemptId, Epoch, JobId, JobSpec, Person};
+use crate::ledger::{EnergySpan, NodeSpan};
+use crate::plan::Decision;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Where a job stands. A phase carries exactly what is true while it lasts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub enum Phase {
+    /// Waits; why and until when stands in its decision.
+    Queued,
+    /// A person holds it.
+    Held {
+        /// Who.
+        by: String,
+    },
+    /// Given to a node that has not started it yet.
+    Leased {
+        /// The attempt.
+        epoch: Epoch,
+        /// The node.
+        node: String,
+        /// Since.
+        at: DateTime<Utc>,
+    },
+    /// Runs.
+    Running {
+        /// The attempt.
+        epoch: Epoch,
+        /// The node.
+        node: String,
+        /// Since.
+        since: DateTime<Utc>,
+    },
+    /// Told to end, and not gone yet.
+    Stopping {
+        /// The attempt.
+        epoch: Epoch,
+        /// The node.
+        node: String,
+        /// When it started; `None`: it was not known to have started.
+        since: Option<DateTime<Utc>>,
+        /// Why.
+        cause: StopCause,
+    },
+    /// Over.
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// When.
+        at: DateTime<Utc>,
+    },
+}
+
+/// Why a running job is ended by us.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "cause", rename_all = "snake_case")]
+pub enum StopCause {
+    /// A person cancelled it.
+    Cancelled {
+        /// Who.
+        by: String,
+        /// In their words.
+        reason: Option<String>,
+    },
+    /// It hit its time limit.
+    Limit,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// By itself, with that code.
+    Code(u8),
+    /// By that signal.
+    Signal(u8),
+}
+
+impl Exit {
+    /// As a shell reports it: the code, or 128 + the signal.
+    #[must_use]
+    pub const fn shell_code(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128u8.saturating_add(signal),
+        }
+    }
+}
+
+/// How a job's life ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Exit code 0.
+    Succeeded,
+    /// Any other end by itself.
+    Failed {
+        /// How the process ended.
+        exit: Exit,
+    },
+    /// It could not be started at all.
+    Launch {
+        /// What stood in the way.
+        error: String,
+    },
+    /// By a person.
+    Cancelled {
+        /// Who.
+        by: String,
+        /// In their words.
+        reason: Option<String>,
+    },
+    /// It hit its time limit.
+    Timeout,
+    /// Finish-by had become impossible, and it had asked to be dropped then.
+    Expired,
+    /// Its node is gone and its retries are used up, or it had asked for none.
+    Lost,
+}
+
+impl Outcome {
+    /// The state's word.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed { .. } | Self::Launch { .. } => "failed",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Timeout => "timeout",
+            Self::Expired => "expired",
+            Self::Lost => "lost",
+        }
+    }
+
+    /// `end.*`: the reason code of an end.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Succeeded | Self::Failed { exit: Exit::Code(_) } => "end.exit",
+            Self::Failed { exit: Exit::Signal(_) } => "end.signal",
+            Self::Launch { .. } => "end.launch",
+            Self::Cancelled { .. } => "end.cancelled",
+            Self::Timeout => "end.limit",
+            Self::Expired => "end.finish_by",
+            Self::Lost => "end.node_lost",
+        }
+    }
+
+    /// The exit code `neap run` and `neap wait` leave with, and whether it is the job's own.
+    #[must_use]
+    pub const fn exit_code(&self) -> (u8, ExitFrom) {
+        match self {
+            Self::Succeeded => (0, ExitFrom::Job),
+            Self::Failed { exit } => (exit.shell_code(), ExitFrom::Job),
+            Self::Launch { .. } => (127, ExitFrom::Job),
+            Self::Cancelled { .. } => (103, ExitFrom::Neap),
+            Self::Timeout => (104, ExitFrom::Neap),
+            Self::Expired => (105, ExitFrom::Neap),
+            Self::Lost => (106, ExitFrom::Neap),
+        }
+    }
+}
+
+/// Whose exit code it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitFrom {
+    /// The job's own.
+    Job,
+    /// Ours, because the job did not end by itself.
+    Neap,
+}
+
+/// What an attempt's guard wrote down at its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub enum AttemptEnd {
+    /// Its first process ended.
+    Exited {
+        /// How.
+        exit: Exit,
+    },
+    /// We ended it.
+    Stopped {
+        /// How its first process ended.
+        exit: Exit,
+        /// Why we ended it.
+        cause: StopCause,
+    },
+    /// It could not be started.
+    NotStarted {
+        /// What stood in the way.
+        error: String,
+    },
+}
+
+/// What happened to one job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobEvent {
+    /// It was accepted; the specification has all defaults filled in.
+    Submitted {
+        /// Who.
+        owner: Person,
+        /// What.
+        spec: Box<JobSpec>,
+        /// Idempotency key, and the digest of what was submitted under it.
+        key: String,
+        /// SHA-256 of the submitted specification, in hexadecimal.
+        digest: String,
+    },
+    /// The planner told something new: a promise, or a move.
+    Planned {
+        /// The decision.
+        decision: Box<Decision>,
+    },
+    /// A person holds it.
+    Held {
+        /// Who.
+        by: String,
+    },
+    /// The hold is over.
+    Released {
+        /// Who.
+        by: String,
+    },
+    /// Its terms were changed.
+    Edited {
+        /// Who.
+        by: String,
+        /// All of them.
+        spec: Box<JobSpec>,
+    },
+    /// A person overrode the delay.
+    Overridden {
+        /// Who.
+        by: String,
+        /// In their words.
+        reason: Option<String>,
+    },
+    /// It was given to a node.
+    Leased {
+        /// The attempt.
+        epoch: Epoch,
+        /// The node.
+        node: String,
+        /// The zone, for the account.
+        zone: String,
+        /// Cores.
+        cpus: u32,
+        /// GPUs, by UUID.
+        gpus: Vec<String>,
+    },
+    /// It runs.
+    Started {
+        /// The attempt.
+        epoch: Epoch,
+    },
+    /// It was told to end.
+    StopAsked {
+        /// The attempt.
+        epoch: Epoch,
+        /// Why.
+        cause: StopCause,
+    },
+    /// The attempt is over, and told how it ended.
+    AttemptEnded {
+        /// The attempt.
+        epoch: Epoch,
+        /// How.
+        end: AttemptEnd,
+        /// When its processes were gone.
+        at: DateTime<Utc>,
+    },
+    /// There is proof that the attempt is over, but nobody knows how it ended; `retried` says whether the job waits again.
+    AttemptLost {
+        /// The attempt.
+        epoch: Epoch,
+        /// Whether it goes back to the queue.
+        retried: bool,
+    },
+    /// A person cancelled it before it ran.
+    Cancelled {
+        /// Who.
+        by: String,
+        /// In their words.
+        reason: Option<String>,
+    },
+    /// Finish-by had become impossible, and it had asked to be dropped then.
+    Expired,
+}
+
+/// What is written down: one turn of the controller is a list of these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The scheduler started.
+    Started {
+        /// Rises with every start.
+        incarnation: u64,
+        /// Random: two schedulers on copies of one directory differ here.
+        nonce: u64,
+        /// Version of the program.
+        version: String,
+    },
+    /// Something happened to a job.
+    Job {
+        /// Which.
+        job: JobId,
+        /// What.
+        happened: JobEvent,
+    },
+    /// An attempt used energy.
+    Metered {
+        /// Which.
+        attempt: AttemptId,
+        /// What it used.
+        span: EnergySpan,
+    },
+    /// A node's meters counted energy.
+    NodeMetered {
+        /// The node.
+        node: String,
+        /// Its executor's session.
+        session: u64,
+        /// What was counted.
+        span: NodeSpan,
+    },
+    /// A node was seen for the first time, or with another inventory.
+    NodeSeen {
+        /// The node.
+        node: String,
+        /// Its zone.
+        zone: String,
+        /// What it has.
+        inventory: Box<crate::fleet::Inventory>,
+    },
+    /// Requests were refused; singly up to 10 a minute from one person, then counted.
+    Refused {
+        /// Who.
+        by: String,
+        /// Verb.
+        verb: String,
+        /// Error code.
+        code: String,
+        /// How many.
+        count: u32,
+    },
+}
+
+/// A report that does not fit the phase. From outside it changes nothing; in the journal it stops the start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a job that is {phase} cannot be {event}")]
+pub struct Illegal {
+    /// Word for the phase.
+    pub phase: &'static str,
+    /// Word for the event.
+    pub event: &'static str,
+}
+
+impl Phase {
+    /// The phase after `event`, which happened at `at`.
+    ///
+    /// # Errors
+    /// [`Illegal`] if the event cannot happen in this phase.
+    pub fn after(&self, event: &JobEvent, at: DateTime<Utc>) -> Result<Self, Illegal> {
+        use JobEvent as E;
+        use Phase as P;
+        Ok(match (self, event) {
+            (P::Queued | P::Held { .. }, E::Held { by }) => P::Held { by: by.clone() },
+            (P::Held { .. }, E::Released { .. }) => P::Queued,
+            (P::Queued | P::Held { .. }, E::Planned { .. } | E::Edited { .. }) => self.clone(),
+            (P::Queued | P::Held { .. }, E::Overridden { .. }) => P::Queued,
+            (P::Queued, E::Leased { epoch, node, .. }) => P::Leased { epoch: *epoch, node: node.clone(), at },
+            (P::Leased { epoch, node, .. }, E::Started { epoch: by }) if epoch == by => {
+                P::Running { epoch: *epoch, node: node.clone(), since: at }
+            }
+            (P::Leased { epoch, node, .. }, E::StopAsked { epoch: of, cause }) if epoch == of => {
+                P::Stopping { epoch: *epoch, node: node.clone(), since: None, cause: cause.clone() }
+            }
+            (P::Running { epoch, node, since }, E::StopAsked { epoch: of, cause }) if epoch == of => {
+                P::Stopping { epoch: *epoch, node: node.clone(), since: Some(*since), cause: cause.clone() }
+            }
+            (P::Stopping { epoch, node, since: None, cause }, E::Started { epoch: by }) if epoch == by => {
+                P::Stopping { epoch: *epoch, node: node.clone(), since: Some(at), cause: cause.clone() }
+            }
+            (
+                P::Leased { epoch, .. } | P::Running { epoch, .. } | P::Stopping { epoch, .. },
+                E::AttemptEnded { epoch: of, end, at },
+            ) if epoch == of => P::Ended { outcome: end.outcome(), at: *at },
+            (P::Leased { epoch, .. } | P::Running { epoch, .. }, E::AttemptLost { epoch: of, retried: true })
+                if epoch == of =>
+            {
+                P::Queued
+            }
+            (P::Leased { epoch, .. } | P::Running { epoch, .. }, E::AttemptLost { epoch: of, retried: false })
+                if epoch == of =>
+            {
+                P::Ended { outcome: Outcome::Lost, at }
+            }
+            (P::Stopping { epoch, cause, .. }, E::AttemptLost { epoch: of, .. }) if epoch == of => {
+                P::Ended { outcome: cause.outcome(), at }
+            }
+            (P::Queued | P::Held { .. }, E::Cancelled { by, reason }) => {
+                P::Ended { outcome: Outcome::Cancelled { by: by.clone(), reason: reason.clone() }, at }
+            }
+            (P::Queued | P::Held { .. }, E::Expired) => P::Ended { outcome: Outcome::Expired, at },
+            (phase, event) => return Err(Illegal { phase: phase.word(), event: event.word() }),
+        })
+    }
+
+    /// The phase's word; `queued` jobs with a planned start read `planned` in lists.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Held { .. } => "held",
+            Self::Leased { .. } => "starting",
+            Self::Running { .. } => "running",
+            Self::Stopping { .. } => "stopping",
+            Self::Ended { outcome, .. } => outcome.word(),
+        }
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Ended { .. })
+    }
+
+    /// The attempt that is under way, and its node.
+    #[must_use]
+    pub fn attempt(&self) -> Option<(Epoch, &str)> {
+        match self {
+            Self::Leased { epoch, node, .. }
+            | Self::Running { epoch, node, .. }
+            | Self::Stopping { epoch, node, .. } => Some((*epoch, node)),
+            Self::Queued | Self::Held { .. } | Self::Ended { .. } => None,
+        }
+    }
+}
+
+impl StopCause {
+    /// How a job ends that was stopped for it.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Cancelled { by, reason } => Outcome::Cancelled { by: by.clone(), reason: reason.clone() },
+            Self::Limit => Outcome::Timeout,
+        }
+    }
+}
+
+impl AttemptEnd {
+    /// How a job ends whose attempt ended like this.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Exited { exit: Exit::Code(0) } => Outcome::Succeeded,
+            Self::Exited { exit } => Outcome::Failed { exit: *exit },
+            Self::Stopped { cause, .. } => cause.outcome(),
+            Self::NotStarted { error } => Outcome::Launch { error: error.clone() },
+        }
+    }
+}
+
+impl JobEvent {
+    /// The event's word, as in history.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Submitted { .. } => "submitted",
+            Self::Planned { .. } => "planned",
+            Self::Held { .. } => "held",
+            Self::Released { .. } => "released",
+            Self::Edited { .. } => "edited",
+            Self::Overridden { .. } => "overridden",
+            Self::Leased { .. } => "leased",
+            Self::Started { .. } => "started",
+            Self::StopAsked { .. } => "stopped",
+            Self::AttemptEnded { .. } => "ended",
+            Self::AttemptLost { .. } => "lost",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What was decided for each job, with its reason and what it is expected to cost.
+
+use crate::footprint::Savings;
+use crate::grid::Grade;
+use crate::job::JobId;
+use crate::reason::{Reason, WhyNow};
+use crate::units::{GramsCo2e, Intensity, Joules};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// What a run is expected to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outlook {
+    /// It starts then,
+    pub start: DateTime<Utc>,
+    /// and ends then.
+    pub end: DateTime<Utc>,
+    /// Facility energy.
+    pub energy: Joules,
+    /// Emissions.
+    pub emits: GramsCo2e,
+    /// Mean intensity over the run.
+    pub intensity: Intensity,
+    /// The worst grade that took part.
+    pub grade: Grade,
+}
+
+/// Where a run happens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// Zone.
+    pub zone: String,
+    /// Node.
+    pub node: String,
+}
+
+/// What to do with a job now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// It starts now, there.
+    Start {
+        /// Where.
+        place: Place,
+        /// Why it does not wait.
+        because: WhyNow,
+    },
+    /// It waits.
+    Hold {
+        /// Until then, as far as anybody can say; `None`: nobody can.
+        until: Option<DateTime<Utc>>,
+        /// Where it will run, if that is decided.
+        place: Option<Place>,
+        /// The binding reason.
+        because: Reason,
+    },
+}
+
+/// A reason besides the binding one, and when it clears.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocker {
+    /// What stands in the way.
+    pub reason: Reason,
+    /// When it clears, as far as anybody can say.
+    pub clears: Option<DateTime<Utc>>,
+}
+
+/// The answer for one job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The job.
+    pub job: JobId,
+    /// What to do with it now.
+    pub verdict: Verdict,
+    /// Every blocker, the binding one first. Empty for a start.
+    pub blockers: Vec<Blocker>,
+    /// From then on it starts whatever the grid does; `None`: it promised nothing.
+    pub latest_start: Option<DateTime<Utc>>,
+    /// What is planned.
+    pub expected: Option<Outlook>,
+    /// What starting at the first possible moment would be, for a job that waits for the grid or could.
+    pub run_now: Option<Outlook>,
+}
+
+impl Decision {
+    /// The binding reason of a job that waits.
+    #[must_use]
+    pub fn because(&self) -> Option<&Reason> {
+        match &self.verdict {
+            Verdict::Hold { because, .. } => Some(because),
+            Verdict::Start { .. } => None,
+        }
+    }
+
+    /// The planned start, if there is one.
+    #[must_use]
+    pub fn start(&self) -> Option<DateTime<Utc>> {
+        self.expected.map(|o| o.start)
+    }
+
+    /// Whether it waits on purpose, with a time.
+    #[must_use]
+    pub fn is_planned(&self) -> bool {
+        matches!(&self.verdict, Verdict::Hold { because: Reason::CleanerLater { .. }, .. })
+    }
+
+    /// What the plan saves against running now, where both are known.
+    #[must_use]
+    pub fn savings(&self) -> Option<Savings> {
+        Some(Savings { emits: self.expected?.emits, instead_of: self.run_now?.emits })
+    }
+}
+
+/// One way to run a job, for `neap plan`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// What it would be.
+    pub outlook: Outlook,
+    /// Where.
+    pub place: Place,
+    /// Whether the planner chose it.
+    pub chosen: bool,
+    /// What is special about it.
+    pub remark: Remark,
+}
+
+/// What is special about an alternative.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "remark", rename_all = "snake_case")]
+pub enum Remark {
+    /// It fits at once.
+    FitsNow,
+    /// The first moment at which there is room.
+    FirstRoom,
+    /// The cleanest start that its promises allow.
+    Cleanest,
+    /// The last start that keeps its promises.
+    LatestStart {
+        /// The finish-by it keeps, where there is one.
+        finish_by: Option<DateTime<Utc>>,
+    },
+    /// Open only with the consent named.
+    Needs {
+        /// The flag and its value, such as `--delay carbon`.
+        flag: String,
+    },
+}

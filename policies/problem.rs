@@ -1,0 +1,147 @@
+//! Everything a decision may depend on, the present time included. What is not in here cannot influence a plan.
+
+use chrono::{DateTime, Utc};
+use neap_model::fleet::{Gpu, Zone};
+use neap_model::grid::Series;
+use neap_model::job::{JobId, Objective, OnExpire};
+use neap_model::plan::Decision;
+use neap_model::reason::Reason;
+use neap_model::seconds::Seconds;
+use neap_model::units::{Bytes, Percent, Watts};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The places and what is known of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// The present time.
+    pub now: DateTime<Utc>,
+    /// Zones with their curves; the first home zone is where jobs stay that name none.
+    pub zones: Vec<ZoneState>,
+    /// Nodes that were ever seen, sorted by name.
+    pub nodes: Vec<NodeState>,
+}
+
+/// A zone and its curve from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneState {
+    /// The zone.
+    pub zone: Zone,
+    /// Intensity, from the past hours to the end of the horizon.
+    pub curve: Arc<Series>,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeState {
+    /// Its name.
+    pub name: String,
+    /// Its zone.
+    pub zone: String,
+    /// Whether work can be given to it now.
+    pub up: bool,
+    /// Cores.
+    pub cpus: u32,
+    /// Memory.
+    pub memory: Bytes,
+    /// Graphics processors.
+    pub gpus: Vec<Gpu>,
+    /// Power of one busy core.
+    pub watts_per_cpu: Watts,
+}
+
+/// A job that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// Higher goes first; within one priority the earlier submission, then the lower number.
+    pub priority: i32,
+    /// When it was accepted.
+    pub submitted: DateTime<Utc>,
+    /// Not before that: the latest of submission and `--not-before`.
+    pub eligible: DateTime<Utc>,
+    /// A blocker outside the planner's reach (hold, dependency); it then gets no room.
+    pub blocked: Option<Reason>,
+    /// Planning length.
+    pub length: Seconds,
+    /// GPUs.
+    pub gpus: u32,
+    /// Acceptable models, best first; empty: any. A model matches if it equals or starts with the name asked for
+    /// (`H100` takes `H100-SXM5-80GB`).
+    pub gpu_model: Vec<String>,
+    /// Cores; `None`: one, or the GPUs' share of the node.
+    pub cpus: Option<u32>,
+    /// Memory.
+    pub memory: Bytes,
+    /// Allowed zones; empty: the home zone.
+    pub zones: Vec<String>,
+    /// Starts by then.
+    pub start_by: Option<DateTime<Utc>>,
+    /// Ends by then.
+    pub finish_by: Option<DateTime<Utc>>,
+    /// What happens when finish-by can no longer be met.
+    pub on_expire: OnExpire,
+    /// What it may wait for.
+    pub delay: Delay,
+    /// A person forced its start: it goes to the head of the queue and does not wait for the grid.
+    pub forced_by: Option<String>,
+}
+
+/// What a job may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delay {
+    /// For what; only `Carbon` waits in this version, the others start as `None` does.
+    pub objective: Objective,
+    /// At most so long after it became eligible.
+    pub max: Seconds,
+    /// Only for at least this saving.
+    pub min_saving: Percent,
+    /// A planned start moves only for a gain of this size.
+    pub replan_gain: Percent,
+}
+
+/// A job that occupies room now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occupant {
+    /// Its number.
+    pub job: JobId,
+    /// Its node.
+    pub node: String,
+    /// Cores it holds.
+    pub cpus: u32,
+    /// Memory it holds.
+    pub memory: Bytes,
+    /// GPUs it holds, by UUID.
+    pub gpus: Vec<String>,
+    /// When it is expected to end; never before now.
+    pub until: DateTime<Utc>,
+}
+
+/// A whole problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The places.
+    pub site: Site,
+    /// Who occupies room.
+    pub occupants: Vec<Occupant>,
+    /// Who waits, in any order.
+    pub waiting: Vec<Arc<Job>>,
+    /// What was decided last time, by job: planning twice without news changes nothing.
+    pub previous: Arc<BTreeMap<JobId, Decision>>,
+}
+
+/// How the site wants to be planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How far ahead is planned.
+    pub horizon: Seconds,
+    /// How many waiting jobs get a reserved place and an estimated start; those behind them are told how many go first.
+    pub depth: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { horizon: Seconds::hours(7 * 24), depth: 2_000 }
+    }
+}

@@ -1,0 +1,156 @@
+//! The site as its operators describe it, typed. Reading TOML is the binary's work; nothing here touches a file.
+
+use neap_model::grid::{Kind, Scope};
+use neap_model::job::Objective;
+use neap_model::seconds::Seconds;
+use neap_model::units::{Intensity, Percent, Pue};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Everything the scheduler needs to know at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where journal, store and archive live.
+    pub state_dir: PathBuf,
+    /// The Unix socket, the only door by default. `None`: nothing listens (embedded use).
+    pub socket: Option<PathBuf>,
+    /// A loopback address for Prometheus and tools; it needs a token even there.
+    pub listen: Option<Listen>,
+    /// What the grid figures measure and where they come from.
+    pub grid: Grid,
+    /// Zones, in the file's order; exactly one is home.
+    pub zones: Vec<ZoneConfig>,
+    /// Nodes whose zone is fixed here rather than by their executor.
+    pub nodes: Vec<NodeConfig>,
+    /// Queues by name; exactly one is the default.
+    pub queues: BTreeMap<String, QueueConfig>,
+    /// Metrics.
+    pub metrics: MetricsConfig,
+}
+
+/// A TCP door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// A loopback address.
+    pub address: SocketAddr,
+    /// File that holds the bearer token; made with mode 0600 when it is not there.
+    pub token_file: PathBuf,
+}
+
+/// What the grid figures measure and where they come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Average or marginal; one for the whole site.
+    pub kind: Kind,
+    /// Life cycle or direct.
+    pub scope: Scope,
+    /// A forecast issued longer ago than that is worth less than our own history.
+    pub max_forecast_age: Seconds,
+    /// Feeds in order of preference; the built-in table always follows.
+    pub feeds: Vec<FeedConfig>,
+}
+
+/// A source of grid data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedConfig {
+    /// A CSV file, read again when it changes.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// Our zone = the column or zone name in the file; empty: the same names.
+        zones: BTreeMap<String, String>,
+    },
+}
+
+/// A zone as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneConfig {
+    /// Our name; also the row of the built-in table unless `table` says otherwise.
+    pub name: String,
+    /// Jobs stay here unless they name other zones.
+    pub home: bool,
+    /// Power usage effectiveness; `None`: not stated.
+    pub pue: Option<Pue>,
+    /// Replaces the built-in yearly mean.
+    pub annual_mean: Option<Intensity>,
+}
+
+/// A node as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Its name.
+    pub name: String,
+    /// Its zone.
+    pub zone: String,
+}
+
+/// A queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Jobs that name no queue go here.
+    pub default: bool,
+    /// Higher goes first.
+    pub priority: i32,
+    /// When and how long its jobs wait for the grid.
+    pub delay: Delay,
+    /// Zones its jobs may name; empty: every zone of the site.
+    pub zones: Vec<String>,
+    /// Time limit of jobs that name none, and the longest that may be asked for.
+    pub time_limit: TimeLimit,
+    /// A planned start moves only for a gain of this size.
+    pub replan_gain: Percent,
+}
+
+/// When and how long jobs of a queue wait for the grid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delay {
+    /// For what.
+    pub objective: Objective,
+    /// Whether jobs have to ask for it.
+    pub applies: Applies,
+    /// At most so long.
+    pub max: Seconds,
+    /// Only for at least this saving.
+    pub min_saving: Percent,
+}
+
+/// Whether jobs have to ask to be delayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applies {
+    /// Only jobs with a finish-by or `--delay`.
+    OptIn,
+    /// All that do not say `--delay none`.
+    All,
+}
+
+/// Time limits of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeLimit {
+    /// Of jobs that name none.
+    pub default: Seconds,
+    /// The longest that may be asked for.
+    pub max: Seconds,
+}
+
+/// Metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Projects that get a label of their own; later ones share `(other)`.
+    pub max_projects: usize,
+}
+
+impl Config {
+    /// The home zone.
+    #[must_use]
+    pub fn home(&self) -> &ZoneConfig {
+        self.zones.iter().find(|z| z.home).or(self.zones.first()).expect("a configuration has a zone")
+    }
+
+    /// The default queue.
+    #[must_use]
+    pub fn default_queue(&self) -> (&str, &QueueConfig) {
+        let chosen = self.queues.iter().find(|(_, q)| q.default).or(self.queues.iter().next());
+        chosen.map(|(name, queue)| (name.as_str(), queue)).expect("a configuration has a queue")
+    }
+}

@@ -1,0 +1,4 @@
+//! Coordinates: queue, leases, ledger, journal, store, feeds, engines and the API.
+#![forbid(unsafe_code)]
+
+pub mod config;
