@@ -261,6 +261,8 @@ pub enum JobEvent {
     Started {
         /// The attempt.
         epoch: Epoch,
+        /// The file on its node that its output goes to.
+        log: String,
     },
     /// It was told to end.
     StopAsked {
@@ -322,6 +324,10 @@ pub enum Event {
         attempt: AttemptId,
         /// What it used.
         span: EnergySpan,
+        /// Its facility energy at the intensities known when it was booked.
+        actual: crate::footprint::Footprint,
+        /// The same energy at the intensities from when the job first could have started.
+        run_now: crate::footprint::Footprint,
     },
     /// A node's meters counted energy.
     NodeMetered {
@@ -378,7 +384,7 @@ impl Phase {
             (P::Queued | P::Held { .. }, E::Planned { .. } | E::Edited { .. }) => self.clone(),
             (P::Queued | P::Held { .. }, E::Overridden { .. }) => P::Queued,
             (P::Queued, E::Leased { epoch, node, .. }) => P::Leased { epoch: *epoch, node: node.clone(), at },
-            (P::Leased { epoch, node, .. }, E::Started { epoch: by }) if epoch == by => {
+            (P::Leased { epoch, node, .. }, E::Started { epoch: by, .. }) if epoch == by => {
                 P::Running { epoch: *epoch, node: node.clone(), since: at }
             }
             (P::Leased { epoch, node, .. }, E::StopAsked { epoch: of, cause }) if epoch == of => {
@@ -387,7 +393,7 @@ impl Phase {
             (P::Running { epoch, node, since }, E::StopAsked { epoch: of, cause }) if epoch == of => {
                 P::Stopping { epoch: *epoch, node: node.clone(), since: Some(*since), cause: cause.clone() }
             }
-            (P::Stopping { epoch, node, since: None, cause }, E::Started { epoch: by }) if epoch == by => {
+            (P::Stopping { epoch, node, since: None, cause }, E::Started { epoch: by, .. }) if epoch == by => {
                 P::Stopping { epoch: *epoch, node: node.clone(), since: Some(at), cause: cause.clone() }
             }
             (

@@ -58,6 +58,8 @@ pub struct JobReport {
     pub place: Option<crate::plan::Place>,
     /// GPUs of the present or last attempt, by UUID.
     pub gpus: Vec<String>,
+    /// The file on its node that the output of the present or last attempt goes to.
+    pub log: Option<String>,
     /// Attempts so far.
     pub attempts: u32,
     /// Starts that were forced by a person.
@@ -266,6 +268,8 @@ pub struct Beat {
     pub zone: Option<String>,
     /// Random, new with each start of the executor.
     pub session: u64,
+    /// Rises by one with each beat of a session; of two that overtake each other on the way the higher one is believed.
+    pub number: u64,
     /// What the node has.
     pub inventory: Inventory,
     /// Every attempt it has a guard or an exit record for.
