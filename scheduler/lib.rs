@@ -1,4 +1,9 @@
 //! Coordinates: queue, leases, ledger, journal, store, feeds, engines and the API.
 #![forbid(unsafe_code)]
 
+pub mod auth;
+pub mod clock;
 pub mod config;
+pub mod controller;
+pub mod record;
+pub mod store;

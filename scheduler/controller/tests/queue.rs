@@ -1,0 +1,64 @@
+use super::world::{World, curve_of, hours, job, midnight};
+use neap_model::grid::Grade;
+use neap_model::job::JobSpec;
+use neap_model::seconds::Seconds;
+
+/// Submits a job changed by `change` and compares the codes of the refusals.
+fn check(change: impl Fn(&mut JobSpec), codes: &[&str]) {
+    let mut world = World::new(2).with_grid(&curve_of(&[400], Grade::Forecast));
+    world.beat();
+    let mut spec = job("door", hours(2));
+    change(&mut spec);
+    let found: Vec<String> =
+        world.submit(spec).err().unwrap_or_default().iter().map(|r| r.code.text().to_owned()).collect();
+    assert_eq!(found, codes);
+    world.check_replay();
+}
+
+#[test]
+fn what_can_never_be_is_refused_at_the_door() {
+    check(|_| {}, &[]);
+    check(|s| s.queue = Some("nope".into()), &["E041"]);
+    check(|s| s.flex.zones = vec!["XX".into()], &["E041"]);
+    check(|s| s.resources.cpus = Some(3), &["E042"]);
+    check(|s| s.resources.gpus = 1, &["E042"]);
+    check(|s| s.resources.nodes = 2, &["E042"]);
+    check(|s| s.time.finish_by = Some(midnight() + hours(1)), &["E044"]);
+    check(|s| s.time.start_by = Some(midnight() - hours(1)), &["E045"]);
+    check(|s| s.time.limit = Some(Seconds::hours(100)), &["E050"]);
+    check(|s| s.time.expect = Some(Seconds::hours(90)), &["E024"]);
+    check(|s| s.time.limit = Some(Seconds(0)), &["E024", "E011"]);
+    check(|s| s.name = "../../etc/passwd".into(), &["E011"]);
+    check(|s| s.task.command.clear(), &["E011"]);
+    check(|s| s.task.workdir = "relative".into(), &["E011"]);
+    check(|s| s.task.command = vec!["a\0b".into()], &["E011"]);
+    check(|s| s.task.script = Some("x".repeat(600 << 10)), &["E011"]);
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    check(
+        |s| {
+            s.name = "a b".into();
+            s.resources.nodes = 0;
+            s.flex.zones = vec!["XX".into(), "YY".into()];
+        },
+        &["E011", "E011", "E041", "E041"],
+    );
+}
+
+#[test]
+fn refusals_are_counted() {
+    let mut world = World::new(2).with_grid(&curve_of(&[400], Grade::Forecast));
+    world.beat();
+    for _ in 0..25 {
+        let mut spec = job("door", hours(2));
+        spec.queue = Some("nope".into());
+        world.submit(spec).expect_err("refused");
+    }
+    let key = ("submit".to_owned(), "E041".to_owned());
+    assert_eq!(world.controller.state().totals.refused.get(&key), Some(&10));
+    world.pass(hours(1));
+    assert_eq!(world.controller.state().totals.refused.get(&key), Some(&25));
+    world.check_replay();
+}

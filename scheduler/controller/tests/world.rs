@@ -1,0 +1,410 @@
+//! A site in moved time. Every turn goes through the bytes of the journal and into a second state, which must end up
+//! equal: replay is live operation.
+
+use crate::config::{Applies, Config, Delay, Grid, MetricsConfig, QueueConfig, TimeLimit, ZoneConfig};
+use crate::controller::state::State;
+use crate::controller::{Answer, Caller, Controller, Effect, Input, Request, Turn, ZoneCurve};
+use crate::record;
+use chrono::{DateTime, TimeDelta, Utc};
+use neap_model::fleet::{Component, Gpu, Inventory, Meter, Source};
+use neap_model::grid::{Basis, Curve, Grade, Kind, Origin, Scope, Series, Span};
+use neap_model::job::{AttemptId, Flex, JobId, JobSpec, Launch, Objective, Person, Resources, Retry, Task, TimeTerms};
+use neap_model::ledger::{EnergySpan, Part};
+use neap_model::lifecycle::{AttemptEnd, Event, Exit, Phase};
+use neap_model::protocol::{Ask, AttemptReport, Beat, BeatReply, JobReport, PROTOCOL, Submit};
+use neap_model::refusal::Refusal;
+use neap_model::seconds::Seconds;
+use neap_model::units::{Bytes, Intensity, Joules, Percent, Watts};
+use std::collections::BTreeMap;
+
+/// 2026-11-23 00:00 UTC.
+pub fn midnight() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_392_000, 0).expect("in range")
+}
+
+pub fn hours(hours: i64) -> TimeDelta {
+    TimeDelta::hours(hours)
+}
+
+pub fn ada() -> Person {
+    Person { uid: 1_000, name: "ada".into() }
+}
+
+pub fn bob() -> Person {
+    Person { uid: 1_001, name: "bob".into() }
+}
+
+/// One value an hour from midnight on, repeated for ten days.
+pub fn curve_of(grams: &[u64], grade: Grade) -> ZoneCurve {
+    let spans = (0..240).map(|hour| Span {
+        from: midnight() + hours(hour),
+        until: midnight() + hours(hour + 1),
+        value: Intensity::grams(grams[hour as usize % grams.len()]),
+        grade,
+    });
+    let series = Series::new(spans);
+    let origin = Origin {
+        feed: "test".into(),
+        zone: "DE".into(),
+        basis: Basis::default(),
+        issued: None,
+        fetched: midnight(),
+        credit: None,
+        note: None,
+    };
+    ZoneCurve { curve: Curve { series: series.clone(), origins: vec![origin] }, past: series }
+}
+
+pub fn config() -> Config {
+    let queue = QueueConfig {
+        default: true,
+        priority: 0,
+        delay: Delay {
+            objective: Objective::Carbon,
+            applies: Applies::OptIn,
+            max: Seconds::hours(48),
+            min_saving: Percent::whole(10),
+        },
+        zones: Vec::new(),
+        time_limit: TimeLimit { default: Seconds::hours(4), max: Seconds::hours(72) },
+        replan_gain: Percent::whole(5),
+    };
+    let zone = |name: &str, home| ZoneConfig { name: name.into(), home, pue: None, annual_mean: None };
+    Config {
+        state_dir: "/nonexistent".into(),
+        socket: None,
+        listen: None,
+        grid: Grid {
+            kind: Kind::Average,
+            scope: Scope::Lifecycle,
+            max_forecast_age: Seconds::hours(12),
+            feeds: Vec::new(),
+        },
+        zones: vec![zone("DE", true), zone("SE3", false)],
+        nodes: Vec::new(),
+        queues: BTreeMap::from([("batch".to_owned(), queue)]),
+        metrics: MetricsConfig { max_projects: 200 },
+    }
+}
+
+/// A job of one core that takes so long.
+pub fn job(name: &str, length: TimeDelta) -> JobSpec {
+    JobSpec {
+        name: name.into(),
+        project: "test".into(),
+        queue: None,
+        task: Task { command: vec!["train".into()], workdir: "/".into(), ..Task::default() },
+        resources: Resources { cpus: Some(1), ..Resources::default() },
+        launch: Launch::Job,
+        time: TimeTerms {
+            limit: Some(Seconds(length.num_seconds() as u64 * 2)),
+            expect: Some(Seconds(length.num_seconds() as u64)),
+            ..TimeTerms::default()
+        },
+        flex: Flex::default(),
+        after: Vec::new(),
+        retry: Retry::default(),
+        hold: false,
+    }
+}
+
+struct Attempt {
+    started: DateTime<Utc>,
+    ends: DateTime<Utc>,
+    end: Option<(AttemptEnd, DateTime<Utc>)>,
+    spanned: bool,
+}
+
+pub struct World {
+    pub controller: Controller,
+    replayed: State,
+    log: Vec<(DateTime<Utc>, Event)>,
+    pub now: DateTime<Utc>,
+    next_caller: u64,
+    cpus: u32,
+    gpus: Vec<Gpu>,
+    attempts: BTreeMap<AttemptId, Attempt>,
+    /// How long each job really takes, where that is not what it expects.
+    pub takes: BTreeMap<String, TimeDelta>,
+    /// Exit codes other than 0.
+    pub exits: BTreeMap<String, u8>,
+    pub started: BTreeMap<JobId, Vec<DateTime<Utc>>>,
+    pub executor_up: bool,
+    session: u64,
+    beats: u64,
+    pub footers: Vec<(AttemptId, String)>,
+}
+
+impl World {
+    pub fn new(cpus: u32) -> Self {
+        let now = midnight();
+        let footer = |report: &JobReport| format!("footer of {}", report.id);
+        let started = Event::Started { incarnation: 1, nonce: 7, version: "test".into() };
+        let (mut state, mut replayed) = (State::default(), State::default());
+        state.apply(now, &started).expect("a start is legal");
+        replayed.apply(now, &started).expect("a start is legal");
+        let log = vec![(now, started)];
+        Self {
+            log,
+            controller: Controller::new(config(), 0, footer, state, now),
+            replayed,
+            now,
+            next_caller: 0,
+            cpus,
+            gpus: Vec::new(),
+            attempts: BTreeMap::new(),
+            takes: BTreeMap::new(),
+            exits: BTreeMap::new(),
+            started: BTreeMap::new(),
+            executor_up: true,
+            session: 1,
+            beats: 0,
+            footers: Vec::new(),
+        }
+    }
+
+    pub fn with_grid(mut self, curve: &ZoneCurve) -> Self {
+        self.grid(curve);
+        self
+    }
+
+    pub fn with_gpus(mut self, gpus: &[(&str, &str)]) -> Self {
+        let gpu = |(index, (uuid, model)): (usize, &(&str, &str))| Gpu {
+            uuid: (*uuid).into(),
+            index: index as u32,
+            model: (*model).into(),
+            limit: Watts::whole(300),
+        };
+        self.gpus = gpus.iter().enumerate().map(gpu).collect();
+        self
+    }
+
+    pub fn grid(&mut self, curve: &ZoneCurve) {
+        let curves = vec![("DE".to_owned(), curve.clone())];
+        self.step(Input::Grid { curves, troubles: Vec::new() });
+    }
+
+    pub fn step(&mut self, input: Input) -> Vec<Effect> {
+        let turn = self.controller.step(self.now, input);
+        let mut effects = self.written(turn);
+        let settled = self.controller.step(self.now, Input::Settle);
+        effects.extend(self.written(settled));
+        effects
+    }
+
+    /// Through the bytes and into the second state.
+    fn written(&mut self, turn: Turn) -> Vec<Effect> {
+        if !turn.events.is_empty() {
+            let bytes = record::encode(turn.events.clone());
+            let read = record::decode(1, &bytes.public, &bytes.private).expect("what was written can be read");
+            assert_eq!(read, turn.events);
+            for event in read {
+                self.replayed.apply(self.now, &event).expect("what was live is legal in replay");
+                self.log.push((self.now, event));
+            }
+        }
+        turn.effects
+    }
+
+    pub fn ask(&mut self, by: Person, request: Request) -> Result<Answer, Vec<Refusal>> {
+        self.next_caller += 1;
+        let caller = Caller(self.next_caller);
+        let effects = self.step(Input::Request { by, request, caller });
+        let answer = effects.into_iter().find_map(|effect| match effect {
+            Effect::Reply(to, answer) if to == caller => Some(answer),
+            _ => None,
+        });
+        answer.expect("every request of these tests is answered at once")
+    }
+
+    pub fn submit(&mut self, spec: JobSpec) -> Result<JobReport, Vec<Refusal>> {
+        self.next_caller += 1;
+        let key = format!("key-{}", self.next_caller);
+        match self.ask(ada(), Request::Submit(Box::new(Submit { spec, key })))? {
+            Answer::Accepted(accepted) => Ok(accepted.job),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn verb(&mut self, id: JobId, ask: Ask) -> Result<JobReport, Vec<Refusal>> {
+        match self.ask(ada(), Request::Ask(id, ask))? {
+            Answer::Job(job) => Ok(*job),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn show(&mut self, id: JobId) -> JobReport {
+        match self.ask(ada(), Request::Show(id, None)) {
+            Ok(Answer::Job(job)) => *job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn inventory(&self) -> Inventory {
+        Inventory {
+            cpus: self.cpus,
+            memory: Bytes(64 << 30),
+            gpus: self.gpus.clone(),
+            watts_per_cpu: Watts::whole(100),
+            meters: vec![Meter { component: Component::Cpu, source: Source::CpuTime }],
+            boot: "boot".into(),
+        }
+    }
+
+    /// A beat of the executor, and what it does about the answer.
+    pub fn beat(&mut self) {
+        self.beats += 1;
+        let now = self.now;
+        for attempt in self.attempts.values_mut() {
+            if attempt.end.is_none() && attempt.ends <= now {
+                let exit = AttemptEnd::Exited { exit: Exit::Code(0) };
+                attempt.end = Some((exit, attempt.ends));
+            }
+        }
+        let holds = self
+            .attempts
+            .iter()
+            .map(|(id, attempt)| {
+                let job = &self.controller.state().jobs.get(&id.job);
+                let code = job.and_then(|job| self.exits.get(&job.spec.name)).copied();
+                let end = attempt.end.clone().map(|(end, at)| match (end, code) {
+                    (AttemptEnd::Exited { .. }, Some(code)) => (AttemptEnd::Exited { exit: Exit::Code(code) }, at),
+                    other => (other.0, at),
+                });
+                let until = end.as_ref().map(|(_, at)| *at);
+                let spans = until.filter(|_| !attempt.spanned).map(|until| EnergySpan {
+                    seq: 0,
+                    from: attempt.started,
+                    until,
+                    // 100 W all the time.
+                    parts: vec![Part {
+                        component: Component::Cpu,
+                        source: Source::CpuTime,
+                        energy: Joules((until - attempt.started).num_milliseconds() as u64 * 100),
+                    }],
+                    gap_ms: 0,
+                });
+                AttemptReport {
+                    attempt: *id,
+                    started: Some(attempt.started),
+                    ended: end,
+                    stopping: false,
+                    spans: spans.into_iter().collect(),
+                    log: "/log".into(),
+                }
+            })
+            .collect();
+        let beat = Beat {
+            protocol: PROTOCOL,
+            node: "n1".into(),
+            zone: None,
+            session: self.session,
+            number: self.beats,
+            inventory: self.inventory(),
+            holds,
+            node_spans: Vec::new(),
+            patience_ms: 0,
+        };
+        if let Some(reply) = self.raw_beat(beat) {
+            self.obey(reply);
+        }
+    }
+
+    pub fn raw_beat(&mut self, beat: Beat) -> Option<BeatReply> {
+        self.next_caller += 1;
+        let caller = Caller(self.next_caller);
+        let effects = self.step(Input::Beat { beat: Box::new(beat), caller });
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::Reply(to, Ok(Answer::Orders(reply))) if to == caller => Some(*reply),
+            _ => None,
+        })
+    }
+
+    fn obey(&mut self, reply: BeatReply) {
+        let now = self.now;
+        for lease in reply.leases {
+            let takes = self.takes.get(&lease.spec.name).copied();
+            let takes = takes.unwrap_or_else(|| lease.spec.time.expect.unwrap_or(Seconds(1)).delta());
+            let limit = lease.limit.delta();
+            let end = (takes > limit).then(|| AttemptEnd::Stopped {
+                exit: Exit::Signal(15),
+                cause: neap_model::lifecycle::StopCause::Limit,
+            });
+            self.attempts.entry(lease.attempt).or_insert_with(|| {
+                self.started.entry(lease.attempt.job).or_default().push(now);
+                let ends = now + takes.min(limit);
+                Attempt { started: now, ends, end: end.map(|end| (end, ends)), spanned: false }
+            });
+        }
+        for stop in reply.stops {
+            if let Some(attempt) = self.attempts.get_mut(&stop.attempt) {
+                let stopped = AttemptEnd::Stopped { exit: Exit::Signal(15), cause: stop.cause };
+                attempt.end.get_or_insert((stopped, now));
+            }
+        }
+        self.footers.extend(reply.footers);
+        for id in reply.settled.iter().chain(&reply.stale) {
+            self.attempts.remove(id);
+        }
+    }
+
+    /// The executor's host was replaced: nothing is held any more.
+    pub fn node_forgets(&mut self) {
+        self.attempts.clear();
+        self.session += 1;
+        self.beats = 0;
+    }
+
+    /// Lets time pass, a minute at a time; the executor beats if it is up.
+    pub fn pass(&mut self, time: TimeDelta) {
+        let until = self.now + time;
+        while self.now < until {
+            self.now = (self.now + TimeDelta::seconds(60)).min(until);
+            // The limit reaches attempts whose end lies in the future only when it comes.
+            for attempt in self.attempts.values_mut() {
+                if attempt.end.as_ref().is_some_and(|(_, at)| *at > self.now) {
+                    attempt.end = None;
+                }
+            }
+            self.step(Input::Tick);
+            if self.executor_up {
+                self.beat();
+                self.beat();
+            }
+        }
+    }
+
+    /// The state after replay equals the live one, job by job.
+    pub fn check_replay(&self) {
+        let live = &self.controller.state().jobs;
+        assert_eq!(live.len(), self.replayed.jobs.len());
+        for (id, job) in live {
+            assert_eq!(self.replayed.jobs.get(id).map(AsRef::as_ref), Some(job.as_ref()));
+        }
+        assert_eq!(self.controller.state().totals, self.replayed.totals);
+        assert_eq!(self.controller.state().next_id(), self.replayed.next_id());
+    }
+
+    /// A restart: a new controller over what replay makes of the same events. The grid has to be read again.
+    pub fn restart(&mut self) {
+        self.check_replay();
+        let footer = |report: &JobReport| format!("footer of {}", report.id);
+        let incarnation = self.replayed.incarnation + 1;
+        let started = Event::Started { incarnation, nonce: 8, version: "test".into() };
+        self.log.push((self.now, started));
+        let (mut state, mut replayed) = (State::default(), State::default());
+        for (at, event) in &self.log {
+            state.apply(*at, event).expect("what was live is legal in replay");
+            replayed.apply(*at, event).expect("what was live is legal in replay");
+        }
+        self.controller = Controller::new(config(), 0, footer, state, self.now);
+        self.replayed = replayed;
+    }
+}
+
+pub fn phase_word(job: &JobReport) -> &'static str {
+    match &job.phase {
+        Phase::Queued if job.decision.as_ref().is_some_and(|d| d.is_planned()) => "planned",
+        phase => phase.word(),
+    }
+}
