@@ -5,5 +5,6 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod controller;
+pub mod journal;
 pub mod record;
 pub mod store;
