@@ -1,4 +1,24 @@
 //! Decides when and where jobs run. Pure, total and deterministic: values in, values out, no IO and no clock.
+//!
+//! `plan` answers for every waiting job at once, `insert` for one that just came, `alternatives` shows the other ways to
+//! run one, `admit` refuses what can never be, and `audit` checks any plan without knowing how it was made.
 #![forbid(unsafe_code)]
 
+mod admit;
+mod alternatives;
+mod audit;
+mod integral;
+mod machine;
+mod order;
+mod planner;
 pub mod problem;
+mod room;
+mod stamp;
+
+pub use admit::{admit, gpus_divide};
+pub use alternatives::alternatives;
+pub use audit::{Breach, audit};
+pub use machine::{cores_on, model_matches, model_rank};
+pub use order::{expired, latest_start};
+pub use planner::{Plan, insert, plan};
+pub use room::{Booking, Free, Room};

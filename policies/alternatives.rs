@@ -1,0 +1,150 @@
+//! The other ways to run a job: now, cleanest, latest, and what further consents would open.
+
+use crate::order::{latest_start, length};
+use crate::planner::search::{self, Choice};
+use crate::planner::{Desk, Plan};
+use crate::problem::{Job, Policy, Site};
+use crate::stamp::{Stamp, later, millis, stamp, time};
+use chrono::{DateTime, Utc};
+use neap_model::job::Objective;
+use neap_model::plan::{Alternative, Place, Remark, Verdict};
+use neap_model::seconds::Seconds;
+
+/// How far `--delay carbon` is shown for a job whose queue states no longest delay.
+const A_DAY: Seconds = Seconds::hours(24);
+
+/// The ways to run a job in what the plan leaves: at the first possible moment, as chosen, at the cleanest start, at the
+/// latest one, in other zones and with `--delay carbon`. Each start and node once, by time, but the first moment first.
+///
+/// The job may be new or already waiting; of a waiting one the present choice is marked. A job that somebody blocks, or
+/// that no node which is up can run, has none. What the curves do not cover is not offered.
+#[must_use]
+pub fn alternatives(plan: &Plan, site: &Site, policy: &Policy, job: &Job) -> Vec<Alternative> {
+    let mut room = plan.room.clone();
+    room.release(job.id);
+    let desk = Desk { room: &room, policy, now: site.now };
+    let from = stamp(site.now.max(job.eligible));
+    let Some(first) = search::earliest(&room, job, from) else {
+        return Vec::new();
+    };
+    if job.blocked.is_some() {
+        return Vec::new();
+    }
+    let mut list = List { desk, job, rows: Vec::new() };
+    list.add(first, if first.start <= stamp(site.now) { Remark::FitsNow } else { Remark::FirstRoom });
+    let horizon = stamp(site.now).saturating_add(millis(policy.horizon));
+    let waits = job.delay.objective == Objective::Carbon;
+    let cleanest = |job: &Job, from: Stamp, until: DateTime<Utc>| {
+        search::cleanest(&room, job, from, stamp(until).min(horizon), usize::MAX).1
+    };
+    let latest = latest_start(job);
+    if waits
+        && let Some(until) = latest
+        && let Some(choice) = cleanest(job, first.start, until)
+    {
+        list.add(choice, Remark::Cleanest);
+    }
+    if !waits {
+        let delayed = Job {
+            delay: crate::problem::Delay { objective: Objective::Carbon, max: longest(job), ..job.delay },
+            ..job.clone()
+        };
+        let until = latest_start(&delayed).unwrap_or_else(|| later(job.eligible, A_DAY));
+        let choice =
+            cleanest(job, first.start, until).filter(|choice| choice.start > first.start && cleaner(choice, &first));
+        if let Some(choice) = choice {
+            list.add(choice, Remark::Needs { flag: "--delay carbon".to_owned() });
+        }
+    }
+    let chosen = chosen(plan, &desk, job);
+    for zone in &room.zones {
+        let allowed = room.zones_of(job);
+        if allowed.contains(&zone.name) {
+            continue;
+        }
+        let there = Job { zones: vec![zone.name.clone()], ..job.clone() };
+        let Some(soonest) = search::earliest(&room, &there, from) else {
+            continue;
+        };
+        let best = match latest.filter(|_| waits) {
+            Some(until) => cleanest(&there, soonest.start, until).unwrap_or(soonest),
+            None => soonest,
+        };
+        if cleaner(&best, &first) {
+            let flag = format!("--zones {},{}", allowed.join(","), zone.name);
+            list.add(best, Remark::Needs { flag });
+        }
+    }
+    if let Some(until) = latest.map(stamp).filter(|until| *until > first.start)
+        && let Some(choice) = search::last(&room, job, first.start, until)
+    {
+        list.add(choice, Remark::LatestStart { finish_by: job.finish_by });
+    }
+    list.mark(chosen)
+}
+
+/// Node and start that the planner takes: of a waiting job what it is promised, of a new one what it would be.
+fn chosen(plan: &Plan, desk: &Desk<'_>, job: &Job) -> Option<Choice> {
+    let (slot, decision) = match (plan.room.slots.get(&job.id), plan.decisions.get(&job.id)) {
+        (Some(slot), Some(decision)) => (*slot, decision.clone()),
+        _ => {
+            let (decision, slot) = desk.decide(job, None);
+            (slot?, decision)
+        }
+    };
+    let name = match &decision.verdict {
+        Verdict::Start { place, .. } => Some(&place.node),
+        Verdict::Hold { place, .. } => place.as_ref().map(|place| &place.node),
+    }?;
+    search::there(desk.room, job, name, slot.from)
+}
+
+fn longest(job: &Job) -> Seconds {
+    if job.delay.max == Seconds::ZERO { A_DAY } else { job.delay.max }
+}
+
+fn cleaner(this: &Choice, than: &Choice) -> bool {
+    match (this.price, than.price) {
+        (Some(this), Some(than)) => this.emits < than.emits,
+        _ => false,
+    }
+}
+
+struct List<'a> {
+    desk: Desk<'a>,
+    job: &'a Job,
+    rows: Vec<(usize, Alternative)>,
+}
+
+impl List<'_> {
+    fn row(&self, choice: &Choice, remark: Remark) -> Option<Alternative> {
+        let outlook = self.desk.outlook(self.job, choice)?;
+        let room = self.desk.room;
+        let place =
+            Place { zone: room.zones[choice.zone].name.clone(), node: room.nodes[choice.node].machine.name.clone() };
+        debug_assert_eq!(outlook.end, later(time(choice.start), length(self.job)));
+        Some(Alternative { outlook, place, chosen: false, remark })
+    }
+
+    fn add(&mut self, choice: Choice, remark: Remark) {
+        let known = |row: &Alternative| row.outlook.start == time(choice.start);
+        let same = self.rows.iter().any(|(node, row)| *node == choice.node && known(row));
+        if !same && let Some(row) = self.row(&choice, remark) {
+            self.rows.push((choice.node, row));
+        }
+    }
+
+    /// Marks the chosen way, adds it where it is none of the others, and sorts.
+    fn mark(mut self, chosen: Option<Choice>) -> Vec<Alternative> {
+        if let Some(choice) = chosen {
+            self.add(choice, Remark::Cleanest);
+            for (node, row) in &mut self.rows {
+                row.chosen = *node == choice.node && row.outlook.start == time(choice.start);
+            }
+        }
+        let mut rows: Vec<Alternative> = self.rows.into_iter().map(|(_, row)| row).collect();
+        let ahead = |row: &Alternative| !matches!(row.remark, Remark::FitsNow | Remark::FirstRoom);
+        rows.sort_by_key(|row| (ahead(row), row.outlook.start));
+        rows
+    }
+}

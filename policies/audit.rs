@@ -1,0 +1,319 @@
+//! Checks any plan against its problem without knowing how it was made: it recounts everything from the decisions.
+//!
+//! It shares with the planner what a job needs of a node and the formula of the footprint, and nothing of its search.
+
+use crate::machine::{Amount, Machine, Shape};
+use crate::order::{latest_start, length, waits_for_grid};
+use crate::planner::Plan;
+use crate::planner::reasons;
+use crate::problem::{Job, Problem};
+use crate::room::{ZoneRoom, occupied_until};
+use crate::stamp::{Stamp, millis, stamp, time};
+use chrono::{DateTime, Utc};
+use neap_model::job::JobId;
+use neap_model::plan::{Decision, Place, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A rule that a plan breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// A waiting job has no decision, or a decision has no waiting job or is about another one.
+    NotOneDecision { job: JobId },
+    /// It would start or has room although something blocks it.
+    BlockedButPlaced { job: JobId },
+    /// The place is unknown, down, in a zone that it may not use, or without what it needs.
+    WrongPlace { job: JobId, place: Place },
+    /// It would start before it is eligible, or before now.
+    TooEarly { job: JobId, at: DateTime<Utc> },
+    /// Room for it is not reserved as decided.
+    NotReserved { job: JobId },
+    /// At that instant the node is promised more than it has.
+    OverCapacity { node: String, at: DateTime<Utc> },
+    /// It starts after its latest start although it could start in time.
+    LatestStartMissed { job: JobId, latest: DateTime<Utc>, possible: DateTime<Utc> },
+    /// It does not wait for the grid and could start earlier.
+    Idle { job: JobId, possible: DateTime<Utc> },
+    /// Its planned run is not what the footprint says.
+    WrongOutlook { job: JobId },
+    /// A hold without a blocker, or whose binding reason is not the first blocker.
+    WrongReason { job: JobId },
+}
+
+/// A run as the decision states it.
+struct Run<'a> {
+    job: &'a Job,
+    node: usize,
+    from: Stamp,
+    until: Stamp,
+    need: Amount,
+}
+
+/// Every rule that the plan breaks; empty for a good plan.
+///
+/// Rules: one decision a job · blocked jobs get nothing · places exist, are up, allowed and large enough · nothing before
+/// it is eligible · what was decided is what is reserved · capacity at every instant · latest start kept where there was
+/// room · nobody idle who could start · outlooks equal to `model::footprint` · reasons present.
+#[must_use]
+pub fn audit(problem: &Problem, plan: &Plan) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    let jobs: BTreeMap<JobId, &Job> = problem.waiting.iter().map(|job| (job.id, &**job)).collect();
+    breaches.extend(
+        jobs.keys().filter(|id| !plan.decisions.contains_key(id)).map(|id| Breach::NotOneDecision { job: *id }),
+    );
+    let auditor = Auditor { problem, now: stamp(problem.site.now), machines: machines(problem), zones: zones(problem) };
+    let mut runs = Vec::new();
+    for (id, decision) in &plan.decisions {
+        match jobs.get(id).filter(|_| decision.job == *id) {
+            None => breaches.push(Breach::NotOneDecision { job: *id }),
+            Some(job) => {
+                breaches.extend(reason(decision));
+                runs.extend(auditor.run(job, decision, plan, &mut breaches));
+            }
+        }
+    }
+    let placed: BTreeSet<JobId> = runs.iter().map(|run: &Run<'_>| run.job.id).collect();
+    let stray = plan.room.slots.keys().filter(|id| !placed.contains(id));
+    breaches.extend(stray.map(|id| Breach::NotReserved { job: *id }));
+    auditor.capacity(&runs, &mut breaches);
+    breaches
+}
+
+fn machines(problem: &Problem) -> Vec<Machine> {
+    problem.site.nodes.iter().map(Machine::of).collect()
+}
+
+fn zones(problem: &Problem) -> Vec<ZoneRoom> {
+    let zone = |state: &crate::problem::ZoneState| ZoneRoom {
+        name: state.zone.name.clone(),
+        pue: state.zone.pue.unwrap_or_default(),
+        curve: Arc::clone(&state.curve),
+        integral: Arc::default(),
+    };
+    problem.site.zones.iter().map(zone).collect()
+}
+
+fn reason(decision: &Decision) -> Option<Breach> {
+    let fits = match &decision.verdict {
+        Verdict::Start { .. } => decision.blockers.is_empty(),
+        Verdict::Hold { because, .. } => decision.blockers.first().is_some_and(|first| first.reason == *because),
+    };
+    (!fits).then_some(Breach::WrongReason { job: decision.job })
+}
+
+struct Auditor<'a> {
+    problem: &'a Problem,
+    now: Stamp,
+    machines: Vec<Machine>,
+    zones: Vec<ZoneRoom>,
+}
+
+impl Auditor<'_> {
+    /// Whether the job may run in that zone: one it names, or else the first home zone, or else the first.
+    fn allows(&self, job: &Job, zone: &str) -> bool {
+        let zones = &self.problem.site.zones;
+        let home = zones.iter().find(|state| state.zone.home).or(zones.first());
+        let known = zones.iter().any(|state| state.zone.name == zone);
+        known
+            && if job.zones.is_empty() {
+                home.is_some_and(|h| h.zone.name == zone)
+            } else {
+                job.zones.iter().any(|z| z == zone)
+            }
+    }
+
+    /// What the decision claims of the world, checked on its own.
+    fn run<'j>(&self, job: &'j Job, decision: &Decision, plan: &Plan, breaches: &mut Vec<Breach>) -> Option<Run<'j>> {
+        let id = job.id;
+        let (place, from) = match &decision.verdict {
+            Verdict::Start { place, .. } => (place, self.now),
+            Verdict::Hold { place: Some(place), until: Some(until), .. } => (place, stamp(*until)),
+            Verdict::Hold { .. } => return None,
+        };
+        if job.blocked.is_some() {
+            breaches.push(Breach::BlockedButPlaced { job: id });
+        }
+        if from < stamp(job.eligible) || from < self.now {
+            breaches.push(Breach::TooEarly { job: id, at: time(from) });
+        }
+        let Some(slot) = plan.room.slots.get(&id) else {
+            breaches.push(Breach::NotReserved { job: id });
+            return None;
+        };
+        let wrong = || Breach::WrongPlace { job: id, place: place.clone() };
+        let node = self.machines.iter().position(|m| m.name == place.node && m.zone == place.zone);
+        let Some(node) = node.filter(|node| self.machines[*node].up && self.allows(job, &place.zone)) else {
+            breaches.push(wrong());
+            return None;
+        };
+        let Some(shape) = self.machines[node].shapes(job).find(|shape| shape.need == slot.need) else {
+            breaches.push(wrong());
+            return None;
+        };
+        let until = from.saturating_add(millis(length(job)));
+        if (slot.node, slot.from, slot.until) != (node, from, until) {
+            breaches.push(Breach::NotReserved { job: id });
+        }
+        self.outlook(job, decision, &shape, node, from, breaches);
+        Some(Run { job, node, from, until, need: shape.need })
+    }
+
+    fn outlook(
+        &self,
+        job: &Job,
+        decision: &Decision,
+        shape: &Shape,
+        node: usize,
+        from: Stamp,
+        breaches: &mut Vec<Breach>,
+    ) {
+        let zone = self.zones.iter().find(|zone| zone.name == self.machines[node].zone);
+        let right = zone.and_then(|zone| reasons::outlook(zone, shape.watts, time(from), length(job)));
+        if decision.expected != right {
+            breaches.push(Breach::WrongOutlook { job: job.id });
+        }
+    }
+
+    /// Recounts every node, then asks for each job whether it had to wait.
+    fn capacity(&self, runs: &[Run<'_>], breaches: &mut Vec<Breach>) {
+        let ledgers: Vec<Ledger> = (0..self.machines.len()).map(|node| self.ledger(node, runs)).collect();
+        for (node, ledger) in ledgers.iter().enumerate() {
+            breaches.extend(
+                ledger
+                    .over
+                    .iter()
+                    .map(|at| Breach::OverCapacity { node: self.machines[node].name.clone(), at: time(*at) }),
+            );
+        }
+        if !breaches.is_empty() {
+            return; // gaps in a wrong account mean nothing
+        }
+        for run in runs {
+            let latest = latest_start(run.job);
+            let late = latest.filter(|latest| stamp(*latest) < run.from);
+            if waits_for_grid(run.job) && late.is_none() {
+                continue;
+            }
+            let Some(possible) = self.earliest(run, &ledgers).filter(|possible| *possible < run.from) else {
+                continue;
+            };
+            let possible = time(possible);
+            match late {
+                Some(latest) if possible <= latest => {
+                    breaches.push(Breach::LatestStartMissed { job: run.job.id, latest, possible });
+                }
+                _ if waits_for_grid(run.job) => {}
+                _ => breaches.push(Breach::Idle { job: run.job.id, possible }),
+            }
+        }
+    }
+
+    /// The earliest start the job could have if all others stay where they are.
+    fn earliest(&self, run: &Run<'_>, ledgers: &[Ledger]) -> Option<Stamp> {
+        let from = self.now.max(stamp(run.job.eligible));
+        let length = millis(length(run.job));
+        let open = self.machines.iter().enumerate().filter(|(_, m)| m.up && self.allows(run.job, &m.zone));
+        let starts = open.flat_map(|(node, machine)| {
+            let own = (node == run.node).then_some((run.from, run.until, run.need));
+            machine
+                .shapes(run.job)
+                .filter_map(move |shape| ledgers[node].earliest(&shape.need, from, length, own, run.from))
+        });
+        starts.min()
+    }
+
+    fn ledger(&self, node: usize, runs: &[Run<'_>]) -> Ledger {
+        let machine = &self.machines[node];
+        let state = &self.problem.site.nodes[node];
+        let mut changes: Vec<(Stamp, bool, Amount, bool)> = Vec::new();
+        let here = self.problem.occupants.iter().filter(|occupant| occupant.node == machine.name);
+        for occupant in here {
+            let held = machine.held(&state.gpus, occupant);
+            changes.push((self.now, true, held, false));
+            changes.push((occupied_until(occupant, self.now), false, held, false));
+        }
+        for run in runs.iter().filter(|run| run.node == node) {
+            changes.push((run.from, true, run.need, true));
+            changes.push((run.until, false, run.need, true));
+        }
+        Ledger::of(machine.total, self.now, changes)
+    }
+}
+
+/// What is free on a node between its changes, counted by going through them in the order of time.
+struct Ledger {
+    free: Vec<(Stamp, Amount)>,
+    /// Instants at which planned jobs take more than there is.
+    over: Vec<Stamp>,
+}
+
+impl Ledger {
+    fn of(total: Amount, now: Stamp, mut changes: Vec<(Stamp, bool, Amount, bool)>) -> Self {
+        changes.sort_by_key(|(at, ..)| *at);
+        let (mut held, mut planned) = (Vec::<Amount>::new(), Vec::<Amount>::new());
+        let (mut free, mut over) = (vec![(now, total)], Vec::new());
+        let mut index = 0;
+        while index < changes.len() {
+            let at = changes[index].0;
+            while let Some((_, arrives, amount, of_plan)) = changes.get(index).filter(|change| change.0 == at) {
+                let there = if *of_plan { &mut planned } else { &mut held };
+                if *arrives {
+                    there.push(*amount);
+                } else {
+                    let gone = there.iter().position(|other| other == amount).expect("what leaves has arrived");
+                    there.swap_remove(gone);
+                }
+                index += 1;
+            }
+            let mut rest = total;
+            rest.take(&sum(&held));
+            if !rest.covers(&sum(&planned)) {
+                over.push(at);
+            }
+            rest.take(&sum(&planned));
+            free.push((at, rest));
+        }
+        Self { free, over }
+    }
+
+    /// The first start in `[from, limit)` with room for `length`, with one's own run given back.
+    fn earliest(
+        &self,
+        need: &Amount,
+        from: Stamp,
+        length: i64,
+        own: Option<(Stamp, Stamp, Amount)>,
+        limit: Stamp,
+    ) -> Option<Stamp> {
+        let mut start = from;
+        for (index, (at, free)) in self.free.iter().enumerate() {
+            let end = self.free.get(index + 1).map_or(Stamp::MAX, |(next, _)| *next);
+            if end <= start {
+                continue;
+            }
+            if start >= limit {
+                return None;
+            }
+            let mut free = *free;
+            if let Some((own_from, own_until, mine)) = own
+                && own_from <= *at
+                && *at < own_until
+            {
+                free.give(&mine);
+            }
+            if !free.covers(need) {
+                start = end;
+            } else if end.saturating_sub(start) >= length {
+                return Some(start).filter(|start| *start < limit);
+            }
+        }
+        None
+    }
+}
+
+/// The sum without wrapping: more than can be counted is more than there is.
+fn sum(amounts: &[Amount]) -> Amount {
+    let mut sum = Amount::default();
+    amounts.iter().for_each(|amount| sum.give(amount));
+    sum
+}

@@ -1,0 +1,152 @@
+//! The integral of a zone's intensity over time, ready for look-ups, and the cleanest window in it.
+//!
+//! A window counts only if every instant of it is known well enough to shift on: holes and flat means break the curve.
+
+use crate::stamp::{Stamp, stamp};
+use neap_model::grid::{Grade, Series};
+
+/// One stretch of constant intensity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Piece {
+    from: Stamp,
+    until: Stamp,
+    /// mg CO2e per kWh.
+    value: u64,
+    /// Integral from the beginning of the series to `from`.
+    before: u128,
+    /// End of the unbroken run of pieces this one belongs to.
+    unbroken: Stamp,
+    /// First instant from here on that is known from climatology only.
+    poor_from: Stamp,
+}
+
+/// Prefix sums over the pieces of a series that may be shifted on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Integral {
+    pieces: Vec<Piece>,
+}
+
+/// What a window costs and how well that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// mg CO2e per kWh × milliseconds.
+    pub integral: u128,
+    /// Climatology took part: only twice the usual saving counts.
+    pub poor: bool,
+}
+
+/// The cleanest starts: of windows without climatology, and of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cleanest {
+    pub good: Option<(u128, Stamp)>,
+    pub any: Option<(u128, Stamp, bool)>,
+}
+
+impl Cleanest {
+    /// Keeps what is less; of equals the earlier one, which comes first.
+    fn see(&mut self, cost: Cost, start: Stamp) {
+        if self.any.is_none_or(|(least, ..)| cost.integral < least) {
+            self.any = Some((cost.integral, start, cost.poor));
+        }
+        if !cost.poor && self.good.is_none_or(|(least, _)| cost.integral < least) {
+            self.good = Some((cost.integral, start));
+        }
+    }
+}
+
+impl Integral {
+    pub fn of(series: &Series) -> Self {
+        let mut pieces: Vec<Piece> = Vec::with_capacity(series.spans().len());
+        let mut before = 0u128;
+        for span in series.spans() {
+            let (from, until) = (stamp(span.from), stamp(span.until));
+            if from >= until || !span.grade.may_shift() {
+                continue;
+            }
+            let poor_from = if span.grade >= Grade::Climatology { from } else { Stamp::MAX };
+            pieces.push(Piece { from, until, value: span.value.0, before, unbroken: until, poor_from });
+            before += u128::from(span.value.0) * u128::from((until - from).unsigned_abs());
+        }
+        for i in (1..pieces.len()).rev() {
+            if pieces[i - 1].until == pieces[i].from {
+                pieces[i - 1].unbroken = pieces[i].unbroken;
+            }
+            pieces[i - 1].poor_from = pieces[i - 1].poor_from.min(pieces[i].poor_from);
+        }
+        Self { pieces }
+    }
+
+    /// The piece that covers `at`, as an index.
+    fn covering(&self, at: Stamp) -> Option<usize> {
+        let next = self.pieces.partition_point(|piece| piece.from <= at);
+        next.checked_sub(1).filter(|i| at < self.pieces[*i].until)
+    }
+
+    /// What `[from, from + length)` costs; `None` where part of it is not known well enough. `length` is positive.
+    pub fn cost(&self, from: Stamp, length: i64) -> Option<Cost> {
+        let (first, until) = (self.pieces[self.covering(from)?], from.checked_add(length)?);
+        if first.unbroken < until {
+            return None;
+        }
+        let last = self.pieces[self.covering(until - 1)?];
+        let upto = |piece: Piece, at: Stamp| {
+            piece.before + u128::from(piece.value) * u128::from((at - piece.from).unsigned_abs())
+        };
+        Some(Cost { integral: upto(last, until) - upto(first, from), poor: first.poor_from < until })
+    }
+
+    /// Looks at every start in `[from, until]` that can be the cleanest.
+    ///
+    /// The cost of a window is linear in its start between the instants at which either end of it meets an edge of the
+    /// curve, so these and the ends of the interval are enough to be exact.
+    pub fn cleanest(&self, from: Stamp, until: Stamp, length: i64, best: &mut Cleanest) {
+        let first = self.pieces.partition_point(|piece| piece.until <= from);
+        let mut at = from;
+        for index in first..self.pieces.len() {
+            let head = self.pieces[index];
+            at = at.max(head.from);
+            if at > until {
+                return;
+            }
+            let last_start = until.min(head.unbroken.saturating_sub(length));
+            if at <= last_start {
+                self.walk(at, last_start, length, index, best);
+            }
+            if head.unbroken > until {
+                return;
+            }
+            at = at.max(head.unbroken);
+        }
+    }
+
+    /// Slides a window over `[from, until]`, inside one unbroken run, from edge to edge.
+    fn walk(&self, from: Stamp, until: Stamp, length: i64, index: usize, best: &mut Cleanest) {
+        let (mut start, mut head) = (from, index);
+        let Some(mut tail) = self.covering(from + length - 1) else {
+            return;
+        };
+        let Some(mut cost) = self.cost(from, length).map(|cost| cost.integral) else {
+            return;
+        };
+        loop {
+            best.see(Cost { integral: cost, poor: self.pieces[head].poor_from < start + length }, start);
+            if start >= until {
+                return;
+            }
+            if start + length == self.pieces[tail].until && tail + 1 < self.pieces.len() {
+                tail += 1;
+            }
+            let step =
+                (self.pieces[head].until - start).min(self.pieces[tail].until - (start + length)).min(until - start);
+            if step <= 0 {
+                return;
+            }
+            let moved = u128::from(step.unsigned_abs());
+            cost = cost + u128::from(self.pieces[tail].value) * moved - u128::from(self.pieces[head].value) * moved;
+            start += step;
+            if start == self.pieces[head].until {
+                head += 1;
+            }
+        }
+    }
+}

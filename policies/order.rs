@@ -1,0 +1,63 @@
+//! Who goes first, and until when a job may wait.
+
+use crate::problem::Job;
+use crate::stamp::{earlier, later};
+use chrono::{DateTime, Utc};
+use neap_model::job::{JobId, Objective, OnExpire};
+use neap_model::seconds::Seconds;
+use std::cmp::Reverse;
+
+/// The planning length; a job takes at least a second.
+pub(crate) fn length(job: &Job) -> Seconds {
+    job.length.max(Seconds(1))
+}
+
+/// Whether the job consented to wait for cleaner hours. A forced job does not wait whatever it consented to.
+pub(crate) fn waits_for_grid(job: &Job) -> bool {
+    job.delay.objective == Objective::Carbon && job.forced_by.is_none()
+}
+
+/// From then on the job starts whatever the grid does, as soon as there is room.
+///
+/// It is the earliest of start-by, finish-by less the planning length and, for a job that may be delayed for carbon,
+/// the time it became eligible plus its longest delay. `None`: the job promised nothing.
+#[must_use]
+pub fn latest_start(job: &Job) -> Option<DateTime<Utc>> {
+    let delayed = (job.delay.objective == Objective::Carbon).then(|| later(job.eligible, job.delay.max));
+    let in_time = job.finish_by.map(|by| earlier(by, length(job)));
+    [job.start_by, delayed, in_time].into_iter().flatten().min()
+}
+
+/// Whether the job is to be dropped: its finish-by can no longer be met and it asked not to run late.
+#[must_use]
+pub fn expired(job: &Job, now: DateTime<Utc>) -> bool {
+    job.on_expire == OnExpire::Drop && job.finish_by.is_some_and(|by| later(now, length(job)) > by)
+}
+
+/// Which turn a job has. The variants are in the order of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Turn {
+    /// A person forced its start.
+    Forced,
+    /// Its latest start has come.
+    Overdue,
+    /// Everybody else.
+    Ordinary,
+}
+
+pub(crate) fn turn(job: &Job, now: DateTime<Utc>) -> Turn {
+    if job.forced_by.is_some() {
+        Turn::Forced
+    } else if latest_start(job).is_some_and(|latest| latest <= now) {
+        Turn::Overdue
+    } else {
+        Turn::Ordinary
+    }
+}
+
+/// The sort key of the queue: turn, then the higher priority, the earlier submission and the lower number.
+pub(crate) type Rank = (Turn, Reverse<i32>, DateTime<Utc>, JobId);
+
+pub(crate) fn rank(job: &Job, now: DateTime<Utc>) -> Rank {
+    (turn(job, now), Reverse(job.priority), job.submitted, job.id)
+}

@@ -1,0 +1,146 @@
+//! What stands in a job's way, with its numbers, and what its run is expected to be.
+
+use super::search::Choice;
+use crate::machine::Amount;
+use crate::order::{latest_start, length};
+use crate::problem::Job;
+use crate::room::{Room, ZoneRoom};
+use crate::stamp::{later, millis, stamp, time};
+use chrono::TimeDelta;
+use chrono::{DateTime, Utc};
+use neap_model::footprint::{EnergyOver, footprint};
+use neap_model::grid::Grade;
+use neap_model::plan::{Blocker, Decision, Outlook, Verdict};
+use neap_model::reason::Reason;
+use neap_model::seconds::Seconds;
+use neap_model::units::{Bytes, Watts};
+use std::cmp::Reverse;
+
+/// What a run of that power and length would be. `None` where no hour of it is known.
+///
+/// Where the curve covers only part of the run, its mean stands for the rest and the grade says so: `Static`.
+pub(crate) fn outlook(zone: &ZoneRoom, watts: Watts, start: DateTime<Utc>, length: Seconds) -> Option<Outlook> {
+    let end = later(start, length);
+    let energy = (watts * length).at_facility(zone.pue);
+    let mean = zone.curve.mean(start, end)?;
+    let whole = mean.covered >= end - start;
+    let emits = if whole {
+        footprint(&[EnergyOver { from: start, until: end, energy }], &zone.curve, TimeDelta::zero()).emits
+    } else {
+        energy * mean.value
+    };
+    let grade = if whole { mean.worst } else { Grade::Static };
+    Some(Outlook { start, end, energy, emits, intensity: mean.value, grade })
+}
+
+/// A job that something outside the planner blocks. It gets no room.
+pub(crate) fn blocked(job: &Job, reason: &Reason) -> Decision {
+    hold(job, vec![Blocker { reason: reason.clone(), clears: None }])
+}
+
+/// A job deeper in the queue than is planned for.
+pub(crate) fn behind(job: &Job, now: DateTime<Utc>, jobs: usize) -> Decision {
+    let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
+    let mut blockers = vec![Blocker { reason: Reason::Behind { jobs }, clears: None }];
+    blockers.extend(not_before(job, now));
+    hold(job, blockers)
+}
+
+/// A job that no node which is up can run.
+pub(crate) fn hopeless(room: &Room, job: &Job, now: DateTime<Utc>) -> Decision {
+    let mut blockers = match room.open(job).next() {
+        None => vec![Blocker { reason: Reason::NoExecutor { zones: room.zones_of(job) }, clears: None }],
+        Some(_) => vec![Blocker { reason: short(room, job, |node| room.nodes[node].machine.total), clears: None }],
+    };
+    blockers.extend(not_before(job, now));
+    ahead(&mut blockers);
+    hold(job, blockers)
+}
+
+/// A hold without a place or a time.
+pub(crate) fn hold(job: &Job, blockers: Vec<Blocker>) -> Decision {
+    let because = blockers.first().map_or(Reason::Evaluating, |blocker| blocker.reason.clone());
+    Decision {
+        job: job.id,
+        verdict: Verdict::Hold { until: None, place: None, because },
+        blockers,
+        latest_start: latest_start(job),
+        expected: None,
+        run_now: None,
+    }
+}
+
+/// What keeps the job from its first possible start, which is not now.
+pub(crate) fn until_first(room: &Room, job: &Job, now: DateTime<Utc>, first: &Choice) -> Vec<Blocker> {
+    let mut blockers: Vec<Blocker> = not_before(job, now).into_iter().collect();
+    let from = stamp(now.max(job.eligible));
+    if first.start > from {
+        let length = millis(length(job));
+        let promised = room.open(job).find_map(|(_, node, _)| {
+            let fits = |need: &Amount| node.fits(need, from, 1) && !node.fits(need, from, length);
+            node.machine.shapes(job).find(|shape| fits(&shape.need)).and_then(|s| node.promised_to(&s.need, from))
+        });
+        let reason =
+            promised.map_or_else(|| short(room, job, |node| room.nodes[node].at(from)), |job| Reason::Reserved { job });
+        blockers.push(Blocker { reason, clears: Some(time(first.start)) });
+    }
+    blockers
+}
+
+fn not_before(job: &Job, now: DateTime<Utc>) -> Option<Blocker> {
+    let at = job.eligible;
+    (at > now).then_some(Blocker { reason: Reason::NotBefore { at }, clears: Some(at) })
+}
+
+/// What there is too little of, by what each node has free.
+fn short(room: &Room, job: &Job, free_on: impl Fn(usize) -> Amount) -> Reason {
+    // Per node: free and total GPUs that the job accepts, what is free, what it would need.
+    let nodes: Vec<_> = room
+        .open(job)
+        .map(|(index, node, _)| {
+            let free = free_on(index);
+            let gpus = (node.machine.matching(job, &free), node.machine.matching(job, &node.machine.total));
+            (gpus, free, node)
+        })
+        .collect();
+    let needs = job.gpus;
+    let enough = |free: u32| free >= needs;
+    if needs > 0 && !nodes.iter().any(|((free, _), ..)| enough(*free)) {
+        let (free, of) = nodes.iter().fold((0u32, 0u32), |sum, ((free, of), ..)| (sum.0 + free, sum.1 + of));
+        return if enough(free) {
+            Reason::Fragmented { needs, free }
+        } else {
+            Reason::Gpus { needs, free, of, model: job.gpu_model.first().cloned() }
+        };
+    }
+    let fitting = || nodes.iter().filter(|((free, _), ..)| enough(*free));
+    let cores = |node: &crate::room::NodeRoom| node.machine.cores(job);
+    if !fitting().any(|(_, free, node)| free.cpus >= cores(node))
+        && let Some((_, free, node)) = fitting().max_by_key(|(_, free, _)| free.cpus)
+    {
+        return Reason::Cpus { needs: cores(node), free: free.cpus, of: node.machine.total.cpus };
+    }
+    let best = fitting().filter(|(_, free, node)| free.cpus >= cores(node)).max_by_key(|(_, free, _)| free.memory);
+    match best {
+        Some((_, free, _)) if free.memory >= job.memory.0 => {
+            // Enough of everything, only not of one model on one node.
+            let free = nodes.iter().map(|((free, _), ..)| free).sum();
+            Reason::Fragmented { needs, free }
+        }
+        Some((_, free, node)) => {
+            Reason::Memory { needs: job.memory, free: Bytes(free.memory), of: Bytes(node.machine.total.memory) }
+        }
+        None => Reason::NoExecutor { zones: room.zones_of(job) },
+    }
+}
+
+/// Puts the binding blocker first: what only a person can clear, then what clears last, never counting as last of all;
+/// of equals the class that comes first in `you policy system capacity power order grid`.
+pub(crate) fn ahead(blockers: &mut [Blocker]) {
+    const CLASSES: [&str; 7] = ["you", "policy", "system", "capacity", "power", "order", "grid"];
+    let class = |reason: &Reason| CLASSES.iter().position(|class| *class == reason.class());
+    blockers.sort_by_key(|blocker| {
+        let clears = blocker.clears.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        (!blocker.reason.needs_a_person(), Reverse(clears), class(&blocker.reason))
+    });
+}

@@ -1,0 +1,167 @@
+//! Finds starts for one job in what is left: the first one, and the cleanest one.
+
+use crate::integral::Cleanest;
+use crate::machine::Shape;
+use crate::order::length;
+use crate::problem::Job;
+use crate::room::{Room, Slot, ZoneRoom};
+use crate::stamp::{Stamp, millis};
+use neap_model::units::Percent;
+
+/// What a run emits, up to one constant factor: mW × PUE in thousandths × mg CO2e per kWh × milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Price {
+    pub emits: u128,
+    /// Climatology took part.
+    pub poor: bool,
+}
+
+impl Price {
+    /// Whether this emits less than `other` by at least that share of it, and less at all.
+    pub fn saves(self, other: Self, share: Percent) -> bool {
+        const WHOLE: u128 = 100_000;
+        let rest = WHOLE.saturating_sub(u128::from(share.0));
+        self.emits < other.emits && self.emits.saturating_mul(WHOLE) <= other.emits.saturating_mul(rest)
+    }
+}
+
+/// One way to run a job: where, how and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub node: usize,
+    pub zone: usize,
+    pub shape: Shape,
+    pub start: Stamp,
+    /// `None` where part of the run meets hours that nothing trustworthy is known of.
+    pub price: Option<Price>,
+}
+
+impl Choice {
+    pub fn slot(&self, job: &Job) -> Slot {
+        let length = millis(length(job));
+        Slot { node: self.node, need: self.shape.need, from: self.start, until: self.start.saturating_add(length) }
+    }
+
+    fn at(room: &Room, node: usize, zone: usize, shape: Shape, start: Stamp, length: i64) -> Self {
+        let cost = room.zones[zone].integral.cost(start, length);
+        let price = cost.map(|cost| Price {
+            emits: rate(&room.zones[zone], &shape).saturating_mul(cost.integral),
+            poor: cost.poor,
+        });
+        Self { node, zone, shape, start, price }
+    }
+
+    /// What decides between places once start and price are equal: the better model, the fewer GPUs kept from others,
+    /// the smaller node, the order of names.
+    fn taste(&self, room: &Room, job: &Job) -> (usize, u32, u32, usize) {
+        let gpus = room.nodes[self.node].machine.gpus;
+        (self.shape.rank, if job.gpus == 0 { gpus } else { 0 }, gpus, self.node)
+    }
+}
+
+fn rate(zone: &ZoneRoom, shape: &Shape) -> u128 {
+    u128::from(shape.watts.0) * ((zone.pue.ratio() * 1_000.0).round() as u128)
+}
+
+fn emits(choice: &Choice) -> u128 {
+    choice.price.map_or(u128::MAX, |price| price.emits)
+}
+
+/// The earliest start from `from` on, anywhere the job may run. Of equal starts the better model wins, then the cleaner
+/// place. `None`: no node that is up can run it.
+pub(crate) fn earliest(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
+    let length = millis(length(job));
+    let mut best: Option<Choice> = None;
+    for (index, node, zone) in room.open(job) {
+        for shape in node.machine.shapes(job) {
+            let limit = best.map_or(Stamp::MAX, |best| best.start);
+            let Some(start) = node.earliest(&shape.need, from, length, limit) else {
+                continue;
+            };
+            let found = Choice::at(room, index, zone, shape, start, length);
+            let key = |c: &Choice| (c.start, c.shape.rank, emits(c), c.taste(room, job));
+            if best.is_none_or(|best| key(&found) < key(&best)) {
+                best = Some(found);
+            }
+        }
+    }
+    best
+}
+
+/// Whether the job could start at `from` somewhere; the place that `earliest` would take.
+pub(crate) fn at_once(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
+    let length = millis(length(job));
+    let possible =
+        room.open(job).any(|(_, node, _)| node.machine.shapes(job).any(|s| node.fits(&s.need, from, length)));
+    if possible { earliest(room, job, from) } else { None }
+}
+
+/// The cleanest starts in `[from, until]` on models not worse than `rank`: without climatology, and of all.
+pub(crate) fn cleanest(
+    room: &Room,
+    job: &Job,
+    from: Stamp,
+    until: Stamp,
+    rank: usize,
+) -> (Option<Choice>, Option<Choice>) {
+    let length = millis(length(job));
+    let (mut good, mut any): (Option<Choice>, Option<Choice>) = (None, None);
+    for (index, node, zone) in room.open(job) {
+        for shape in node.machine.shapes(job).filter(|shape| shape.rank <= rank) {
+            let integral = &room.zones[zone].integral;
+            let mut found = Cleanest::default();
+            node.gaps(&shape.need, from, until, length, |first, last| {
+                integral.cleanest(first, last, length, &mut found)
+            });
+            let rate = rate(&room.zones[zone], &shape);
+            let choice = |cost: u128, start, poor| Choice {
+                node: index,
+                zone,
+                shape,
+                start,
+                price: Some(Price { emits: rate.saturating_mul(cost), poor }),
+            };
+            let better = |found: Choice, best: &mut Option<Choice>| {
+                let key = |c: &Choice| (emits(c), c.start, c.taste(room, job));
+                if best.is_none_or(|best| key(&found) < key(&best)) {
+                    *best = Some(found);
+                }
+            };
+            if let Some((cost, start)) = found.good {
+                better(choice(cost, start, false), &mut good);
+            }
+            if let Some((cost, start, poor)) = found.any {
+                better(choice(cost, start, poor), &mut any);
+            }
+        }
+    }
+    (good, any)
+}
+
+/// The place for a run that has to start at `start` on the node of that name; `None` where there is no room.
+pub(crate) fn there(room: &Room, job: &Job, node: &str, start: Stamp) -> Option<Choice> {
+    let length = millis(length(job));
+    let (index, node, zone) = room.open(job).find(|(_, open, _)| open.machine.name == node)?;
+    let shape =
+        node.machine.shapes(job).filter(|shape| node.fits(&shape.need, start, length)).min_by_key(|s| s.rank)?;
+    Some(Choice::at(room, index, zone, shape, start, length))
+}
+
+/// The last start in `[from, until]` at which there is room.
+pub(crate) fn last(room: &Room, job: &Job, from: Stamp, until: Stamp) -> Option<Choice> {
+    let length = millis(length(job));
+    let mut best: Option<Choice> = None;
+    for (index, node, zone) in room.open(job) {
+        for shape in node.machine.shapes(job) {
+            let mut latest = None;
+            node.gaps(&shape.need, from, until, length, |_, last| latest = Some(last));
+            let Some(start) = latest else { continue };
+            let found = Choice::at(room, index, zone, shape, start, length);
+            let key = |c: &Choice| (std::cmp::Reverse(c.start), c.shape.rank, emits(c), c.taste(room, job));
+            if best.is_none_or(|best| key(&found) < key(&best)) {
+                best = Some(found);
+            }
+        }
+    }
+    best
+}

@@ -1,0 +1,176 @@
+//! What holds for every problem.
+
+use super::random::{curve, problem};
+use super::{after, at, green, job, occupant, scene};
+use crate::order::rank;
+use crate::problem::{Occupant, Policy, Problem};
+use crate::{Plan, audit, insert, latest_start, plan};
+use chrono::{DateTime, Utc};
+use neap_model::footprint::{EnergyOver, footprint};
+use neap_model::grid::{Grade, Series};
+use neap_model::job::JobId;
+use neap_model::plan::{Decision, Place, Verdict};
+use neap_model::seconds::Seconds;
+use neap_model::units::{Joules, Percent};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+const ALL: &[Grade] =
+    &[Grade::Measured, Grade::Estimated, Grade::Forecast, Grade::Forecast, Grade::Climatology, Grade::Static];
+const FORECAST: &[Grade] = &[Grade::Forecast];
+
+fn settings() -> ProptestConfig {
+    ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn shallow(depth: usize) -> Policy {
+    Policy { depth, ..Policy::default() }
+}
+
+/// Start, as far as it is known, and place.
+fn whereabouts(decision: &Decision) -> (Option<DateTime<Utc>>, Option<Place>) {
+    match &decision.verdict {
+        Verdict::Start { place, .. } => (None, Some(place.clone())),
+        Verdict::Hold { until, place, .. } => (*until, place.clone()),
+    }
+}
+
+/// The world after the starts of a plan were carried out.
+fn carried_out(problem: &Problem, made: &Plan) -> Problem {
+    let mut next = after(problem, made);
+    next.waiting.retain(|job| !matches!(made.decisions[&job.id].verdict, Verdict::Start { .. }));
+    for job in &problem.waiting {
+        if let Verdict::Start { place, .. } = &made.decisions[&job.id].verdict {
+            let booking = made.booking(job.id).expect("a start has room");
+            let node = problem.site.nodes.iter().find(|node| node.name == place.node).expect("a node of the site");
+            let taken: Vec<String> = next.occupants.iter().flat_map(|occupant| occupant.gpus.clone()).collect();
+            let free = |uuid: &&neap_model::fleet::Gpu| {
+                !taken.contains(&uuid.uuid) && booking.gpus.iter().any(|(model, _)| *model == uuid.model)
+            };
+            let count = booking.gpus.iter().map(|(_, count)| *count as usize).sum();
+            let gpus: Vec<String> = node.gpus.iter().filter(free).take(count).map(|gpu| gpu.uuid.clone()).collect();
+            assert_eq!(gpus.len(), count, "a start finds its GPUs free");
+            let (cpus, memory, until) = (booking.cpus, booking.memory, booking.until);
+            next.occupants.push(Occupant { job: job.id, node: node.name.clone(), cpus, memory, gpus, until });
+        }
+    }
+    next
+}
+
+proptest! {
+    #![proptest_config(settings())]
+
+    #[test]
+    fn the_auditor_finds_nothing(before in problem(ALL, 0.05), now in problem(ALL, 0.05), depth in 0usize..16) {
+        let old = plan(&before, &Policy::default());
+        let made = plan(&now, &shallow(depth));
+        prop_assert_eq!(audit(&now, &made), vec![]);
+        // The same after news: other curves and nodes, what was planned before for the same jobs.
+        let news = Problem { waiting: before.waiting, ..now };
+        let news = after(&news, &old);
+        prop_assert_eq!(audit(&news, &plan(&news, &Policy::default())), vec![]);
+    }
+
+    #[test]
+    fn planning_twice_changes_nothing(before in problem(ALL, 0.05), now in problem(ALL, 0.05), depth in 0usize..16) {
+        let old = plan(&before, &Policy::default());
+        let news = after(&Problem { waiting: before.waiting, ..now }, &old);
+        let policy = shallow(depth);
+        let made = plan(&news, &policy);
+        prop_assert_eq!(&plan(&news, &policy), &made);
+        prop_assert_eq!(&plan(&after(&news, &made), &policy), &made);
+    }
+
+    #[test]
+    fn the_order_in_which_jobs_are_given_does_not_matter(problem in problem(ALL, 0.05), turn in 0usize..14) {
+        let mut turned = problem.clone();
+        let middle = turn.min(turned.waiting.len());
+        turned.waiting.rotate_left(middle);
+        prop_assert_eq!(plan(&turned, &Policy::default()), plan(&problem, &Policy::default()));
+    }
+
+    #[test]
+    fn time_that_passes_without_an_event_changes_nothing(problem in problem(FORECAST, 0.0), share in 0u32..1000) {
+        let made = plan(&problem, &Policy::default());
+        let mut next = carried_out(&problem, &made);
+        let waits = next.waiting.iter().filter_map(|job| whereabouts(&made.decisions[&job.id]).0);
+        let terms = next.waiting.iter().flat_map(|job| [Some(job.eligible), latest_start(job)]).flatten();
+        let ends = next.occupants.iter().filter(|o| o.until > at(0)).map(|occupant| occupant.until);
+        let overrun = problem.occupants.iter().filter(|o| o.until <= at(0)).map(|_| at(0));
+        let first = waits.chain(terms.filter(|term| *term > at(0))).chain(ends).chain(overrun).min().unwrap_or(at(600));
+        next.site.now = at(0) + (first - at(0) - chrono::TimeDelta::milliseconds(1)).max(chrono::TimeDelta::zero()) * i32::try_from(share).expect("small") / 1000;
+        let again = plan(&next, &Policy::default());
+        for (id, decision) in &again.decisions {
+            let before = &made.decisions[id];
+            prop_assert_eq!(whereabouts(decision).0, whereabouts(before).0, "job {} at {}", id, next.site.now);
+            // A gap it might have used at once may have passed meanwhile: then its planned start is also its first one,
+            // and the place is chosen as for any first start.
+            prop_assert!(before.is_planned() || !decision.is_planned());
+            if before.is_planned() == decision.is_planned() {
+                prop_assert_eq!(whereabouts(decision).1, whereabouts(before).1, "job {} at {}", id, next.site.now);
+            }
+        }
+    }
+
+    #[test]
+    fn inserting_in_the_order_of_the_queue_is_planning(problem in problem(ALL, 0.05)) {
+        let policy = Policy::default();
+        let empty = Problem { waiting: Vec::new(), ..problem.clone() };
+        let mut grown = plan(&empty, &policy);
+        let mut queue = problem.waiting.clone();
+        queue.sort_by_key(|job| rank(job, problem.site.now));
+        for job in &queue {
+            let decision = insert(&mut grown, &problem.site, &policy, job);
+            prop_assert_eq!(&grown.decisions[&job.id], &decision);
+        }
+        prop_assert_eq!(grown, plan(&problem, &policy));
+    }
+
+    #[test]
+    fn the_chosen_window_is_the_cleanest(
+        curve in curve(FORECAST, 0.05),
+        minutes in 1u64..240,
+        hours in 1u64..12,
+        busy in prop::option::of(1i64..200),
+        reserved in (0i64..400, 1u64..120),
+    ) {
+        let mut first = job(1, reserved.1);
+        (first.eligible, first.priority) = (at(reserved.0), 1);
+        let mut mine = green(2, minutes, hours);
+        mine.delay.min_saving = Percent(0);
+        let mut problem = scene(&[], 1, [first, mine.clone()]);
+        problem.site.zones[0].curve = Arc::new(curve.clone());
+        problem.occupants = busy.map(|until| occupant(9, "a", &[0], until)).into_iter().collect();
+        let made = plan(&problem, &Policy::default());
+        let taken = made.booking(JobId(1)).expect("it has room");
+        let length = i64::try_from(minutes).expect("small");
+        // Every minute, by hand: all edges lie on minutes.
+        let free = |start: i64| {
+            start >= busy.unwrap_or(0) && (at(start) >= taken.until || at(start + length) <= taken.from)
+        };
+        let emits = |start: i64| emissions(&curve, at(start), at(start + length));
+        let mut starts = (0i64..=24 * 60).filter(|start| free(*start));
+        let soonest = starts.next().expect("there is room within a day");
+        let latest = i64::try_from(hours * 60).expect("small");
+        let decision = &made.decisions[&JobId(2)];
+        let planned = taken_start(decision, &problem);
+        let best = std::iter::once(soonest).chain(starts).filter(|s| *s <= latest).filter_map(|s| Some((emits(s)?, s))).min();
+        match (emits(soonest), best) {
+            (Some(_), Some((least, start))) if soonest <= latest => {
+                prop_assert_eq!(planned, at(start), "{:?} at {} by hand", least, start);
+            }
+            _ => prop_assert_eq!(planned, at(soonest), "nothing to compare, so it does not wait"),
+        }
+    }
+}
+
+fn taken_start(decision: &Decision, problem: &Problem) -> DateTime<Utc> {
+    whereabouts(decision).0.unwrap_or(problem.site.now)
+}
+
+/// What a kilowatt emits over the window; `None` where a part of it is unknown.
+fn emissions(curve: &Series, from: DateTime<Utc>, until: DateTime<Utc>) -> Option<u64> {
+    let energy = Joules(1_000_000 * Seconds::between(from, until).0);
+    let print = footprint(&[EnergyOver { from, until, energy }], curve, chrono::TimeDelta::zero());
+    (print.uncovered == Joules::ZERO).then_some((print.emits.0 + 500) / 1_000)
+}

@@ -1,0 +1,107 @@
+//! Problems nobody thought of.
+
+use super::{at, job, node, occupant};
+use crate::problem::{Job, NodeState, Occupant, Problem, Site, ZoneState};
+use neap_model::fleet::Zone;
+use neap_model::grid::{Grade, Series, Span};
+use neap_model::job::{JobId, Objective};
+use neap_model::reason::Reason;
+use neap_model::seconds::Seconds;
+use neap_model::units::{Bytes, Intensity, Percent, Pue, Watts};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+const ZONES: [&str; 3] = ["DE", "SE3", "PL"];
+
+/// Spans of up to three hours; some are missing, some are not trustworthy.
+pub(crate) fn curve(grades: &'static [Grade], holes: f64) -> impl Strategy<Value = Series> {
+    let span = (1i64..180, 0u64..600, prop::sample::select(grades), prop::bool::weighted(1.0 - holes));
+    prop::collection::vec(span, 0..30).prop_map(|parts| {
+        let mut from = -90;
+        let spans = parts.into_iter().filter_map(|(minutes, value, grade, there)| {
+            let span = Span { from: at(from), until: at(from + minutes), value: Intensity::grams(value), grade };
+            from += minutes;
+            there.then_some(span)
+        });
+        Series::new(spans.collect::<Vec<_>>())
+    })
+}
+
+fn zones(grades: &'static [Grade], holes: f64) -> impl Strategy<Value = Vec<ZoneState>> {
+    let zone = (curve(grades, holes), prop::option::of(1.0f64..2.0));
+    prop::collection::vec(zone, 1..=3).prop_map(|zones| {
+        let zone = |(index, (curve, pue)): (usize, (Series, Option<f64>))| ZoneState {
+            zone: Zone { name: ZONES[index].to_owned(), home: index == 0, pue: pue.and_then(Pue::new) },
+            curve: Arc::new(curve),
+        };
+        zones.into_iter().enumerate().map(zone).collect()
+    })
+}
+
+fn nodes() -> impl Strategy<Value = Vec<NodeState>> {
+    let one = (
+        0usize..3,
+        0u32..4,
+        prop::sample::select(&["H100", "A100", "H100-SXM"][..]),
+        prop::bool::weighted(0.9),
+        0u64..20,
+    );
+    prop::collection::vec(one, 0..5).prop_map(|nodes| {
+        let node = |(index, (zone, gpus, model, up, watts)): (usize, (usize, u32, &str, bool, u64))| {
+            let mut node = node(&format!("n{index}"), ZONES[zone], gpus, model);
+            if let Some(gpu) = node.gpus.get_mut(2) {
+                "A100".clone_into(&mut gpu.model);
+            }
+            (node.up, node.watts_per_cpu) = (up, Watts::whole(watts));
+            node
+        };
+        nodes.into_iter().enumerate().map(node).collect()
+    })
+}
+
+/// Terms of a job: when it came, how long, how large, what it promised and consented to.
+fn jobs() -> impl Strategy<Value = Vec<Job>> {
+    let when = (-300i64..=0, -60i64..200, 1u64..400, -1i32..=1);
+    let size = (0u32..3, prop::option::of(1u32..9), 0u64..40, prop::sample::subsequence(vec!["A100", "H100"], 0..=2));
+    let promises =
+        (prop::option::weighted(0.2, -60i64..600), prop::option::weighted(0.3, 0i64..900), prop::bool::weighted(0.05));
+    let flex = (any::<bool>(), 0u64..12, 0u32..30, 0u32..20, prop::sample::subsequence(ZONES.to_vec(), 0..=3));
+    let one =
+        (when, size, promises, flex, prop::bool::weighted(0.1)).prop_map(|(when, size, promises, flex, blocked)| {
+            let mut job = job(0, when.2);
+            (job.submitted, job.eligible, job.priority) = (at(when.0), at(when.0.max(when.1)), when.3);
+            (job.gpus, job.cpus, job.memory) = (size.0, size.1, Bytes(size.2 << 30));
+            job.gpu_model = size.3.into_iter().map(str::to_owned).collect();
+            (job.start_by, job.finish_by) = (promises.0.map(at), promises.1.map(at));
+            job.forced_by = promises.2.then(|| "ada".to_owned());
+            job.delay.objective = if flex.0 { Objective::Carbon } else { Objective::None };
+            job.delay.max = Seconds::hours(flex.1);
+            (job.delay.min_saving, job.delay.replan_gain) = (Percent::whole(flex.2), Percent::whole(flex.3));
+            job.zones = flex.4.into_iter().map(str::to_owned).collect();
+            job.blocked = blocked.then(|| Reason::Hold { by: "ada".to_owned() });
+            job
+        });
+    prop::collection::vec(one, 0..14).prop_map(|mut jobs| {
+        (1..).zip(&mut jobs).for_each(|(id, job)| job.id = JobId(id));
+        jobs
+    })
+}
+
+fn occupants() -> impl Strategy<Value = Vec<Occupant>> {
+    let one = (0usize..5, prop::sample::subsequence(vec![0u32, 1, 2], 0..=3), 0i64..500);
+    prop::collection::vec(one, 0..4).prop_map(|occupants| {
+        let made =
+            |(id, (node, gpus, until)): (u64, (usize, Vec<u32>, i64))| occupant(id, &format!("n{node}"), &gpus, until);
+        (1_000..).zip(occupants).map(made).collect()
+    })
+}
+
+/// A whole problem, with curves of these grades, that share of spans missing and nothing decided before.
+pub(crate) fn problem(grades: &'static [Grade], holes: f64) -> impl Strategy<Value = Problem> {
+    (zones(grades, holes), nodes(), jobs(), occupants()).prop_map(|(zones, nodes, jobs, occupants)| Problem {
+        site: Site { now: at(0), zones, nodes },
+        occupants,
+        waiting: jobs.into_iter().map(Arc::new).collect(),
+        previous: Arc::default(),
+    })
+}
