@@ -197,3 +197,6 @@ fn start_by(job: &Job, soonest: DateTime<Utc>) -> Option<Refusal> {
             .hint(format!("--start-by {} or later", rfc3339(soonest)), &["--start-by", &rfc3339(soonest)]),
     )
 }
+
+#[cfg(test)]
+mod tests;

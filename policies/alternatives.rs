@@ -16,7 +16,8 @@ const A_DAY: Seconds = Seconds::hours(24);
 /// The ways to run a job in what the plan leaves: at the first possible moment, as chosen, at the cleanest start, at the
 /// latest one, in other zones and with `--delay carbon`. Each start and node once, by time, but the first moment first.
 ///
-/// The job may be new or already waiting; of a waiting one the present choice is marked. A job that somebody blocks, or
+/// The job may be new or already waiting; of a waiting one the present choice is marked, and where that is none of these
+/// (a plan that was kept although a little more could be had by now) it is listed beside the cleanest with its remark. A job that somebody blocks, or
 /// that no node which is up can run, has none. What the curves do not cover is not offered.
 #[must_use]
 pub fn alternatives(plan: &Plan, site: &Site, policy: &Policy, job: &Job) -> Vec<Alternative> {
@@ -148,3 +149,6 @@ impl List<'_> {
         rows
     }
 }
+
+#[cfg(test)]
+mod tests;

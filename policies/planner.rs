@@ -12,7 +12,7 @@ mod decide;
 pub(crate) mod reasons;
 pub(crate) mod search;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::order::{Rank, Turn, rank, turn};
 use crate::problem::{Job, Policy, Problem, Site};

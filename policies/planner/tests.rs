@@ -114,7 +114,7 @@ pub(crate) fn after(problem: &Problem, plan: &Plan) -> Problem {
     Problem { previous: Arc::new(plan.decisions.clone()), ..problem.clone() }
 }
 
-fn clock(time: DateTime<Utc>) -> String {
+pub(crate) fn clock(time: DateTime<Utc>) -> String {
     let minutes = (time - at(0)).num_minutes();
     format!("{}:{:02}", minutes / 60, minutes % 60)
 }

@@ -5,7 +5,6 @@ use crate::problem::{Job, Policy, Problem};
 use crate::{insert, plan};
 use neap_model::grid::{Grade, Series, Span};
 use neap_model::job::JobId;
-use neap_model::plan::Remark;
 use neap_model::reason::Reason;
 use neap_model::seconds::Seconds;
 use neap_model::units::{Bytes, Intensity, Percent, Pue, Watts};
@@ -310,50 +309,6 @@ fn power_is_that_of_the_gpus_and_cores_held() {
     assert!((expected.emits.in_base() - 2.03 * 1.5 * 400.0).abs() < 1e-6, "{expected:?}");
 }
 
-#[track_caller]
-fn ways(problem: &Problem, job: &Job, lines: &[&str]) {
-    let made = plan(problem, &Policy::default());
-    let rows = crate::alternatives(&made, &problem.site, &Policy::default(), job);
-    let said: Vec<String> = rows
-        .iter()
-        .map(|row| {
-            let remark = match &row.remark {
-                Remark::FitsNow => "fits now".to_owned(),
-                Remark::FirstRoom => "first room".to_owned(),
-                Remark::Cleanest => "cleanest".to_owned(),
-                Remark::LatestStart { .. } => "latest start".to_owned(),
-                Remark::Needs { flag } => format!("needs {flag}"),
-            };
-            let mark = if row.chosen { " <" } else { "" };
-            format!("{} {} {}: {remark}{mark}", super::clock(row.outlook.start), row.place.node, row.outlook.emits)
-        })
-        .collect();
-    assert_eq!(said, lines);
-}
-
-#[test]
-fn the_other_ways_are_listed_and_the_chosen_one_is_marked() {
-    let mut two = scene(&[500, 400, 300, 350, 450, 500, 500], 1, []);
-    two.site.zones.push(zone("SE3", false, hourly(&[60, 20, 60, 60, 60, 60, 60], Grade::Forecast)));
-    two.site.nodes.push(node("n", "SE3", 1, "H100"));
-    let mine = with(green(1, 60, 5), |j| j.finish_by = Some(at(300)));
-    let rows = [
-        "0:00 a 500 g: fits now",
-        "1:00 n 20.0 g: needs --zones DE,SE3",
-        "2:00 a 300 g: cleanest <",
-        "4:00 a 450 g: latest start",
-    ];
-    ways(&two, &mine, &rows);
-    two.waiting = vec![Arc::new(mine.clone())];
-    ways(&two, &mine, &rows);
-    ways(
-        &scene(&[500, 400, 300, 350], 1, []),
-        &job(1, 60),
-        &["0:00 a 500 g: fits now <", "2:00 a 300 g: needs --delay carbon"],
-    );
-    ways(&scene(&[500, 400, 300, 350], 0, []), &job(1, 60), &[]);
-}
-
 #[test]
 fn not_met_and_to_be_dropped_is_expired() {
     let drop = with(job(1, 60), |j| {
@@ -378,4 +333,32 @@ fn saving_nothing_at_zero_asked_still_needs_a_saving() {
         &scene(&[300, 100, 300, 300], 1, [long]),
         &["1 waits until 1:00 on a: grid.cleaner_later 27.8 mg instead of 83.3 mg"],
     );
+}
+
+#[test]
+fn absurd_figures_give_a_decision_too() {
+    use chrono::{DateTime, Utc};
+    let (never, always) = (DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC);
+    let huge = with(green(1, 0, 0), |j| {
+        (j.length, j.delay.max) = (Seconds(u64::MAX), Seconds(u64::MAX));
+        (j.delay.min_saving, j.delay.replan_gain) = (Percent(u32::MAX), Percent(u32::MAX));
+    });
+    let greedy = with(job(2, 60), |j| (j.gpus, j.cpus, j.memory) = (u32::MAX, Some(u32::MAX), Bytes(u64::MAX)));
+    let odd = with(green(3, 60, 5), |j| (j.start_by, j.finish_by, j.submitted) = (Some(always), Some(never), always));
+    let far = with(green(4, 60, 5), |j| (j.eligible, j.finish_by) = (at(60 * 24 * 365 * 1_000), Some(always)));
+    let mut absurd = scene(&[], 1, [huge, greedy, odd, far]);
+    let span = |from, until, value| Span { from, until, value: Intensity(value), grade: Grade::Forecast };
+    absurd.site.zones[0].curve = Arc::new(Series::new([span(always, at(60), u64::MAX), span(at(60), never, 0)]));
+    absurd.site.nodes[0].watts_per_cpu = Watts(u64::MAX);
+    absurd.site.nodes.push(node("b", "DE", 1, "H100"));
+    absurd.occupants = vec![crate::problem::Occupant { until: never, ..occupant(9, "b", &[0], 0) }];
+    let made = plan(&absurd, &Policy { horizon: Seconds(u64::MAX), depth: usize::MAX });
+    assert_eq!(crate::audit(&absurd, &made), vec![]);
+    assert_eq!(made.decisions.len(), 4);
+    for job in &absurd.waiting {
+        let ways = crate::alternatives(&made, &absurd.site, &Policy::default(), job);
+        assert!(ways.iter().filter(|way| way.chosen).count() <= 1);
+        let refused = crate::admit(&absurd.site, &Policy::default(), job).is_err();
+        assert_eq!(refused, job.id != JobId(1), "job {}", job.id);
+    }
 }
