@@ -1,7 +1,7 @@
 //! What a person would expect, case by case.
 
 use super::{after, at, check, green, hourly, job, node, occupant, said, scene, zone};
-use crate::problem::{Job, Policy, Problem};
+use crate::problem::{Job, Policy};
 use crate::{insert, plan};
 use neap_model::grid::{Grade, Series, Span};
 use neap_model::job::JobId;
