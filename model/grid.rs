@@ -195,10 +195,11 @@ impl Series {
     /// The spans that touch `[from, until)`, cut to it.
     pub fn within(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> impl Iterator<Item = Span> + '_ {
         let first = self.spans.partition_point(|s| s.until <= from);
-        self.spans[first..]
-            .iter()
-            .take_while(move |s| s.from < until)
-            .map(move |s| Span { from: s.from.max(from), until: s.until.min(until), ..*s })
+        self.spans[first..].iter().take_while(move |s| s.from < until).map(move |s| Span {
+            from: s.from.max(from),
+            until: s.until.min(until),
+            ..*s
+        })
     }
 
     /// The part of the series inside `[from, until)`.

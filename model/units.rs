@@ -249,7 +249,8 @@ fn split(text: &str, what: &'static str, example: &'static str) -> Result<(f64, 
     let text = text.trim();
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    let number: f64 = number.parse().map_err(|_| QuantityError::NotANumber { given: text.to_owned(), what, example })?;
+    let number: f64 =
+        number.parse().map_err(|_| QuantityError::NotANumber { given: text.to_owned(), what, example })?;
     let unit = unit.trim();
     if unit.is_empty() {
         return Err(QuantityError::NoUnit { given: text.to_owned(), example });
@@ -320,7 +321,13 @@ impl FromStr for Intensity {
 fn three_digits(value: f64, units: &[(f64, f64, &str)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (_, size, unit) = units.iter().find(|(least, ..)| value >= *least).or(units.last()).expect("units are listed");
     let shown = value / size;
-    let digits = if shown >= 99.95 || shown == 0.0 { 0 } else if shown >= 9.995 { 1 } else { 2 };
+    let digits = if shown >= 99.95 || shown == 0.0 {
+        0
+    } else if shown >= 9.995 {
+        1
+    } else {
+        2
+    };
     write!(f, "{shown:.digits$} {unit}")
 }
 

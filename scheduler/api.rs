@@ -107,7 +107,11 @@ pub fn router(door: Door) -> Router {
 ///
 /// # Errors
 /// What the listener says.
-pub async fn serve_unix(listener: UnixListener, router: Router, until: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+pub async fn serve_unix(
+    listener: UnixListener,
+    router: Router,
+    until: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(until).await
 }
 
@@ -115,7 +119,11 @@ pub async fn serve_unix(listener: UnixListener, router: Router, until: impl Futu
 ///
 /// # Errors
 /// What the listener says.
-pub async fn serve_tcp(listener: TcpListener, router: Router, until: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+pub async fn serve_tcp(
+    listener: TcpListener,
+    router: Router,
+    until: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(until).await
 }
 
@@ -313,15 +321,14 @@ async fn log(
     let offset = offset.unwrap_or(0);
     let patience = tokio::time::Instant::now() + LOG_PATIENCE;
     loop {
-        let Answer::Job(job) =
-            door.handle.ask(by.clone(), Request::Show(JobId(id), None)).await.map_err(Fault)?
-        else {
+        let Answer::Job(job) = door.handle.ask(by.clone(), Request::Show(JobId(id), None)).await.map_err(Fault)? else {
             return Err(Refusal::new(Code::Internal, "a job was asked for and something else came").into());
         };
         let over = job.phase.is_final();
         let path = job.log.clone();
         let footer = door.handle.footer(&job);
-        let settled = over && job.ended.is_some_and(|ended| chrono::Utc::now() - ended > chrono::TimeDelta::seconds(10));
+        let settled =
+            over && job.ended.is_some_and(|ended| chrono::Utc::now() - ended > chrono::TimeDelta::seconds(10));
         let piece = tokio::task::spawn_blocking(move || path.map(|path| read_piece(&path, offset))).await;
         let (bytes, at_end) = match piece {
             Ok(Some(Ok(piece))) => piece,

@@ -13,8 +13,8 @@ mod tests;
 use disk::{Disk, DiskFile, RealDisk};
 use frame::{BLOCK, Chain, Frame, HEAD, Header, JournalId, Kind, PAYLOAD};
 use rand::RngCore;
-use rand::rngs::StdRng;
 use rand::SeedableRng;
+use rand::rngs::StdRng;
 use spare::Spares;
 use std::io;
 use std::sync::Arc;
@@ -168,7 +168,8 @@ impl<D: Disk> Journal<D> {
     ) -> Result<Self, JournalError> {
         let disk = Arc::new(disk);
         let mut random = StdRng::seed_from_u64(seed);
-        let found = recovery::recover(disk.as_ref(), |frame| if frame.kind == Kind::Turn { take(frame) } else { Ok(()) })?;
+        let found =
+            recovery::recover(disk.as_ref(), |frame| if frame.kind == Kind::Turn { take(frame) } else { Ok(()) })?;
         let spares = Spares::new(options);
         let (end, file) = match found {
             Some(end) => {
@@ -231,7 +232,8 @@ impl<D: Disk> Journal<D> {
     /// [`JournalError`]. After any but `TooLarge` nothing can be written any more.
     pub fn append_batch(&mut self, at: i64, records: &[Record]) -> Result<u64, JournalError> {
         self.usable()?;
-        if let Some(large) = records.iter().map(|r| r.public.len() + r.private.len() + 16).find(|size| *size > PAYLOAD) {
+        if let Some(large) = records.iter().map(|r| r.public.len() + r.private.len() + 16).find(|size| *size > PAYLOAD)
+        {
             return Err(JournalError::TooLarge { size: large });
         }
         if records.is_empty() {
@@ -273,7 +275,8 @@ impl<D: Disk> Journal<D> {
                 private.extend_from_slice(&salt);
                 private.extend_from_slice(&record.private);
             }
-            chain = frame::put(&mut batch, &self.id, &chain, Kind::Turn, (seq, self.synced, at), &record.public, &private);
+            chain =
+                frame::put(&mut batch, &self.id, &chain, Kind::Turn, (seq, self.synced, at), &record.public, &private);
         }
         self.file.write_at(&batch, self.offset as u64).map_err(io_error("write", &self.name))?;
         self.file.sync_data().map_err(io_error("sync", &self.name))?;
@@ -294,7 +297,8 @@ impl<D: Disk> Journal<D> {
             self.rotate().map_err(|error| self.poison(error))?;
         }
         let mut batch = Vec::new();
-        let chain = frame::put(&mut batch, &self.id, &self.chain, Kind::Mark, (self.seq + 1, self.synced, at), b"", b"");
+        let chain =
+            frame::put(&mut batch, &self.id, &self.chain, Kind::Mark, (self.seq + 1, self.synced, at), b"", b"");
         let written = self.file.write_at(&batch, self.offset as u64).map_err(io_error("write", &self.name));
         written.map_err(|error| self.poison(error))?;
         self.offset += BLOCK;

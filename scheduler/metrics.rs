@@ -66,16 +66,25 @@ impl Page {
         self.family(name, help, MetricType::COUNTER).mut_metric().push(metric);
     }
 
-    fn histogram(&mut self, name: &'static str, help: &str, labels: &[(&str, &str)], bounds: &[f64], counts: &[u64], sum: f64) {
+    fn histogram(
+        &mut self,
+        name: &'static str,
+        help: &str,
+        labels: &[(&str, &str)],
+        bounds: &[f64],
+        counts: &[u64],
+        sum: f64,
+    ) {
         let mut histogram = prometheus::proto::Histogram::default();
         let mut below = 0;
-        for (bound, count) in bounds.iter().zip(counts) {
+        let buckets = bounds.iter().zip(counts).map(|(bound, count)| {
             below += count;
             let mut bucket = Bucket::default();
             bucket.set_cumulative_count(below);
             bucket.set_upper_bound(*bound);
-            histogram.mut_bucket().push(bucket);
-        }
+            bucket
+        });
+        histogram.set_bucket(buckets.collect());
         histogram.set_sample_count(counts.iter().sum());
         histogram.set_sample_sum(sum);
         let mut metric = labelled(labels);
@@ -160,8 +169,7 @@ fn fleet(page: &mut Page, controller: &Controller) {
             let state = if held.contains(&gpu.uuid) { "allocated" } else { "free" };
             *gpus.entry((node.zone.clone(), gpu.model.clone(), state)).or_default() += 1;
             let index = gpu.index.to_string();
-            let labels =
-                [("node", node.name.as_str()), ("gpu", &index), ("uuid", &gpu.uuid), ("kind", "enforced")];
+            let labels = [("node", node.name.as_str()), ("gpu", &index), ("uuid", &gpu.uuid), ("kind", "enforced")];
             page.gauge(
                 "neap_gpu_limit_watts",
                 "Power limits of the graphics processor: in force, asked for, found before ours, factory default.",

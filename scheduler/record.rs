@@ -52,8 +52,7 @@ fn task_of(event: &mut Event) -> Option<&mut Task> {
 pub fn encode(mut events: Vec<Event>) -> Bytes {
     let tasks: Vec<Task> = events.iter_mut().filter_map(task_of).map(std::mem::take).collect();
     let public = serde_json::to_vec(&events).expect("events are plain data");
-    let private =
-        if tasks.is_empty() { Vec::new() } else { serde_json::to_vec(&tasks).expect("tasks are plain data") };
+    let private = if tasks.is_empty() { Vec::new() } else { serde_json::to_vec(&tasks).expect("tasks are plain data") };
     Bytes { public, private }
 }
 

@@ -111,12 +111,12 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store under `state_dir`, or an empty one in its place if it cannot be opened, is damaged, or does not
-    /// belong to the journal: `belongs` says whether the journal has this chain value at this sequence number.
-    pub fn open(state_dir: &Path, belongs: impl Fn(Applied) -> bool) -> Self {
+    /// Opens the store under `state_dir`, or an empty one in its place if it cannot be opened or is damaged, or if it is
+    /// not `wanted` as it is because it does not belong to the journal.
+    pub fn open(state_dir: &Path, wanted: bool) -> Self {
         let path = state_dir.join("store");
         let marker = state_dir.join("store.opening");
-        let (db, opened, trouble) = match open_or_clear(&path, &marker, belongs) {
+        let (db, opened, trouble) = match open_or_clear(&path, &marker, wanted) {
             Ok((db, opened)) => (Some(db), opened, None),
             Err(error) => (None, None, Some(one_line(&error))),
         };
@@ -221,11 +221,7 @@ impl Worker {
     }
 
     /// Runs something on sled; an error or a panic takes the store out of use, and nothing else with it.
-    fn guarded(
-        &mut self,
-        doing: &'static str,
-        work: impl FnOnce(&mut Self, &sled::Db) -> Result<(), StoreError>,
-    ) {
+    fn guarded(&mut self, doing: &'static str, work: impl FnOnce(&mut Self, &sled::Db) -> Result<(), StoreError>) {
         let Some(db) = self.db.take() else { return };
         let result = catch_unwind(AssertUnwindSafe(|| work(self, &db)));
         let error = match result {
@@ -243,12 +239,7 @@ impl Worker {
         self.shared.lock().trouble = Some(one_line(&error));
     }
 
-    fn apply(
-        &mut self,
-        db: &sled::Db,
-        jobs: &BTreeMap<JobId, Arc<Job>>,
-        upto: Applied,
-    ) -> Result<(), StoreError> {
+    fn apply(&mut self, db: &sled::Db, jobs: &BTreeMap<JobId, Arc<Job>>, upto: Applied) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
         for (id, job) in jobs {
             let json = serde_json::to_vec(job.as_ref()).expect("a job is plain data");
@@ -268,21 +259,15 @@ impl Worker {
     }
 }
 
-fn open_or_clear(
-    path: &Path,
-    marker: &Path,
-    belongs: impl Fn(Applied) -> bool,
-) -> Result<(sled::Db, Option<Applied>), StoreError> {
+fn open_or_clear(path: &Path, marker: &Path, wanted: bool) -> Result<(sled::Db, Option<Applied>), StoreError> {
     let directory = |doing| {
         let path = path.display().to_string();
         move |source| StoreError::Directory { path, doing, source }
     };
     let died = marker.exists();
-    if !died {
+    if wanted && !died {
         std::fs::write(marker, b"").map_err(directory("mark"))?;
-        if let Ok((db, Some(applied))) = open_checked(path)
-            && belongs(applied)
-        {
+        if let Ok((db, Some(applied))) = open_checked(path) {
             std::fs::remove_file(marker).map_err(directory("unmark"))?;
             return Ok((db, Some(applied)));
         }
@@ -290,6 +275,7 @@ fn open_or_clear(
     if path.exists() {
         std::fs::remove_dir_all(path).map_err(directory("clear"))?;
     }
+    std::fs::write(marker, b"").map_err(directory("mark"))?;
     let (db, applied) = open_checked(path)?;
     std::fs::remove_file(marker).map_err(directory("unmark"))?;
     Ok((db, applied))
@@ -303,11 +289,7 @@ fn open_checked(path: &Path) -> Result<(sled::Db, Option<Applied>), StoreError> 
             let path = shown.clone();
             move |source| StoreError::Sled { path, doing, source }
         };
-        let db = sled::Config::new()
-            .path(path)
-            .cache_capacity(CACHE)
-            .open()
-            .map_err(failed("opening"))?;
+        let db = sled::Config::new().path(path).cache_capacity(CACHE).open().map_err(failed("opening"))?;
         let damaged = |what| StoreError::Damaged { path: shown.clone(), what };
         let applied = match db.get(APPLIED).map_err(failed("opening"))? {
             None => return if db.is_empty() { Ok((db, None)) } else { Err(damaged("applied")) },
@@ -364,7 +346,7 @@ fn rebuilding() -> Refusal {
         .note("it is built again from the journal at the next start of the scheduler")
 }
 
-fn one_line(error: &dyn std::error::Error) -> String {
+pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

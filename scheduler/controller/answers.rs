@@ -268,8 +268,7 @@ impl Controller {
         for trouble in &self.troubles {
             modes.push(mode("no_grid_data", trouble.clone()));
         }
-        let silent: Vec<&str> =
-            self.planning.site.nodes.iter().filter(|n| !n.up).map(|n| n.name.as_str()).collect();
+        let silent: Vec<&str> = self.planning.site.nodes.iter().filter(|n| !n.up).map(|n| n.name.as_str()).collect();
         if !silent.is_empty() {
             modes.push(mode("node_down", format!("not heard of: {}", silent.join(", "))));
         } else if self.state.nodes.is_empty() {

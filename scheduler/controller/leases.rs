@@ -87,8 +87,7 @@ impl Controller {
         if booked.is_some_and(|(session, seq)| session == beat.session && span.seq <= seq) {
             return;
         }
-        let event =
-            Event::NodeMetered { node: beat.node.clone(), session: beat.session, span: span.clone() };
+        let event = Event::NodeMetered { node: beat.node.clone(), session: beat.session, span: span.clone() };
         self.record(now, event, turn);
     }
 

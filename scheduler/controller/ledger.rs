@@ -145,8 +145,7 @@ impl Totals {
         spent.run_now += run_now.emits;
         // Carbon rests on an estimate where the power or the intensity does.
         let all = span.energy();
-        let metered: Joules =
-            span.parts.iter().filter(|p| p.source != Source::CpuTime).map(|p| p.energy).sum();
+        let metered: Joules = span.parts.iter().filter(|p| p.source != Source::CpuTime).map(|p| p.energy).sum();
         let sure = match actual.worst {
             Some(Grade::Measured) => actual.emits.scaled(metered.0, all.0),
             _ => GramsCo2e::ZERO,

@@ -90,7 +90,7 @@ impl Planning {
     }
 
     /// Jobs with an attempt on the node.
-    pub(super) fn on_node(&self, node: &str) -> impl Iterator<Item = JobId> + use<> {
+    pub fn on_node(&self, node: &str) -> impl Iterator<Item = JobId> + use<> {
         self.placed.get(node).cloned().unwrap_or_default().into_iter()
     }
 
@@ -112,9 +112,11 @@ impl Planning {
         }
     }
 
+    /// It waits no more: its room is given back.
     fn forget(&mut self, id: JobId) {
-        self.asks.remove(&id);
-        self.plan.decisions.remove(&id);
+        if let Some(ask) = self.asks.remove(&id) {
+            self.plan.forget(&ask);
+        }
     }
 }
 
@@ -213,7 +215,10 @@ impl Controller {
         let mut ask = self.ask_of(JobId(u64::MAX), spec);
         ask.submitted = now;
         ask.eligible = ask.eligible.max(now);
-        neap_policies::admit(&self.planning.site, &self.planning.policy, &ask).err().unwrap_or_default()
+        let mut refusals =
+            neap_policies::admit(&self.planning.site, &self.planning.policy, &ask).err().unwrap_or_default();
+        refusals.extend(neap_policies::gpus_divide(&spec.resources));
+        refusals
     }
 
     /// What would be decided for a job that is not there, and the other ways to run it.
@@ -223,8 +228,7 @@ impl Controller {
         (ask.submitted, ask.eligible) = (now, ask.eligible.max(now));
         let mut plan = self.planning.plan.clone();
         let decision = neap_policies::insert(&mut plan, &self.planning.site, &self.planning.policy, &ask);
-        let ways =
-            neap_policies::alternatives(&self.planning.plan, &self.planning.site, &self.planning.policy, &ask);
+        let ways = neap_policies::alternatives(&self.planning.plan, &self.planning.site, &self.planning.policy, &ask);
         (decision, ways)
     }
 
@@ -264,7 +268,7 @@ impl Controller {
             self.planning.followers.entry(after.job).or_default().insert(id);
         }
         let ask = Arc::new(self.ask_of(id, &spec));
-        self.planning.plan.decisions.remove(&id);
+        self.planning.forget(id);
         self.planning.asks.insert(id, ask);
         self.planning.news();
     }
@@ -328,12 +332,8 @@ impl Controller {
     pub(super) fn settle_now(&mut self, now: DateTime<Utc>, turn: &mut Turn) {
         self.refresh(now);
         self.expire(now, turn);
-        let previous: BTreeMap<JobId, Decision> = self
-            .planning
-            .asks
-            .keys()
-            .filter_map(|id| Some((*id, self.state.jobs.get(id)?.told.clone()?)))
-            .collect();
+        let previous: BTreeMap<JobId, Decision> =
+            self.planning.asks.keys().filter_map(|id| Some((*id, self.state.jobs.get(id)?.told.clone()?))).collect();
         let problem = Problem {
             site: self.planning.site.clone(),
             occupants: self.occupants(now),
@@ -380,7 +380,8 @@ impl Controller {
     fn promise(&mut self, now: DateTime<Utc>, decision: &Decision, turn: &mut Turn) {
         let Some(job) = self.state.jobs.get(&decision.job) else { return };
         let same = job.told.as_ref().is_some_and(|told| {
-            (told.start(), told.latest_start, place_of(told)) == (decision.start(), decision.latest_start, place_of(decision))
+            (told.start(), told.latest_start, place_of(told))
+                == (decision.start(), decision.latest_start, place_of(decision))
         });
         if !same {
             self.happens(now, decision.job, JobEvent::Planned { decision: Box::new(decision.clone()) }, turn);
@@ -399,33 +400,27 @@ impl Controller {
             .filter_map(|other| self.state.jobs.get(&other))
             .flat_map(|job| job.gpus.iter())
             .collect();
-        let mut free: Vec<_> = node
-            .gpus
-            .iter()
-            .filter(|gpu| !taken.contains(&gpu.uuid) && neap_policies::model_matches(&ask.gpu_model, &gpu.model))
-            .collect();
+        let mut free: Vec<_> = node.gpus.iter().filter(|gpu| !taken.contains(&gpu.uuid)).collect();
         free.sort_by_key(|gpu| gpu.index);
-        // All of one model, and the model that comes first in the job's list.
-        let rank = |model: &str| neap_policies::model_rank(&ask.gpu_model, model);
-        let needed = ask.gpus as usize;
-        let model = free
-            .iter()
-            .map(|gpu| gpu.model.as_str())
-            .filter(|model| free.iter().filter(|gpu| gpu.model == *model).count() >= needed)
-            .min_by_key(|model| rank(model));
-        let gpus: Vec<String> = match (needed, model) {
+        // The model that the plan's room was taken from; all GPUs of one job are of one model.
+        let booked = self.planning.plan.booking(id).and_then(|booking| booking.gpus.first().cloned());
+        let gpus: Vec<String> = match (ask.gpus as usize, booked) {
             (0, _) => Vec::new(),
-            (_, None) => return self.planning.news(), // the books and the node disagree: plan again
-            (_, Some(model)) => {
-                free.iter().filter(|g| g.model == model).take(needed).map(|g| g.uuid.clone()).collect()
+            (needed, Some((model, _))) => {
+                free.iter().filter(|gpu| gpu.model == model).take(needed).map(|gpu| gpu.uuid.clone()).collect()
             }
+            (_, None) => Vec::new(),
         };
+        if gpus.len() != ask.gpus as usize {
+            return self.planning.news(); // the books and the node disagree: plan again
+        }
         let cpus = neap_policies::cores_on(&ask, node);
         let zone = node.zone.clone();
         let epoch = Epoch(self.state.jobs[&id].epoch.0 + 1);
         let happened = JobEvent::Leased { epoch, node: place.node.clone(), zone, cpus, gpus };
         self.record(now, Event::Job { job: id, happened }, turn);
-        self.planning.forget(id);
+        self.planning.asks.remove(&id);
+        self.planning.plan.started(&ask);
         self.planning.placed.entry(place.node.clone()).or_default().insert(id);
         self.wake(&place.node, turn);
     }
@@ -451,7 +446,8 @@ impl Controller {
         for id in self.planning.placed.values().flatten() {
             let Some(job) = self.state.jobs.get(id) else { continue };
             let Some((_, node)) = job.phase.attempt() else { continue };
-            let since = job.started.filter(|_| !matches!(job.phase, Phase::Leased { .. })).or(job.leased).unwrap_or(now);
+            let since =
+                job.started.filter(|_| !matches!(job.phase, Phase::Leased { .. })).or(job.leased).unwrap_or(now);
             let expected = since + self.length_of(&job.spec).delta();
             let limit = since + job.spec.time.limit.unwrap_or(Seconds::hours(24)).delta();
             // Past its expected end a job is reckoned with up to its limit, past that for another minute.

@@ -293,8 +293,7 @@ fn limits(spec: &JobSpec) -> Vec<Refusal> {
     let argv: usize = task.command.iter().map(String::len).sum();
     let environment: usize = task.env.iter().map(|(k, v)| k.len() + v.len()).sum();
     let script = task.script.as_ref().map_or(0, String::len);
-    for (field, size, most) in
-        [("command", argv, ARGV), ("env", environment, ENVIRONMENT), ("script", script, SCRIPT)]
+    for (field, size, most) in [("command", argv, ARGV), ("env", environment, ENVIRONMENT), ("script", script, SCRIPT)]
     {
         if size > most {
             let message = format!("{field} is {size} bytes long, {most} are the limit");
@@ -317,12 +316,6 @@ fn limits(spec: &JobSpec) -> Vec<Refusal> {
     }
     if spec.resources.nodes == 0 {
         wrong.push(Refusal::new(Code::BadValue, "no node at all").about("resources.nodes", "0"));
-    } else if spec.resources.nodes > 1 {
-        wrong.push(
-            Refusal::new(Code::NoNodeEver, "jobs over several nodes are not built yet")
-                .about("resources.nodes", spec.resources.nodes.to_string())
-                .hint("one node, several processes in it", &["--nodes", "1"]),
-        );
     }
     if spec.resources.cpus == Some(0) {
         wrong.push(Refusal::new(Code::BadValue, "no core at all").about("resources.cpus", "0"));

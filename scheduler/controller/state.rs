@@ -218,15 +218,7 @@ impl State {
         Ok(())
     }
 
-    fn submitted(
-        &mut self,
-        id: JobId,
-        at: DateTime<Utc>,
-        owner: &Person,
-        spec: &JobSpec,
-        key: &str,
-        digest: &str,
-    ) {
+    fn submitted(&mut self, id: JobId, at: DateTime<Utc>, owner: &Person, spec: &JobSpec, key: &str, digest: &str) {
         let phase = if spec.hold { Phase::Held { by: owner.name.clone() } } else { Phase::Queued };
         let job = Job {
             id,

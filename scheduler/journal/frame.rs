@@ -84,7 +84,15 @@ fn crc_of(id: &JournalId, bytes: &[u8]) -> u32 {
 }
 
 /// Appends a frame to `out` and gives the new chain value.
-pub fn put(out: &mut Vec<u8>, id: &JournalId, before: &Chain, kind: Kind, numbers: (u64, u64, i64), public: &[u8], private: &[u8]) -> Chain {
+pub fn put(
+    out: &mut Vec<u8>,
+    id: &JournalId,
+    before: &Chain,
+    kind: Kind,
+    numbers: (u64, u64, i64),
+    public: &[u8],
+    private: &[u8],
+) -> Chain {
     let (seq, synced, at) = numbers;
     let start = out.len();
     let payload = public.len() + private.len();
@@ -95,7 +103,13 @@ pub fn put(out: &mut Vec<u8>, id: &JournalId, before: &Chain, kind: Kind, number
         head[8..12].copy_from_slice(&(payload as u32).to_le_bytes());
         head[12..16].copy_from_slice(&(public.len() as u32).to_le_bytes());
         head[16..18].copy_from_slice(&VERSION.to_le_bytes());
-        head[18..20].copy_from_slice(&(match kind { Kind::Turn => 1u16, Kind::Mark => 2 }).to_le_bytes());
+        head[18..20].copy_from_slice(
+            &(match kind {
+                Kind::Turn => 1u16,
+                Kind::Mark => 2,
+            })
+            .to_le_bytes(),
+        );
         head[24..32].copy_from_slice(&seq.to_le_bytes());
         head[32..40].copy_from_slice(&synced.to_le_bytes());
         head[40..48].copy_from_slice(&at.to_le_bytes());
@@ -128,7 +142,11 @@ pub fn intact<'a>(bytes: &'a [u8], id: &JournalId) -> Result<Frame<'a>, Bad> {
     }
     let (payload, public) = (u32_at(bytes, 8) as usize, u32_at(bytes, 12) as usize);
     let length = padded(HEAD + payload);
-    if payload > PAYLOAD || public > payload || length > bytes.len() || crc_of(id, &bytes[8..length]) != u32_at(bytes, 4) {
+    if payload > PAYLOAD
+        || public > payload
+        || length > bytes.len()
+        || crc_of(id, &bytes[8..length]) != u32_at(bytes, 4)
+    {
         return Err(Bad::Damaged);
     }
     let (version, kind) = (u32_at(bytes, 16) as u16, (u32_at(bytes, 16) >> 16) as u16);

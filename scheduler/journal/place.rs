@@ -138,6 +138,9 @@ fn lock(path: &Path) -> Result<File, PlaceError> {
     }
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let text = format!("pid {}\nboot {}\n", std::process::id(), boot.trim());
-    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes())).map_err(failed("lock"))?;
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .map_err(failed("lock"))?;
     Ok(file)
 }

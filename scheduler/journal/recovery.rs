@@ -46,7 +46,8 @@ pub fn recover<D: Disk>(
             Bad::Unknown(..) => JournalError::Format { name: path.clone(), found: "another format".to_owned() },
             _ => JournalError::Damage { name: path.clone(), offset: 0, seq: end.as_ref().map_or(1, |e| e.seq + 1) },
         })?;
-        let (id, seq, chain) = end.as_ref().map_or((header.id, header.first - 1, header.before), |e| (e.id, e.seq, e.chain));
+        let (id, seq, chain) =
+            end.as_ref().map_or((header.id, header.first - 1, header.before), |e| (e.id, e.seq, e.chain));
         if header.id != id || header.first != seq + 1 || header.before != chain || *name != segment_name(header.first) {
             return Err(JournalError::Damage { name: path, offset: 0, seq: seq + 1 });
         }

@@ -76,7 +76,7 @@ fn listed(store: &Store) -> Result<u64, String> {
 }
 
 fn filled(dir: &Path) -> [u8; 32] {
-    let store = Store::open(dir, |_| true);
+    let store = Store::open(dir, true);
     assert_eq!(store.opened, None);
     store.push(jobs(50), (7, [7; 32]));
     assert_eq!(listed(&store), Ok(50));
@@ -87,7 +87,7 @@ fn filled(dir: &Path) -> [u8; 32] {
 fn what_was_handed_over_is_found_again() {
     let dir = tempfile::tempdir().expect("a directory");
     let chain = filled(dir.path());
-    let store = Store::open(dir.path(), |applied| applied == (7, chain));
+    let store = Store::open(dir.path(), true);
     assert_eq!(store.opened, Some((7, chain)));
     assert_eq!(listed(&store), Ok(50));
     let query = ReportQuery { by: Grouping::Name, ..ReportQuery::default() };
@@ -115,7 +115,7 @@ fn what_was_handed_over_is_found_again() {
 fn nobody_finds_what_is_not_theirs() {
     let dir = tempfile::tempdir().expect("a directory");
     filled(dir.path());
-    let store = Store::open(dir.path(), |_| true);
+    let store = Store::open(dir.path(), true);
     let viewer = Viewer { person: Person { uid: 1_000, name: "x".into() }, all: false };
     assert!(ask(&store, ArchiveQuery::Show(JobId(2), viewer.clone())).is_ok());
     let (other, absent) = (JobId(1), JobId(999));
@@ -126,7 +126,7 @@ fn nobody_finds_what_is_not_theirs() {
 #[test]
 fn a7_a_store_that_belongs_elsewhere_or_is_damaged_is_built_again() {
     let strange = |dir: &Path| {
-        let store = Store::open(dir, |_| false);
+        let store = Store::open(dir, false);
         assert_eq!(store.opened, None);
         assert_eq!(listed(&store), Ok(0));
     };
@@ -137,7 +137,7 @@ fn a7_a_store_that_belongs_elsewhere_or_is_damaged_is_built_again() {
     let dir = tempfile::tempdir().expect("a directory");
     filled(dir.path());
     std::fs::write(dir.path().join("store.opening"), b"").expect("written");
-    assert_eq!(Store::open(dir.path(), |_| true).opened, None);
+    assert_eq!(Store::open(dir.path(), true).opened, None);
     assert!(!dir.path().join("store.opening").exists());
 }
 
@@ -149,7 +149,7 @@ fn a4_flipped_bits_in_the_store_are_never_served() {
     let file = dir.path().join("store").join("db");
     let good = std::fs::read(&file).expect("sled keeps its data there");
     let expected = {
-        let store = Store::open(dir.path(), |_| true);
+        let store = Store::open(dir.path(), true);
         ask(&store, ArchiveQuery::List(JobFilter::default(), everybody())).expect("listed")
     };
     for n in 0..flips {
@@ -157,7 +157,7 @@ fn a4_flipped_bits_in_the_store_are_never_served() {
         let bit = (n * 2_654_435_761) as usize % (bad.len() * 8);
         bad[bit / 8] ^= 1 << (bit % 8);
         std::fs::write(&file, &bad).expect("written");
-        let store = Store::open(dir.path(), |_| true);
+        let store = Store::open(dir.path(), true);
         match store.opened {
             None => assert_eq!(listed(&store), Ok(0)),
             Some(_) => {

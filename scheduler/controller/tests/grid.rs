@@ -7,8 +7,10 @@ use neap_model::job::{JobId, Objective};
 use neap_model::protocol::Ask;
 
 /// Dirty until 20:00, cleanest from 03:00 to 05:00.
-const NIGHT: [u64; 24] =
-    [300, 300, 280, 200, 190, 220, 300, 400, 450, 450, 450, 450, 450, 450, 450, 450, 450, 450, 450, 450, 400, 380, 350, 320];
+const NIGHT: [u64; 24] = [
+    300, 300, 280, 200, 190, 220, 300, 400, 450, 450, 450, 450, 450, 450, 450, 450, 450, 450, 450, 450, 400, 380, 350,
+    320,
+];
 
 /// Ten in the morning: the night is still ahead.
 fn morning(grade: Grade) -> World {

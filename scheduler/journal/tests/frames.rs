@@ -8,7 +8,15 @@ const ID: [u8; 16] = *b"0123456789abcdef";
 #[test]
 fn golden_bytes_of_a_frame() {
     let mut bytes = Vec::new();
-    put(&mut bytes, &ID, &[0; 32], Kind::Turn, (1, 0, 1_795_453_500_000_000), b"[\"public\"]", b"salt-salt-salt-!private");
+    put(
+        &mut bytes,
+        &ID,
+        &[0; 32],
+        Kind::Turn,
+        (1, 0, 1_795_453_500_000_000),
+        b"[\"public\"]",
+        b"salt-salt-salt-!private",
+    );
     let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
     assert_eq!(hex, include_str!("frame.golden").trim());
 }

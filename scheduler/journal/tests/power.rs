@@ -153,7 +153,8 @@ fn a6_flipped_bits_are_never_served() {
         }
     }
     use std::io::Write;
-    writeln!(std::io::stdout(), "flips: {made}, refused {refused}, in unused space {harmless}, served wrong 0").expect("stdout");
+    writeln!(std::io::stdout(), "flips: {made}, refused {refused}, in unused space {harmless}, served wrong 0")
+        .expect("stdout");
     assert!(refused > 0 && harmless > 0);
 }
 

@@ -17,7 +17,8 @@ fn a_real_directory_keeps_what_was_written_over_many_segments() {
     };
     let mut journal = open(&mut Vec::new()).expect("empty");
     journal.keep_spares();
-    let record = |n: usize| Record { public: format!("{n}-{}", "x".repeat(n)).into_bytes(), private: b"secret".to_vec() };
+    let record =
+        |n: usize| Record { public: format!("{n}-{}", "x".repeat(n)).into_bytes(), private: b"secret".to_vec() };
     let all: Vec<Record> = (0..800).map(record).collect();
     for batch in all.chunks(7) {
         journal.append_batch(1, batch).expect("written");

@@ -172,7 +172,8 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.spend()?;
         let prefix = format!("{dir}/");
-        let now: Vec<_> = state.names.iter().filter(|(n, _)| n.starts_with(&prefix)).map(|(n, i)| (n.clone(), *i)).collect();
+        let now: Vec<_> =
+            state.names.iter().filter(|(n, _)| n.starts_with(&prefix)).map(|(n, i)| (n.clone(), *i)).collect();
         state.durable_names.retain(|name, _| !name.starts_with(&prefix));
         state.durable_names.extend(now);
         Ok(())
