@@ -1,1 +1,14 @@
-//! Acts: what runs beside a job.
+//! Acts: what runs beside a job. It has no opinions about when or where.
+
+pub mod attempt;
+pub mod config;
+pub mod doctor;
+pub mod domains;
+pub mod environment;
+pub mod guard;
+pub mod link;
+pub mod logs;
+pub mod meter;
+pub mod node;
+pub mod process;
+pub mod rundir;

@@ -1,0 +1,486 @@
+//! The executor's loop: takes leases up, watches guards, meters, reports until it is heard. Ending it ends no job.
+
+use crate::config::Config;
+use crate::link::{Link, LinkError};
+use crate::meter::{AttemptMeter, NodeMeter};
+use crate::node::{Node, NodeError};
+use crate::process::{end_all, kill_known, lives, table, tree_cpu_ms};
+use crate::rundir::{AttemptDir, ExitRecord, Identity, RunDir, RunDirError, Started, StopOrder, Work};
+use chrono::Utc;
+use neap_model::job::AttemptId;
+use neap_model::lifecycle::AttemptEnd;
+use neap_model::protocol::{AttemptReport, Beat, BeatReply, Lease, PROTOCOL};
+use rand::Rng;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// How often guards are looked at while there are any.
+const LOOK: Duration = Duration::from_millis(20);
+/// How often meters are read.
+const READ: Duration = Duration::from_secs(1);
+/// How long the scheduler may hold an answer back.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long what a dead guard left behind may take to die.
+const SWEEP: Duration = Duration::from_secs(10);
+/// A guard that does not say who it is by then never started.
+const SETTING_UP: Duration = Duration::from_secs(5);
+/// Pauses between attempts to reach the scheduler.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Why the executor ends by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutorError {
+    /// The run directory cannot be used.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// The node cannot be looked at.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The run directory cannot be read.
+    #[error("cannot read the run directory")]
+    Scan(#[source] std::io::Error),
+}
+
+/// What is told to whoever runs the executor: one line each.
+pub type Notice = Box<dyn Fn(&str) + Send>;
+
+struct Attempt {
+    dir: AttemptDir,
+    work: Work,
+    guard: Option<Identity>,
+    /// Our own child, to be reaped; an adopted guard is nobody's.
+    child: Option<Child>,
+    taken_up: Instant,
+    started: Option<Started>,
+    exit: Option<ExitRecord>,
+    stopping: bool,
+    meter: AttemptMeter,
+}
+
+/// An executor at work.
+struct Executor {
+    config: Config,
+    run: RunDir,
+    node: Node,
+    attempts: BTreeMap<AttemptId, Attempt>,
+    node_meter: NodeMeter,
+    session: u64,
+    beats: u64,
+    /// The scheduler we believe: its incarnation and nonce.
+    scheduler: Option<(u64, u64)>,
+    notice: Notice,
+}
+
+/// Runs until the future is dropped. Jobs and guards live on.
+///
+/// # Errors
+/// [`ExecutorError`] if the run directory cannot be used.
+pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<(), ExecutorError> {
+    let run = RunDir::take(&config.run_dir)?;
+    let node = Node::look(&config)?;
+    for line in node.notes() {
+        notice(&line);
+    }
+    let mut executor = Executor {
+        node_meter: NodeMeter::new(Utc::now()),
+        session: rand::rng().random(),
+        beats: 0,
+        scheduler: None,
+        attempts: BTreeMap::new(),
+        config,
+        run,
+        node,
+        notice,
+    };
+    executor.adopt()?;
+    let (replies, mut heard) = mpsc::channel(8);
+    let (mut flying, mut last_read) = (0u32, Instant::now());
+    let mut news = true;
+    let mut retry = RETRY.0;
+    let mut not_before = Instant::now();
+    let mut told = false;
+    loop {
+        // One patient beat is always on its way; news do not wait for its answer.
+        if Instant::now() >= not_before && (flying == 0 || (news && flying < 4)) {
+            let patience = if flying == 0 && !news { PATIENCE } else { Duration::ZERO };
+            let beat = executor.make_beat(patience);
+            let (link, replies) = (Arc::clone(&link), replies.clone());
+            flying += 1;
+            tokio::spawn(async move {
+                let answer = link.beat(beat).await;
+                // The loop may be gone; then so is what the answer was about.
+                drop(replies.send(answer).await);
+            });
+            news = false;
+        }
+        let look = if executor.attempts.values().any(|a| a.exit.is_none()) { LOOK } else { READ / 4 };
+        tokio::select! {
+            answer = heard.recv() => {
+                flying = flying.saturating_sub(1);
+                match answer {
+                    Some(Ok(reply)) => {
+                        (retry, told) = (RETRY.0, false);
+                        news |= executor.obey(reply);
+                    }
+                    Some(Err(error)) => {
+                        if !told {
+                            (executor.notice)(&format!("{error}; jobs go on, trying again"));
+                            told = true;
+                        }
+                        not_before = Instant::now() + retry.mul_f64(rand::rng().random_range(0.8..1.2));
+                        retry = (retry * 2).min(if matches!(error, LinkError::Refused(_)) { RETRY.1 * 4 } else { RETRY.1 });
+                        news = true;
+                    }
+                    None => return Ok(()),
+                }
+            }
+            () = tokio::time::sleep(look) => {}
+        }
+        news |= executor.look();
+        if last_read.elapsed() >= READ {
+            last_read = Instant::now();
+            news |= executor.read_meters();
+        }
+    }
+}
+
+impl Executor {
+    /// After a start: finds what earlier lives left. Guards that live are adopted, what the dead left is swept.
+    fn adopt(&mut self) -> Result<(), ExecutorError> {
+        for id in self.run.attempts().map_err(ExecutorError::Scan)? {
+            let dir = self.run.attempt(id);
+            let work = dir.read::<Work>("work.json");
+            if dir.claim().unwrap_or(false) || work.is_none() {
+                // No guard will ever start it: the scheduler may offer it again.
+                self.drop_dir(&dir);
+                continue;
+            }
+            let Some(work) = work else { continue };
+            let started = dir.read::<Started>("started.json");
+            let from = started.as_ref().map_or_else(Utc::now, |s| s.at);
+            let meter = dir.read::<AttemptMeter>("meter.json").unwrap_or_else(|| AttemptMeter::new(from));
+            let attempt = Attempt {
+                guard: dir.read("guard.json"),
+                exit: None,
+                stopping: dir.0.join("stop.json").exists(),
+                child: None,
+                taken_up: Instant::now(),
+                started,
+                meter,
+                work,
+                dir,
+            };
+            self.attempts.insert(id, attempt);
+        }
+        self.look();
+        Ok(())
+    }
+
+    fn drop_dir(&self, dir: &AttemptDir) {
+        if let Err(error) = dir.remove() {
+            (self.notice)(&format!("cannot remove {}: {error}", dir.0.display()));
+        }
+    }
+
+    /// Looks at every attempt that lives. Says whether something happened.
+    fn look(&mut self) -> bool {
+        let mut news = false;
+        let mut lost = Vec::new();
+        for (id, attempt) in &mut self.attempts {
+            if let Some(child) = &mut attempt.child {
+                // Reaps it; what it was about stands in its record.
+                let _ = child.try_wait();
+            }
+            if attempt.exit.is_some() {
+                continue;
+            }
+            if attempt.guard.is_none() {
+                attempt.guard = attempt.dir.read("guard.json");
+            }
+            if attempt.started.is_none() {
+                attempt.started = attempt.dir.read("started.json");
+                if let Some(started) = &attempt.started {
+                    attempt.meter = AttemptMeter::new(started.at);
+                    news = true;
+                }
+            }
+            // Alive is asked first: a guard writes its record before it goes.
+            let alive = match &attempt.guard {
+                Some(guard) => lives(guard),
+                None => attempt.taken_up.elapsed() < SETTING_UP,
+            };
+            if attempt.dir.0.join("exit.json").exists() {
+                attempt.exit = attempt.dir.read("exit.json");
+                news = true;
+            } else if !alive {
+                lost.push(*id);
+            }
+        }
+        for id in lost {
+            news = true;
+            self.lose(id);
+        }
+        news |= self.close_ended();
+        news
+    }
+
+    /// A guard that is gone without a record: what it left is swept, and the scheduler finds the attempt missing.
+    fn lose(&mut self, id: AttemptId) {
+        (self.notice)(&format!("the guard of attempt {id} is gone without a word: what it left is ended"));
+        if !end_all(None, &id.to_string(), SWEEP, || {}) {
+            (self.notice)(&format!("some processes of attempt {id} do not end"));
+        }
+        if let Some(attempt) = self.attempts.remove(&id) {
+            self.drop_dir(&attempt.dir);
+        }
+    }
+
+    /// The last span of attempts that just ended.
+    fn close_ended(&mut self) -> bool {
+        let ended: Vec<AttemptId> = self
+            .attempts
+            .iter()
+            .filter(|(_, a)| a.exit.is_some() && a.started.is_some() && !a.dir.0.join("metered").exists())
+            .map(|(id, _)| *id)
+            .collect();
+        if !ended.is_empty() {
+            self.read_meters();
+        }
+        for id in &ended {
+            if let Some(attempt) = self.attempts.get_mut(id) {
+                let until = attempt.exit.as_ref().map_or_else(Utc::now, |exit| exit.at);
+                let cpu_ms = attempt.meter.cpu_ms;
+                attempt.meter.take(&[], cpu_ms, until, true);
+                // A meter that cannot be kept costs this attempt's last figures after a restart, and nothing else.
+                let _ = attempt.dir.write("meter.json", &attempt.meter);
+                let _ = std::fs::write(attempt.dir.0.join("metered"), b"");
+            }
+        }
+        !ended.is_empty()
+    }
+
+    /// Reads all meters and divides what they say. Says whether a span was closed.
+    fn read_meters(&mut self) -> bool {
+        let now = Utc::now();
+        let table = table();
+        let mut used = BTreeMap::new();
+        for (id, attempt) in &self.attempts {
+            let total = match (&attempt.exit, &attempt.guard) {
+                (Some(exit), _) => Some(exit.cpu_ms),
+                (None, Some(guard)) => tree_cpu_ms(&table, guard.pid),
+                (None, None) => None,
+            };
+            if let (Some(total), Some(_)) = (total, &attempt.started) {
+                used.insert(*id, total);
+            }
+        }
+        let new = |id: &AttemptId, total: u64| total.saturating_sub(self.attempts[id].meter.cpu_ms);
+        let deltas: BTreeMap<AttemptId, u64> = used.iter().map(|(id, total)| (*id, new(id, *total))).collect();
+        let holders = self.attempts.iter().filter(|(_, a)| a.exit.is_none() || !a.dir.0.join("metered").exists());
+        let holders = holders.flat_map(|(id, a)| a.work.lease.gpus.iter().map(|uuid| (uuid.clone(), *id))).collect();
+        let shares = self.node.read(deltas, &holders);
+        self.node_meter.take(&shares, now);
+        let mut closed = !self.node_meter.closed.is_empty();
+        for (id, total) in used {
+            let Some(attempt) = self.attempts.get_mut(&id) else { continue };
+            let at = attempt.exit.as_ref().map_or(now, |exit| exit.at.min(now));
+            if attempt.dir.0.join("metered").exists() {
+                continue;
+            }
+            let parts = shares.attempts.get(&id).map_or(&[][..], Vec::as_slice);
+            let span = attempt.meter.take(parts, total, at, false);
+            closed |= span;
+            // Every reading is kept: an executor that is killed does not make energy appear twice.
+            let _ = attempt.dir.write("meter.json", &attempt.meter);
+        }
+        closed
+    }
+
+    fn make_beat(&mut self, patience: Duration) -> Beat {
+        self.beats += 1;
+        let holds = self
+            .attempts
+            .iter()
+            .map(|(id, attempt)| AttemptReport {
+                attempt: *id,
+                started: attempt.started.as_ref().map(|s| s.at),
+                ended: attempt.exit.as_ref().map(|exit| (exit.end.clone(), exit.at)),
+                stopping: attempt.stopping,
+                spans: attempt.meter.closed.clone(),
+                log: attempt.work.log.display().to_string(),
+            })
+            .collect();
+        Beat {
+            protocol: PROTOCOL,
+            node: self.config.node.clone(),
+            zone: self.config.zone.clone(),
+            session: self.session,
+            number: self.beats,
+            inventory: self.node.inventory.clone(),
+            holds,
+            node_spans: self.node_meter.closed.clone(),
+            patience_ms: u32::try_from(patience.as_millis()).unwrap_or(0),
+        }
+    }
+
+    /// Carries orders out. Each is harmless twice. Says whether there is something to report.
+    fn obey(&mut self, reply: BeatReply) -> bool {
+        let speaker = (reply.incarnation, reply.nonce);
+        match self.scheduler {
+            Some((incarnation, nonce)) if speaker.0 < incarnation || (speaker.0 == incarnation && speaker.1 != nonce) => {
+                (self.notice)(&format!(
+                    "orders of another scheduler (start {}, ours is {incarnation}) are refused",
+                    speaker.0
+                ));
+                return false;
+            }
+            _ => self.scheduler = Some(speaker),
+        }
+        let mut news = false;
+        for (id, upto) in &reply.booked {
+            if let Some(attempt) = self.attempts.get_mut(id) {
+                attempt.meter.booked(*upto);
+                let _ = attempt.dir.write("meter.json", &attempt.meter);
+            }
+        }
+        if let Some(upto) = reply.node_booked {
+            self.node_meter.booked(upto);
+        }
+        for lease in reply.leases {
+            news |= self.take_up(lease);
+        }
+        for stop in reply.stops {
+            if let Some(attempt) = self.attempts.get_mut(&stop.attempt)
+                && !attempt.stopping
+            {
+                let order = StopOrder { cause: stop.cause, grace: stop.grace };
+                if attempt.dir.write("stop.json", &order).is_ok() {
+                    attempt.stopping = true;
+                    news = true;
+                }
+            }
+        }
+        for (id, text) in &reply.footers {
+            self.append_footer(*id, text);
+        }
+        for id in reply.settled {
+            if self.attempts.get(&id).is_some_and(|attempt| attempt.exit.is_some())
+                && let Some(attempt) = self.attempts.remove(&id)
+            {
+                self.drop_dir(&attempt.dir);
+                news = true;
+            }
+        }
+        for id in reply.stale {
+            news |= self.discard(id);
+        }
+        news
+    }
+
+    fn append_footer(&self, id: AttemptId, text: &str) {
+        let Some(attempt) = self.attempts.get(&id) else { return };
+        let done = attempt.dir.0.join("footer");
+        if done.exists() || std::fs::write(&done, b"").is_err() {
+            return;
+        }
+        let log = std::fs::OpenOptions::new().append(true).create(true).open(&attempt.work.log);
+        if let Err(error) = log.and_then(|mut log| log.write_all(text.as_bytes())) {
+            (self.notice)(&format!("cannot end the log {}: {error}", attempt.work.log.display()));
+        }
+    }
+
+    /// Nobody wants this attempt any more.
+    fn discard(&mut self, id: AttemptId) -> bool {
+        let Some(attempt) = self.attempts.remove(&id) else { return false };
+        if attempt.exit.is_none() {
+            (self.notice)(&format!("attempt {id} is not wanted any more: it is ended"));
+            if let Some(guard) = attempt.guard.as_ref().filter(|guard| lives(guard)) {
+                end_all(Some(guard.pid), &id.to_string(), SWEEP, || {});
+                kill_known(guard);
+            }
+            end_all(None, &id.to_string(), SWEEP, || {});
+        }
+        self.drop_dir(&attempt.dir);
+        true
+    }
+
+    /// Takes a lease up, unless it was taken up before: the directory is made once.
+    fn take_up(&mut self, lease: Lease) -> bool {
+        let id = lease.attempt;
+        let dir = self.run.attempt(id);
+        if self.attempts.contains_key(&id) || dir.make().is_err() {
+            return false;
+        }
+        let indices = |uuid: &String| self.node.inventory.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.index);
+        let gpu_indices: Vec<u32> = lease.gpus.iter().filter_map(indices).collect();
+        let mut work = Work {
+            node: self.config.node.clone(),
+            gpu_indices,
+            log: self.run.log(id),
+            log_limit: self.config.log_limit,
+            program: self.config.program.clone(),
+            lease,
+        };
+        if let Some(pattern) = &work.lease.spec.task.output {
+            let path = crate::environment::output_path(pattern, &work);
+            work.log = std::path::Path::new(&work.lease.spec.task.workdir).join(path);
+        }
+        let refused = self.refuses(&work);
+        let spawned = match refused {
+            Some(why) => Err(why),
+            None => dir.write("work.json", &work).and_then(|()| self.spawn_guard(&dir)).map_err(|e| e.to_string()),
+        };
+        let mut attempt = Attempt {
+            guard: None,
+            child: None,
+            taken_up: Instant::now(),
+            started: None,
+            exit: None,
+            stopping: false,
+            meter: AttemptMeter::new(Utc::now()),
+            work,
+            dir,
+        };
+        match spawned {
+            Ok(child) => attempt.child = Some(child),
+            Err(error) => {
+                let end = AttemptEnd::NotStarted { error };
+                let record =
+                    ExitRecord { end, at: Utc::now(), cpu_ms: 0, containment: "none".to_owned(), output_dropped: 0 };
+                // Known here at least; a later life would offer it again.
+                let _ = attempt.dir.write("exit.json", &record);
+                attempt.exit = Some(record);
+            }
+        }
+        self.attempts.insert(id, attempt);
+        true
+    }
+
+    /// Why this node cannot run that, if it cannot.
+    fn refuses(&self, work: &Work) -> Option<String> {
+        let us = rustix::process::geteuid().as_raw();
+        if work.lease.owner.uid != us {
+            let owner = &work.lease.owner.name;
+            return Some(format!("this executor runs jobs of user {us} only, and the job belongs to {owner}"));
+        }
+        if work.gpu_indices.len() != work.lease.gpus.len() {
+            return Some("a GPU of the lease is not on this node".to_owned());
+        }
+        None
+    }
+
+    fn spawn_guard(&self, dir: &AttemptDir) -> std::io::Result<Child> {
+        Command::new(&self.config.program)
+            .arg("guard")
+            .arg(&dir.0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .current_dir("/")
+            .spawn()
+    }
+}

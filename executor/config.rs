@@ -1,0 +1,48 @@
+//! What an executor needs to know about its node.
+
+use neap_model::units::Watts;
+use std::path::PathBuf;
+
+/// Power of one busy core where nothing measures it: 5 W busy per logical processor. Assumed; every site can state its own.
+pub const WATTS_PER_CPU: Watts = Watts::whole(5);
+
+/// An executor's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The node's name.
+    pub node: String,
+    /// Its zone; `None`: as the scheduler's file says, else the home zone.
+    pub zone: Option<String>,
+    /// Where attempts and logs live.
+    pub run_dir: PathBuf,
+    /// Power of one busy core.
+    pub watts_per_cpu: Watts,
+    /// Cores for jobs; `None`: all.
+    pub cpus: Option<u32>,
+    /// Root of the powercap tree.
+    pub rapl_root: PathBuf,
+    /// NVIDIA's management library; `None`: where the system finds it.
+    pub nvml_lib: Option<PathBuf>,
+    /// The program that is started as guard, and which jobs find as `neap`.
+    pub program: PathBuf,
+    /// Most bytes kept of one attempt's output.
+    pub log_limit: u64,
+}
+
+impl Config {
+    /// Defaults for a node with that name.
+    #[must_use]
+    pub fn new(node: String, run_dir: PathBuf, program: PathBuf) -> Self {
+        Self {
+            node,
+            zone: None,
+            run_dir,
+            watts_per_cpu: WATTS_PER_CPU,
+            cpus: None,
+            rapl_root: "/sys/class/powercap".into(),
+            nvml_lib: None,
+            program,
+            log_limit: 1 << 30,
+        }
+    }
+}

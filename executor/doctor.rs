@@ -1,0 +1,105 @@
+//! What this node can and cannot do, line by line, each with its remedy. Changes nothing.
+
+use crate::config::Config;
+use crate::domains::nvml::Gpus;
+use crate::domains::rapl::Rapl;
+use std::time::Instant;
+
+/// How good a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// Works, with less.
+    Warn,
+    /// Does not work.
+    Fail,
+}
+
+impl Level {
+    /// As printed.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How good it is.
+    pub level: Level,
+    /// What it is about.
+    pub topic: &'static str,
+    /// What was found, and the remedy where there is one.
+    pub text: String,
+}
+
+/// Looks at the node.
+#[must_use]
+pub fn examine(config: &Config) -> Vec<Finding> {
+    let finding = |level, topic, text: String| Finding { level, topic, text };
+    let mut all = Vec::new();
+    match Gpus::find(config.nvml_lib.clone()) {
+        Ok(gpus) if gpus.found.is_empty() => {
+            all.push(finding(Level::Warn, "gpu", "the driver is here and shows no GPU".to_owned()));
+        }
+        Ok(gpus) => {
+            for gpu in &gpus.found {
+                let (_, source) = gpus.domain(&gpu.uuid);
+                let text = format!("{} {}, limit {}, metered by {}", gpu.model, gpu.uuid, gpu.limit, source.word());
+                all.push(finding(Level::Ok, "gpu", text));
+            }
+        }
+        Err(why) => all.push(finding(Level::Warn, "gpu", format!("none: {why}"))),
+    }
+    match Rapl::find(&config.rapl_root) {
+        Ok(rapl) => all.push(finding(Level::Ok, "cpu", format!("RAPL readable, {} zones counted", rapl.zones()))),
+        Err(why) => {
+            let text = format!("estimated from processor time at {} a core: {why}", config.watts_per_cpu);
+            all.push(finding(Level::Warn, "cpu", text));
+        }
+    }
+    all.push(disk(config));
+    let subreaper = rustix::process::set_child_subreaper(None).is_ok();
+    all.push(if subreaper {
+        finding(Level::Ok, "contain", "guards find whatever a job leaves behind (child subreaper)".to_owned())
+    } else {
+        finding(Level::Warn, "contain", "no child subreaper: what leaves a job's tree is found by its marker only".to_owned())
+    });
+    all
+}
+
+/// What the run directory's disk takes for one sync.
+fn disk(config: &Config) -> Finding {
+    let measure = || -> std::io::Result<u128> {
+        std::fs::create_dir_all(&config.run_dir)?;
+        let path = config.run_dir.join(".doctor");
+        let file = std::fs::File::create(&path)?;
+        let mut took = Vec::new();
+        for n in 0..20u64 {
+            std::os::unix::fs::FileExt::write_all_at(&file, &[1; 4_096], n * 4_096)?;
+            let began = Instant::now();
+            file.sync_data()?;
+            took.push(began.elapsed().as_micros());
+        }
+        std::fs::remove_file(path)?;
+        took.sort_unstable();
+        Ok(took[took.len() / 2])
+    };
+    match measure() {
+        Ok(micros) => {
+            let level = if micros < 50_000 { Level::Ok } else { Level::Warn };
+            let text = format!("fdatasync {:.1} ms median in {}", micros as f64 / 1e3, config.run_dir.display());
+            Finding { level, topic: "disk", text }
+        }
+        Err(error) => {
+            let text = format!("cannot write to {}: {error}", config.run_dir.display());
+            Finding { level: Level::Fail, topic: "disk", text }
+        }
+    }
+}
