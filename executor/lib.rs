@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod domains;
 pub mod environment;
 pub mod guard;
+pub mod kernels;
 pub mod link;
 pub mod logs;
 pub mod meter;
