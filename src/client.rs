@@ -213,14 +213,6 @@ impl Client {
     pub async fn status(&self) -> Asked<StatusReport> {
         self.get("/v1/status").await
     }
-
-    /// An executor's beat, for an executor inside this process.
-    pub async fn beat(
-        &self,
-        beat: &neap_model::protocol::Beat,
-    ) -> Asked<neap_model::protocol::BeatReply> {
-        self.post("/v1/node/beat", beat).await
-    }
 }
 
 fn token_in(file: &Path) -> Asked<String> {

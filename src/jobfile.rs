@@ -2,18 +2,20 @@
 
 pub mod directives;
 pub mod draft;
+pub mod edit;
 pub mod file;
+pub mod merged;
 pub mod settings;
 #[cfg(test)]
 mod tests;
-mod times;
+pub mod times;
 
 use crate::diagnostic::Problem;
 use draft::{Draft, Origin, Surroundings, split};
 use neap_model::refusal::{Code, Refusal};
 use settings::{Setting, Shape};
 
-/// Largest job file and script.
+/// Largest job file and script, in bytes.
 const LARGEST: (u64, u64) = (256 << 10, 512 << 10);
 
 /// What is to be run: a file, or a command behind `--`.

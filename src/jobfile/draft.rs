@@ -4,6 +4,7 @@ use super::settings::{NOT_BUILT, SETTINGS, Setting, by_flag};
 use super::times;
 use crate::diagnostic::{Place, Problem, did_you_mean};
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use neap_model::job::{
     After, Flex, JobId, JobSpec, Launch, Objective, OnExpire, Pause, Resources, Retry, Task, TimeTerms, is_name,
 };
@@ -64,6 +65,8 @@ pub struct Draft {
 pub struct Surroundings {
     /// The present time.
     pub now: DateTime<Utc>,
+    /// The person's time zone.
+    pub zone: Tz,
     /// Where the person stands.
     pub directory: String,
     /// Login name.
@@ -273,7 +276,7 @@ impl Reader<'_> {
     fn time(&mut self, flag: &str) -> Option<DateTime<Utc>> {
         let text = self.text(flag)?;
         let field = by_flag(flag).map_or(flag, |setting| setting.key);
-        match times::read(&text, self.around.now, field) {
+        match times::read(&text, self.around.now, field, &self.around.zone) {
             Ok(at) => Some(at),
             Err(refusal) => {
                 self.wrong(flag, refusal);

@@ -1,18 +1,14 @@
 //! Times as people write them: `+6h`, `18:00`, `tomorrow 09:00`, `fri 12:00`, RFC 3339.
 
-use chrono::{DateTime, Datelike, Days, Local, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc, Weekday};
+use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc, Weekday};
 use neap_model::refusal::{Code, Refusal};
 use neap_model::seconds::Seconds;
 
-/// Reads a time, relative to `now`, in the zone that the computer is set to.
+/// Reads a time, relative to `now`, in the reader's zone.
 ///
 /// # Errors
-/// What is wrong with it: not a time, past, skipped or repeated by the clock change.
-pub fn read(text: &str, now: DateTime<Utc>, field: &str) -> Result<DateTime<Utc>, Refusal> {
-    read_in(&Local, text, now, field)
-}
-
-fn read_in<Z: TimeZone>(zone: &Z, text: &str, now: DateTime<Utc>, field: &str) -> Result<DateTime<Utc>, Refusal> {
+/// What is wrong with it: not a time, skipped or repeated by the clock change.
+pub fn read<Z: TimeZone>(text: &str, now: DateTime<Utc>, field: &str, zone: &Z) -> Result<DateTime<Utc>, Refusal> {
     let text = text.trim();
     if let Some(length) = text.strip_prefix('+') {
         let length: Seconds = length.parse().map_err(|error: neap_model::units::QuantityError| {
@@ -32,7 +28,7 @@ fn read_in<Z: TimeZone>(zone: &Z, text: &str, now: DateTime<Utc>, field: &str) -
         LocalResult::Single(at) => Ok(at.to_utc()),
         LocalResult::Ambiguous(one, other) => Err(Refusal::new(
             Code::ClockChange,
-            format!("{} comes twice: the clocks go back", local.format("%Y-%m-%d %H:%M")),
+            format!("{} comes twice that day: the clocks go back", local.format("%Y-%m-%d %H:%M")),
         )
         .about(field, text)
         .note(format!("either {} or {} UTC", one.to_utc().format("%FT%TZ"), other.to_utc().format("%FT%TZ")))
@@ -44,6 +40,24 @@ fn read_in<Z: TimeZone>(zone: &Z, text: &str, now: DateTime<Utc>, field: &str) -
         .about(field, text)
         .hint("name a time before or after the hour that is skipped", &[])),
     }
+}
+
+/// Reads a time in the past: a day, RFC 3339, or a length of time ago.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn past<Z: TimeZone>(text: &str, now: DateTime<Utc>, field: &str, zone: Z) -> Result<DateTime<Utc>, Refusal> {
+    let text = text.trim();
+    if let Ok(length) = text.parse::<Seconds>() {
+        return Ok(now - length.delta());
+    }
+    let whole_day = NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok();
+    let text = if whole_day { format!("{text} 00:00") } else { text.to_owned() };
+    if text.contains('-') {
+        return read(&text, now, field, &zone);
+    }
+    let refusal = Refusal::new(Code::BadValue, format!("`{text}` is no time in the past")).about(field, text);
+    Err(refusal.note("2026-11-01 · 2026-11-01 12:00 · RFC 3339 · 7d, for seven days ago"))
 }
 
 fn local<Z: TimeZone>(zone: &Z, text: &str, now: DateTime<Utc>) -> Option<NaiveDateTime> {
@@ -89,11 +103,34 @@ mod tests {
     fn check(text: &str, expected: &str) {
         let zone = FixedOffset::east_opt(3_600).expect("in range");
         let now = DateTime::parse_from_rfc3339("2026-11-23T18:05:00+01:00").expect("a time").to_utc();
-        let shown = match read_in(&zone, text, now, "time.finish_by") {
+        let shown = match read(text, now, "time.finish_by", &zone) {
             Ok(at) => at.with_timezone(&zone).format("%a %d %H:%M:%S").to_string(),
             Err(refusal) => refusal.code.text().to_owned(),
         };
         assert_eq!(shown, expected, "{text}");
+    }
+
+    #[test]
+    fn the_hour_that_comes_twice_and_the_one_that_does_not_come_are_refused() {
+        let zone = chrono_tz::Europe::Berlin;
+        let now = DateTime::parse_from_rfc3339("2026-03-01T00:00:00Z").expect("a time").to_utc();
+        let refused = |text| read(text, now, "time.finish_by", &zone).expect_err(text);
+        let twice = refused("2026-10-25 02:30");
+        assert_eq!(twice.code, Code::ClockChange);
+        assert_eq!(twice.note.as_deref(), Some("either 2026-10-25T00:30:00Z or 2026-10-25T01:30:00Z UTC"));
+        assert_eq!(refused("2026-03-29 02:30").code, Code::ClockChange);
+        assert!(read("2026-10-25 04:30", now, "time.finish_by", &zone).is_ok());
+    }
+
+    #[test]
+    fn the_past_is_read_as_a_day_or_as_a_length() {
+        let zone = chrono_tz::Europe::Berlin;
+        let now = DateTime::parse_from_rfc3339("2026-11-23T17:05:00Z").expect("a time").to_utc();
+        let read = |text| past(text, now, "since", zone).map(|at| at.to_rfc3339()).map_err(|refusal| refusal.code);
+        assert_eq!(read("2026-11-01").as_deref(), Ok("2026-10-31T23:00:00+00:00"));
+        assert_eq!(read("7d").as_deref(), Ok("2026-11-16T17:05:00+00:00"));
+        assert_eq!(read("soon"), Err(Code::BadValue));
+        assert_eq!(read("2026-13-01"), Err(Code::BadValue));
     }
 
     #[test]

@@ -1,0 +1,68 @@
+//! `neap doctor`: what this node can measure and do.
+
+use super::{Left, print_all};
+use crate::render::Style;
+use crate::session::Session;
+use neap_executor::doctor::{Finding, Level, examine};
+use serde_json::json;
+use std::fmt::Write as _;
+
+/// `neap doctor`.
+pub fn doctor(session: &Session, strict: bool) -> Left {
+    let config = session.config()?;
+    let mut executor = config.executor.clone();
+    if session.named_server().is_none() && config.file.is_none() {
+        executor.run_dir = session.paths.personal_state().join("run");
+    }
+    let mut findings = vec![match &config.file {
+        Some(file) => ok("config", file.display().to_string()),
+        None => ok("config", "built in (no file was found); neap help config".to_owned()),
+    }];
+    findings.extend(examine(&executor));
+    findings.push(grid(&config.scheduler));
+    let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
+    let values = || {
+        let value = |f: &Finding| json!({"schema": "neap.finding/1", "level": f.level.word(), "topic": f.topic, "text": f.text});
+        findings.iter().map(value).collect()
+    };
+    print_all(session, || text(&findings, &session.style), "neap.doctor/1", "findings", values)?;
+    Ok(match (worst, strict) {
+        (Level::Fail, _) | (Level::Warn, true) => 1,
+        _ => 0,
+    })
+}
+
+fn ok(topic: &'static str, text: String) -> Finding {
+    Finding { level: Level::Ok, topic, text }
+}
+
+/// What is known about the grid without asking anybody.
+fn grid(config: &neap_scheduler::config::Config) -> Finding {
+    let mut grid = neap_scheduler::feeds::Grid::new(config);
+    let now = chrono::Utc::now();
+    let health = grid.refresh(now);
+    let troubles = neap_scheduler::feeds::troubles(&health);
+    let static_zones: Vec<String> = grid
+        .curves(now)
+        .into_iter()
+        .filter(|(_, curve)| curve.series.at(now).is_none_or(|span| !span.grade.may_shift()))
+        .map(|(zone, _)| zone)
+        .collect();
+    match (troubles.as_slice(), static_zones.as_slice()) {
+        ([], []) => ok("grid", format!("{} zones with an hourly curve", config.zones.len())),
+        ([], zones) => Finding {
+            level: Level::Warn,
+            topic: "grid",
+            text: format!("{}: a yearly mean only, so nothing waits for it; name a zone (NEAP_ZONE=DE, or [[zone]]) or a feed", zones.join(", ")),
+        },
+        (troubles, _) => Finding { level: Level::Warn, topic: "grid", text: troubles.join("; ") },
+    }
+}
+
+fn text(findings: &[Finding], style: &Style) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let _ = writeln!(text, "{:<5} {:<8} {}", finding.level.word(), finding.topic, crate::render::escape(&finding.text));
+    }
+    style.draw(text)
+}

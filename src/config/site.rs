@@ -1,0 +1,330 @@
+//! What each table of the site's file means.
+
+use super::paths::Paths;
+use super::walk::{Source, Table};
+use crate::diagnostic::Problem;
+use neap_model::grid::{Kind, Scope};
+use neap_model::job::{Objective, is_name};
+use neap_model::refusal::{Code, Refusal};
+use neap_model::seconds::Seconds;
+use neap_model::units::{Percent, Pue};
+use neap_scheduler::config::{
+    Applies, Config, Delay, FeedConfig, Grid, Listen, MetricsConfig, NodeConfig, QueueConfig, TimeLimit, ZoneConfig,
+};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use toml::de::DeTable;
+
+/// The home zone of a site that names none: nothing is known about where it is.
+const NOWHERE: &str = "WORLD";
+
+fn bad(message: impl Into<String>) -> Refusal {
+    Refusal::new(Code::BadValue, message)
+}
+
+/// Reads the whole file.
+pub fn read(text: &str, file: &str, paths: &Paths) -> Result<(Config, neap_executor::config::Config), Vec<Problem>> {
+    let source = Source { file, text, problems: RefCell::default() };
+    let parsed = match DeTable::parse(text) {
+        Ok(table) => table,
+        Err(error) => {
+            source.wrong("P011", error.span().unwrap_or(0..0), Refusal::new(Code::Syntax, error.message().to_owned()));
+            return Err(source.problems.into_inner());
+        }
+    };
+    let mut top = Table::new(&source, "", Some(parsed.get_ref()));
+    if top.whole::<u32>("version").is_some_and(|version| version != 1) {
+        top.wrong("P013", "version", bad("this program reads version 1 of the site's file"));
+    }
+    let mut scheduler = server(top.table("server"), paths);
+    scheduler.grid = grid(top.table("grid"));
+    scheduler.zones = zones(&mut top, paths);
+    scheduler.nodes = nodes(&mut top, &scheduler.zones);
+    scheduler.queues = queues(&mut top, &scheduler.zones);
+    let mut metrics = top.table("metrics");
+    scheduler.metrics.max_projects = metrics.whole("max_projects").unwrap_or(200);
+    metrics.finish(&[]);
+    let executor = executor(top.table("executor"), paths, &scheduler);
+    top.finish(&["roles", "power_domain", "budget", "fairness", "rule", "hook", "privacy"]);
+    let problems = source.problems.into_inner();
+    if problems.is_empty() { Ok((scheduler, executor)) } else { Err(problems) }
+}
+
+fn server(mut table: Table<'_>, paths: &Paths) -> Config {
+    let state_dir = path(&mut table, "state_dir").unwrap_or_else(|| paths.state_dir());
+    let socket = path(&mut table, "socket").unwrap_or_else(|| paths.socket());
+    let listen = table.text("listen").and_then(|text| match text.parse::<std::net::SocketAddr>() {
+        Ok(address) if neap_scheduler::api::is_loopback(&address) => Some(address),
+        Ok(_) => {
+            let refusal = bad(format!("`{text}` can be reached from elsewhere, and TLS is not built yet"))
+                .hint("listen on loopback: \"127.0.0.1:7878\"", &[]);
+            table.wrong("P013", "listen", refusal);
+            None
+        }
+        Err(_) => {
+            table.wrong("P013", "listen", bad(format!("`{text}` is no address: \"127.0.0.1:7878\"")));
+            None
+        }
+    });
+    let token_file = path(&mut table, "token_file").unwrap_or_else(|| state_dir.join("token"));
+    let listen = listen.map(|address| Listen { address, token_file });
+    table.finish(&["metrics", "timezone"]);
+    Config {
+        socket: Some(socket),
+        state_dir,
+        listen,
+        grid: Grid {
+            kind: Kind::Average,
+            scope: Scope::Lifecycle,
+            max_forecast_age: Seconds::hours(12),
+            feeds: Vec::new(),
+        },
+        zones: Vec::new(),
+        nodes: Vec::new(),
+        queues: BTreeMap::new(),
+        metrics: MetricsConfig { max_projects: 200 },
+    }
+}
+
+/// An absolute path: a daemon's own directory is nobody's business.
+fn path(table: &mut Table<'_>, key: &'static str) -> Option<PathBuf> {
+    let text = table.text(key)?;
+    if text.starts_with('/') {
+        return Some(text.into());
+    }
+    table.wrong("P013", key, bad(format!("`{text}` is not an absolute path")));
+    None
+}
+
+fn grid(mut table: Table<'_>) -> Grid {
+    let kind = table.choice("kind", &[("average", Kind::Average), ("marginal", Kind::Marginal)]).unwrap_or_default();
+    let scope = table.choice("scope", &[("lifecycle", Scope::Lifecycle), ("direct", Scope::Direct)]).unwrap_or_default();
+    let max_forecast_age = table.quantity("max_forecast_age").unwrap_or(Seconds::hours(12));
+    let mut feeds = Vec::new();
+    for mut feed in table.tables("feed") {
+        let of_file = match feed.text("type").as_deref() {
+            Some("file") => true,
+            Some(other) => {
+                let refusal = bad(format!("feeds of type `{other}` are not built yet")).note("built: file");
+                feed.wrong("P015", "type", refusal);
+                false
+            }
+            None => {
+                feed.wrong("P013", "type", bad("a feed needs its `type`").note("built: file"));
+                false
+            }
+        };
+        let zones = feed.pairs("zones").into_iter().collect();
+        match path(&mut feed, "path") {
+            Some(path) => feeds.push(FeedConfig::File { path, zones }),
+            None if of_file && feed.span("path").is_empty() => {
+                feed.wrong("P013", "path", bad("a feed of type file needs its `path`"));
+            }
+            None => {}
+        }
+        if of_file {
+            feed.finish(&[]);
+        }
+    }
+    table.finish(&["show"]);
+    Grid { kind, scope, max_forecast_age, feeds }
+}
+
+fn zones(top: &mut Table<'_>, paths: &Paths) -> Vec<ZoneConfig> {
+    let mut all: Vec<ZoneConfig> = Vec::new();
+    for mut table in top.tables("zone") {
+        let name = named(&mut table, "a zone");
+        let pue = table.float("pue").and_then(|ratio| {
+            let pue = Pue::new(ratio);
+            if pue.is_none() {
+                table.wrong("P013", "pue", bad(format!("a PUE lies between 1 and 10, not at {ratio}")));
+            }
+            pue
+        });
+        let home = table.switch("home").unwrap_or(false);
+        if home && all.iter().any(|zone| zone.home) {
+            table.wrong("P017", "home", bad("two zones cannot both be home"));
+        }
+        let annual_mean = table.quantity("annual_mean");
+        if let Some(name) = name {
+            if all.iter().any(|zone| zone.name == name) {
+                table.wrong("P017", "name", bad(format!("zone `{name}` stands here twice")));
+            }
+            all.push(ZoneConfig { name, home, pue, annual_mean });
+        }
+        table.finish(&["price_per_kwh", "currency", "tariff"]);
+    }
+    if all.is_empty() {
+        let name = paths.zone.clone().filter(|name| is_name(name)).unwrap_or_else(|| NOWHERE.to_owned());
+        all.push(ZoneConfig { name, home: true, pue: None, annual_mean: None });
+    }
+    if !all.iter().any(|zone| zone.home) {
+        all[0].home = true;
+    }
+    all
+}
+
+fn named(table: &mut Table<'_>, what: &str) -> Option<String> {
+    let name = table.text("name");
+    match &name {
+        None => table.wrong("P013", "name", bad(format!("{what} needs its `name`"))),
+        Some(name) if !is_name(name) => {
+            table.wrong("P013", "name", bad(format!("`{name}` cannot name {what}")).note("letters, digits, `.`, `_`, `-`"));
+            return None;
+        }
+        Some(_) => {}
+    }
+    name
+}
+
+fn is_zone(table: &Table<'_>, key: &str, zone: &str, zones: &[ZoneConfig]) -> bool {
+    let known = zones.iter().any(|known| known.name == zone);
+    if !known {
+        let names: Vec<&str> = zones.iter().map(|zone| zone.name.as_str()).collect();
+        table.wrong("P016", key, bad(format!("zone `{zone}` is not defined")).note(format!("defined: {}", names.join(", "))));
+    }
+    known
+}
+
+fn nodes(top: &mut Table<'_>, zones: &[ZoneConfig]) -> Vec<NodeConfig> {
+    let mut all: Vec<NodeConfig> = Vec::new();
+    for mut table in top.tables("node") {
+        let name = named(&mut table, "a node");
+        let zone = table.text("zone");
+        match &zone {
+            Some(zone) => {
+                is_zone(&table, "zone", zone, zones);
+            }
+            None => table.wrong("P013", "zone", bad("a node that stands here needs its `zone`")),
+        }
+        if let (Some(name), Some(zone)) = (name, zone) {
+            if all.iter().any(|node| node.name == name) {
+                table.wrong("P017", "name", bad(format!("node `{name}` stands here twice")));
+            }
+            all.push(NodeConfig { name, zone });
+        }
+        table.finish(&["power_domain"]);
+    }
+    all
+}
+
+fn queues(top: &mut Table<'_>, zones: &[ZoneConfig]) -> BTreeMap<String, QueueConfig> {
+    let mut all = BTreeMap::new();
+    let mut chosen = None;
+    for (name, mut table) in top.named("queue") {
+        if !is_name(&name) {
+            table.wrong("P013", "priority", bad(format!("`{name}` cannot name a queue")));
+        }
+        let default = table.switch("default").unwrap_or(false);
+        if default && let Some(first) = &chosen {
+            table.wrong("P017", "default", bad(format!("queue `{first}` is the default already")));
+        } else if default {
+            chosen = Some(name.clone());
+        }
+        let priority = table.whole("priority").unwrap_or(0);
+        let delay = delay(&mut table);
+        let mut place = table.table("place");
+        let named = place.texts("zones");
+        named.iter().for_each(|zone| {
+            is_zone(&place, "zones", zone, zones);
+        });
+        place.finish(&["objective", "max_transfer"]);
+        table.choice("fallback", &[("run", ())]);
+        table.choice("on_silence", &[("keep", ())]);
+        let mut limit = table.table("time_limit");
+        let time_limit = TimeLimit {
+            default: limit.quantity("default").unwrap_or(Seconds::hours(24)),
+            max: limit.quantity("max").unwrap_or(Seconds::hours(24 * 30)),
+        };
+        if time_limit.default > time_limit.max {
+            limit.wrong("P017", "default", bad("the default time limit is longer than the longest"));
+        }
+        limit.finish(&[]);
+        let replan_gain = table.quantity("replan_gain").unwrap_or(Percent::whole(5));
+        table.finish(&["max_gpus", "who", "preempt", "shadow"]);
+        all.insert(name, QueueConfig { default, priority, delay, zones: named, time_limit, replan_gain });
+    }
+    if all.is_empty() {
+        all.insert("default".to_owned(), usual_queue());
+    }
+    if chosen.is_none()
+        && let Some(queue) = all.values_mut().next()
+    {
+        queue.default = true;
+    }
+    all
+}
+
+fn usual_delay() -> Delay {
+    Delay {
+        objective: Objective::Carbon,
+        applies: Applies::OptIn,
+        max: Seconds::hours(6),
+        min_saving: Percent::whole(10),
+    }
+}
+
+fn usual_queue() -> QueueConfig {
+    QueueConfig {
+        default: true,
+        priority: 0,
+        delay: usual_delay(),
+        zones: Vec::new(),
+        time_limit: TimeLimit { default: Seconds::hours(24), max: Seconds::hours(24 * 30) },
+        replan_gain: Percent::whole(5),
+    }
+}
+
+const OBJECTIVES: [(&str, Objective); 2] = [("none", Objective::None), ("carbon", Objective::Carbon)];
+
+/// `delay = "none"` is short for `delay = { objective = "none" }`.
+fn delay(queue: &mut Table<'_>) -> Delay {
+    let usual = usual_delay();
+    if let Some(value) = queue.get("delay")
+        && matches!(value.get_ref(), toml::de::DeValue::String(_))
+    {
+        return Delay { objective: queue.choice("delay", &OBJECTIVES).unwrap_or(usual.objective), ..usual };
+    }
+    let mut table = queue.table("delay");
+    let delay = Delay {
+        objective: table.choice("objective", &OBJECTIVES).unwrap_or(usual.objective),
+        applies: table.choice("applies", &[("opt_in", Applies::OptIn), ("all", Applies::All)]).unwrap_or(usual.applies),
+        max: table.quantity("max").unwrap_or(usual.max),
+        min_saving: table.quantity("min_saving").unwrap_or(usual.min_saving),
+    };
+    table.finish(&["only_below"]);
+    delay
+}
+
+fn executor(
+    mut table: Table<'_>,
+    paths: &Paths,
+    scheduler: &Config,
+) -> neap_executor::config::Config {
+    let node = table.text("node").unwrap_or_else(|| paths.host.clone());
+    if !is_name(&node) {
+        table.wrong("P013", "node", bad(format!("`{node}` cannot name a node")));
+    }
+    // Beside the state that the file names, if it names one.
+    let run_dir = path(&mut table, "run_dir").unwrap_or_else(|| scheduler.state_dir.join("run"));
+    let usual = neap_executor::config::Config::new(node, run_dir, paths.program.clone());
+    let zone = table.text("zone");
+    if let Some(zone) = &zone {
+        is_zone(&table, "zone", zone, &scheduler.zones);
+    }
+    let config = neap_executor::config::Config {
+        zone,
+        watts_per_cpu: table.quantity("watts_per_cpu").unwrap_or(usual.watts_per_cpu),
+        cpus: table.whole("cpus"),
+        rapl_root: table.text("rapl_root").map_or(usual.rapl_root, Into::into),
+        nvml_lib: table.text("nvml_lib").map(Into::into),
+        log_limit: table.quantity::<neap_model::units::Bytes>("log_limit").map_or(usual.log_limit, |bytes| bytes.0),
+        ..usual
+    };
+    if config.cpus == Some(0) {
+        table.wrong("P013", "cpus", bad("an executor without a core runs nothing"));
+    }
+    table.finish(&[]);
+    config
+}

@@ -1,0 +1,117 @@
+//! The grid for people.
+
+use super::chart;
+use super::table::{Side, Table};
+use super::{Style, escape, times};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use neap_model::grid::{Accounting, Basis, Kind, Scope};
+use neap_model::protocol::ZoneGrid;
+use neap_model::units::{Intensity, Pue};
+use std::fmt::Write as _;
+
+/// Hours that are drawn.
+const HOURS: i32 = 24;
+
+fn age(from: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let age = times::between(from, now);
+    match age.0 {
+        0..90 => "just read".to_owned(),
+        _ => format!("{} old", neap_model::seconds::Seconds::minutes((age.0 + 30) / 60)),
+    }
+}
+
+/// Where a zone's present figure comes from.
+#[must_use]
+pub fn source(zone: &ZoneGrid, now: DateTime<Utc>) -> String {
+    let Some(best) = zone.origins.first() else { return "nothing is known".to_owned() };
+    let grade = zone.grade.map_or("unknown", |grade| grade.word());
+    let what = match best.feed.as_str() {
+        "table" => "built-in table".to_owned(),
+        feed => format!("{}, {}", escape(feed), age(best.issued.unwrap_or(best.fetched), now)),
+    };
+    format!("{what}, {grade} now")
+}
+
+/// What the figures measure.
+#[must_use]
+pub fn basis(basis: &Basis) -> String {
+    let kind = match basis.kind {
+        Kind::Average => "average",
+        Kind::Marginal => "marginal",
+    };
+    let scope = match basis.scope {
+        Scope::Lifecycle => "lifecycle",
+        Scope::Direct => "direct",
+        Scope::Unstated => "scope not stated",
+    };
+    let accounting = match basis.accounting {
+        Accounting::Production => ", of production",
+        Accounting::Consumption => ", of consumption",
+        Accounting::Unstated => "",
+    };
+    format!("{kind}, {scope}{accounting}, location-based")
+}
+
+/// A PUE, or that there is none.
+#[must_use]
+pub fn pue(pue: Option<Pue>) -> String {
+    pue.map_or_else(|| "not stated".to_owned(), |pue| pue.ratio().to_string())
+}
+
+/// The table of zones with their next 24 hours.
+#[must_use]
+pub fn carbon(zones: &[ZoneGrid], now: DateTime<Utc>, style: &Style) -> String {
+    let mut table = Table::new(&[
+        ("ZONE", Side::Left),
+        ("NOW", Side::Left),
+        ("NEXT 24 H, ONE MARK AN HOUR", Side::Left),
+        ("LOW", Side::Left),
+        ("HIGH", Side::Left),
+        ("DATA", Side::Left),
+    ]);
+    let from = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now);
+    for zone in zones {
+        let hours = chart::slices(&zone.series, from, TimeDelta::hours(1), HOURS);
+        let grams = |value: u64| Intensity(value).to_string().trim_end_matches(" g/kWh").to_owned();
+        let present = zone.now.map_or_else(|| "unknown".to_owned(), |now| format!("{:>4} {}", grams(now.0), now.word()));
+        let (low, high) = match chart::range(&hours) {
+            Some((low, high)) if low != high => {
+                let at = |value: u64| {
+                    let hour = hours.iter().position(|h| *h == Some(value)).unwrap_or(0);
+                    let at = from + TimeDelta::hours(hour as i64);
+                    format!("{:>4} at {}", grams(value), times::clock(at, style))
+                };
+                (at(low), at(high))
+            }
+            _ => ("–".to_owned(), "–".to_owned()),
+        };
+        table.row([escape(&zone.zone.name), present, chart::sparkline(&hours), low, high, source(zone, now)]);
+    }
+    let mut text = table.text(style);
+    let mut credits: Vec<&str> = zones.iter().flat_map(|z| z.origins.iter().filter_map(|o| o.credit.as_deref())).collect();
+    credits.sort_unstable();
+    credits.dedup();
+    if !credits.is_empty() {
+        let _ = writeln!(text, "g CO2e/kWh. credit: {}", escape(&credits.join(" · ")));
+    }
+    style.draw(text)
+}
+
+/// What the figures measure and where they come from, zone by zone.
+#[must_use]
+pub fn factors(zones: &[ZoneGrid], now: DateTime<Utc>, style: &Style) -> String {
+    let mut text = String::new();
+    for zone in zones {
+        let _ = writeln!(text, "{}  {} · PUE {}", escape(&zone.zone.name), basis(&zone.basis), pue(zone.zone.pue));
+        for origin in &zone.origins {
+            let known = age(origin.issued.unwrap_or(origin.fetched), now);
+            let _ = write!(text, "  {}: {}, {known}", escape(&origin.feed), basis(&origin.basis));
+            for extra in [&origin.basis.factors, &origin.note, &origin.credit].into_iter().flatten() {
+                let _ = write!(text, "\n      {}", escape(extra));
+            }
+            text.push('\n');
+        }
+    }
+    text.push_str("Neap computes no factors of its own: a feed's figures are used as they are, the table's are published yearly means.\n");
+    style.draw(text)
+}

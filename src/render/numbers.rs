@@ -1,0 +1,119 @@
+//! Figures for people: three significant digits in a unit that suits, the same wherever a figure is printed.
+
+use neap_model::fleet::Quality;
+use neap_model::footprint::Savings;
+use neap_model::job::JobSpec;
+use neap_model::units::{GramsCo2e, Joules};
+
+/// A unit, its size in the base unit, and its name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Unit {
+    size: f64,
+    /// As printed behind figures and over columns.
+    pub name: &'static str,
+}
+
+const ENERGY: [(f64, Unit); 4] = [
+    (3.6e9, Unit { size: 3.6e9, name: "MWh" }),
+    (3.6e5, Unit { size: 3.6e6, name: "kWh" }),
+    (360.0, Unit { size: 3.6e3, name: "Wh" }),
+    (0.0, Unit { size: 3.6, name: "mWh" }),
+];
+
+const CARBON: [(f64, Unit); 4] = [
+    (1e6, Unit { size: 1e6, name: "t" }),
+    (1e2, Unit { size: 1e3, name: "kg" }),
+    (0.1, Unit { size: 1.0, name: "g" }),
+    (0.0, Unit { size: 1e-3, name: "mg" }),
+];
+
+fn unit_of(value: f64, units: &[(f64, Unit)]) -> Unit {
+    units.iter().find(|(least, _)| value >= *least).or(units.last()).map(|(_, unit)| *unit).expect("units are listed")
+}
+
+/// The unit that suits an amount of energy.
+#[must_use]
+pub fn energy_unit(energy: Joules) -> Unit {
+    unit_of(energy.in_base(), &ENERGY)
+}
+
+/// The unit that suits an amount of emissions.
+#[must_use]
+pub fn carbon_unit(carbon: GramsCo2e) -> Unit {
+    unit_of(carbon.in_base(), &CARBON)
+}
+
+/// Three significant digits, as far as they lie behind the point two at most.
+#[must_use]
+pub fn digits(value: f64) -> String {
+    let size = value.abs();
+    let places = if size >= 99.95 || size == 0.0 {
+        0
+    } else if size >= 9.995 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.places$}")
+}
+
+impl Unit {
+    /// An amount in this unit, without its name.
+    #[must_use]
+    pub fn of(self, base: f64) -> String {
+        digits(base / self.size)
+    }
+}
+
+/// `28.6 kWh`.
+#[must_use]
+pub fn energy(energy: Joules) -> String {
+    let unit = energy_unit(energy);
+    format!("{} {}", unit.of(energy.in_base()), unit.name)
+}
+
+/// `7.40 kg`.
+#[must_use]
+pub fn carbon(carbon: GramsCo2e) -> String {
+    let unit = carbon_unit(carbon);
+    format!("{} {}", unit.of(carbon.in_base()), unit.name)
+}
+
+/// `saves 4.20 kg (35 %)`, `costs 0.30 kg more (3 %)`: the sign is always told.
+#[must_use]
+pub fn saving(savings: &Savings, done: bool) -> String {
+    let grams = savings.grams();
+    let amount = carbon(GramsCo2e::from_base(grams.abs()).unwrap_or_default());
+    let share = savings.ratio().map_or_else(String::new, |ratio| format!(" ({})", percent(ratio.abs())));
+    match (grams < 0.0, done) {
+        (false, true) => format!("saved {amount}{share}"),
+        (false, false) => format!("saves {amount}{share}"),
+        (true, true) => format!("{amount} more{share}"),
+        (true, false) => format!("costs {amount} more{share}"),
+    }
+}
+
+/// `35 %`, with one digit below ten.
+#[must_use]
+pub fn percent(ratio: f64) -> String {
+    let value = ratio * 100.0;
+    if value.abs() < 9.95 && value != 0.0 { format!("{value:.1} %") } else { format!("{value:.0} %") }
+}
+
+/// `8×H100`, `2 cores`.
+#[must_use]
+pub fn resources(spec: &JobSpec) -> String {
+    let asked = &spec.resources;
+    match (asked.gpus, asked.gpu_model.first(), asked.cpus) {
+        (0, _, None | Some(1)) => "1 core".to_owned(),
+        (0, _, Some(cpus)) => format!("{cpus} cores"),
+        (gpus, Some(model), _) => format!("{gpus}×{}", super::escape(model)),
+        (gpus, None, _) => format!("{gpus}×GPU"),
+    }
+}
+
+/// The word for a quality that may be unknown.
+#[must_use]
+pub fn quality(quality: Option<Quality>) -> &'static str {
+    quality.map_or("none", Quality::word)
+}

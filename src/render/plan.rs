@@ -1,0 +1,91 @@
+//! The ways to run a job, side by side.
+
+use super::table::{Side, Table};
+use super::{Style, escape, grid, numbers, times};
+use chrono::{DateTime, Utc};
+use neap_model::plan::{Alternative, Remark};
+use neap_model::protocol::{PlanReport, ZoneGrid};
+use neap_model::units::{GramsCo2e, Joules};
+use std::fmt::Write as _;
+
+/// The table of ways, and where its figures come from.
+#[must_use]
+pub fn plan(report: &PlanReport, style: &Style) -> String {
+    let mut text = ways(&report.alternatives, report.now, &report.grid, style);
+    if let (true, Some(because)) = (report.alternatives.is_empty(), report.decision.because()) {
+        let _ = writeln!(text, "it would wait: {}", super::jobs::sentence(because, report.now, style));
+    }
+    style.draw(text)
+}
+
+/// The same for a job that waits.
+#[must_use]
+pub fn ways(rows: &[Alternative], now: DateTime<Utc>, grids: &[ZoneGrid], style: &Style) -> String {
+    if rows.is_empty() {
+        return "no way to run it is open now\n".to_owned();
+    }
+    let most = |f: fn(&Alternative) -> u64| rows.iter().map(f).max().unwrap_or(0);
+    let energy = numbers::energy_unit(Joules(most(|row| row.outlook.energy.0)));
+    let carbon = numbers::carbon_unit(GramsCo2e(most(|row| row.outlook.emits.0)));
+    let carbon_name = format!("{}CO2e", carbon.name);
+    let mut table = Table::new(&[
+        ("#", Side::Left),
+        ("START", Side::Left),
+        ("END", Side::Left),
+        ("ZONE", Side::Left),
+        ("WHERE", Side::Left),
+        ("WAIT", Side::Right),
+        (energy.name, Side::Right),
+        (carbon_name.as_str(), Side::Right),
+        ("vs NOW", Side::Right),
+        ("REMARK", Side::Left),
+    ]);
+    let first = rows.iter().min_by_key(|row| row.outlook.start).map(|row| row.outlook.emits.in_base());
+    for (n, row) in rows.iter().enumerate() {
+        let outlook = &row.outlook;
+        let wait = times::between(now, outlook.start);
+        let versus = match first {
+            Some(first) if first > 0.0 && (outlook.emits.in_base() - first).abs() > first * 0.0005 => {
+                let change = outlook.emits.in_base() / first - 1.0;
+                let sign = if change < 0.0 { "−" } else { "+" };
+                format!("{sign}{}", numbers::percent(change.abs()))
+            }
+            _ => "–".to_owned(),
+        };
+        table.row([
+            format!("{} {}", n + 1, if row.chosen { "▸" } else { " " }),
+            start(outlook.start, now, style),
+            times::short(outlook.end, outlook.start, style),
+            escape(&row.place.zone),
+            escape(&row.place.node),
+            if wait.0 < 60 { "–".to_owned() } else { times::brief(wait) },
+            energy.of(outlook.energy.in_base()),
+            carbon.of(outlook.emits.in_base()),
+            versus,
+            remark(&row.remark, style),
+        ]);
+    }
+    let zones: Vec<&ZoneGrid> =
+        grids.iter().filter(|grid| rows.iter().any(|row| row.place.zone == grid.zone.name)).collect();
+    let mut text = table.text(style);
+    for zone in zones {
+        let _ = writeln!(text, "data: {}: {} · {} · PUE {}", escape(&zone.zone.name), grid::source(zone, now), grid::basis(&zone.basis), grid::pue(zone.zone.pue));
+    }
+    style.draw(text)
+}
+
+fn start(at: DateTime<Utc>, now: DateTime<Utc>, style: &Style) -> String {
+    let text = times::short(at, now, style);
+    if text.contains(' ') { text } else { format!("today {text}") }
+}
+
+fn remark(remark: &Remark, style: &Style) -> String {
+    match remark {
+        Remark::FitsNow => "fits now".to_owned(),
+        Remark::FirstRoom => "first room".to_owned(),
+        Remark::Cleanest => "cleanest it allows".to_owned(),
+        Remark::LatestStart { finish_by: Some(by) } => format!("latest start for {}", times::clock(*by, style)),
+        Remark::LatestStart { finish_by: None } => "latest start".to_owned(),
+        Remark::Needs { flag } => format!("needs {}", escape(flag)),
+    }
+}

@@ -1,0 +1,54 @@
+//! Is all well?
+
+use super::{Style, escape, times};
+use neap_model::protocol::StatusReport;
+use std::fmt::Write as _;
+
+/// The scheduler, its nodes, its queue, and every reduced mode of work as a line of its own.
+#[must_use]
+pub fn status(status: &StatusReport, server: &str, style: &Style) -> String {
+    let up = times::between(status.started, status.now);
+    let mut text = format!(
+        "ok    server    {} · version {} · start {} · up {up}\n",
+        escape(server),
+        escape(&status.version),
+        status.incarnation
+    );
+    let jobs: Vec<String> = status.jobs.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    let jobs = if jobs.is_empty() { "none".to_owned() } else { jobs.join(", ") };
+    let _ = writeln!(text, "ok    jobs      {jobs}");
+    let lag = if status.store_lag == 0 { String::new() } else { format!(" · archive {} turns behind", status.store_lag) };
+    let _ = writeln!(text, "ok    journal   turn {}{lag}", status.journal_seq);
+    for node in &status.nodes {
+        let level = if node.up { "ok  " } else { "warn" };
+        let heard = match (node.up, node.heard) {
+            (true, _) => String::new(),
+            (false, Some(at)) => format!(" · silent since {}", times::short(at, status.now, style)),
+            (false, None) => " · not heard of since the start".to_owned(),
+        };
+        let gpus = match node.inventory.gpus.first() {
+            Some(gpu) => format!("{}×{}", node.inventory.gpus.len(), escape(&gpu.model)),
+            None => "no GPU".to_owned(),
+        };
+        let meters: Vec<String> = node
+            .inventory
+            .meters
+            .iter()
+            .map(|m| format!("{} {} ({})", m.component.word(), m.source.quality().word(), m.source.word()))
+            .collect();
+        let _ = writeln!(
+            text,
+            "{level}  node      {} in {} · {} cores · {} · {gpus} · {} attempts · {}{heard}",
+            escape(&node.name),
+            escape(&node.zone),
+            node.inventory.cpus,
+            node.inventory.memory,
+            node.attempts,
+            meters.join(", "),
+        );
+    }
+    for mode in &status.degraded {
+        let _ = writeln!(text, "warn  {:<9} {}", escape(&mode.mode), escape(&mode.detail));
+    }
+    style.draw(text)
+}

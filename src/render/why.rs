@@ -1,0 +1,442 @@
+//! Why a job waits, runs there, or ended so: every blocker, the gain, the latest start, and the commands that help. It
+//! only words what the planner decided and what was written down.
+
+use super::{Style, chart, data, escape, footer, grid, jobs, numbers, times};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use neap_model::job::{JobId, Objective};
+use neap_model::lifecycle::{JobEvent, Phase};
+use neap_model::plan::{Decision, Outlook, Remark, Verdict};
+use neap_model::protocol::{Happened, WhyReport};
+use neap_model::reason::Reason;
+use neap_model::seconds::Seconds;
+use neap_model::units::Intensity;
+use std::fmt::Write as _;
+
+/// Columns of a line's name.
+const NAME: usize = 18;
+/// Where the reason's code stands in the first line.
+const CODE: usize = 92;
+
+/// The whole answer.
+#[must_use]
+pub fn why(report: &WhyReport, style: &Style) -> String {
+    let job = &report.job;
+    let text = match (&job.phase, &job.decision) {
+        (Phase::Ended { .. }, _) => ended(report, style),
+        (Phase::Running { .. } | Phase::Leased { .. } | Phase::Stopping { .. }, _) => running(report, style),
+        (_, Some(decision)) if decision.is_planned() => planned(report, decision, style),
+        (_, decision) => queued(report, decision.as_ref(), style),
+    };
+    style.draw(text)
+}
+
+fn name(report: &WhyReport) -> String {
+    format!("job {} {}", report.job.id, escape(&report.job.spec.name))
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "  {name:<NAME$} {value}");
+}
+
+fn headline(sentence: &str, code: Option<&str>) -> String {
+    match code {
+        Some(code) => {
+            let pad = " ".repeat(CODE.saturating_sub(sentence.chars().count()).max(2));
+            format!("{sentence}{pad}[{code}]\n")
+        }
+        None => format!("{sentence}\n"),
+    }
+}
+
+fn planned(report: &WhyReport, decision: &Decision, style: &Style) -> String {
+    let (job, now) = (&report.job, report.now);
+    let Some(expected) = decision.expected else { return queued(report, Some(decision), style) };
+    let zone = zone_of(decision);
+    let wait = times::between(now, expected.start);
+    let sentence = format!("{} is planned: starts {}{zone}, {wait} from now.", name(report), times::full(expected.start, style));
+    let mut text = headline(&sentence, data::reason_code(job).as_deref());
+    if let Some(run_now) = &decision.run_now {
+        let (is, at) = (run_now.start <= now + TimeDelta::seconds(60), times::short(run_now.start, now, style));
+        let answer = match (is, node_of(report)) {
+            (true, Some(node)) => format!("yes: there is room for {} on {}.", numbers::resources(&job.spec), escape(&node)),
+            (true, None) => format!("yes: there is room for {}.", numbers::resources(&job.spec)),
+            (false, _) => format!("no: there is no room before {at}."),
+        };
+        line(&mut text, "could it run now?", &answer);
+    }
+    if let Some(Reason::CleanerLater { savings, now: grid_now, then, grade, asks, max_delay }) = decision.because() {
+        let asked = if job.spec.time.finish_by.is_some() { "it has a finish-by" } else { "it consents to wait" };
+        let queue = job.spec.queue.as_deref().map_or_else(|| "it".to_owned(), |queue| format!("queue {}", escape(queue)));
+        let waits = format!("{asked}, and {queue} then waits up to {max_delay} if that saves {asks} or more.");
+        line(&mut text, "why it does not", &waits);
+        let gain = format!(
+            "{} → {}: {}; the grid averages {} instead of {} over the run.",
+            numbers::carbon(savings.instead_of),
+            numbers::carbon(savings.emits),
+            numbers::saving(savings, false),
+            number(*then),
+            grid_now
+        );
+        line(&mut text, "what that gains", &gain);
+        line(&mut text, "latest start", &latest(report, decision, style));
+        line(&mut text, "re-planned", &replanned(&report.history));
+        let data = report.grid.as_ref().map_or_else(|| "nothing".to_owned(), |zone| grid::source(zone, now));
+        line(&mut text, "how sure", &format!("{} over the run; data: {data}.", grade.word()));
+    }
+    text.push_str(&picture(report, &expected, style));
+    text.push_str(&can(report, &[format!("neap now {}", job.id)]));
+    text
+}
+
+fn number(intensity: Intensity) -> String {
+    intensity.to_string().trim_end_matches(" g/kWh").to_owned()
+}
+
+fn zone_of(decision: &Decision) -> String {
+    match &decision.verdict {
+        Verdict::Start { place, .. } | Verdict::Hold { place: Some(place), .. } => format!(" in {}", escape(&place.zone)),
+        Verdict::Hold { place: None, .. } => String::new(),
+    }
+}
+
+/// The node that would take it now.
+fn node_of(report: &WhyReport) -> Option<String> {
+    let now = |row: &&neap_model::plan::Alternative| matches!(row.remark, Remark::FitsNow);
+    report.alternatives.iter().find(now).map(|row| row.place.node.clone())
+}
+
+fn latest(report: &WhyReport, decision: &Decision, style: &Style) -> String {
+    let Some(latest) = decision.latest_start else { return "none: it promised nothing.".to_owned() };
+    let at = times::short(latest, report.now, style);
+    let what = match (report.job.spec.time.finish_by, report.job.spec.time.start_by) {
+        (Some(by), _) if by > latest => format!(" ({} before {})", times::between(latest, by), times::clock(by, style)),
+        (_, Some(_)) => " (start-by)".to_owned(),
+        _ => " (the longest wait it consents to)".to_owned(),
+    };
+    format!("{at}{what}. From then on it starts whatever the grid does.")
+}
+
+fn replanned(history: &[Happened]) -> String {
+    let told = history.iter().filter(|entry| matches!(entry.event, JobEvent::Planned { .. })).count();
+    match told.saturating_sub(1) {
+        0 => "not yet.".to_owned(),
+        1 => "once (--history).".to_owned(),
+        times => format!("{times} times (--history)."),
+    }
+}
+
+fn queued(report: &WhyReport, decision: Option<&Decision>, style: &Style) -> String {
+    let (job, now) = (&report.job, report.now);
+    let state = data::state(job);
+    let until = match decision.map(|d| &d.verdict) {
+        Some(Verdict::Hold { until: Some(until), .. }) => format!(": expected ~{}", times::short(*until, now, style)),
+        _ => String::new(),
+    };
+    let mut text = headline(&format!("{} is {state}{until}.", name(report)), data::reason_code(job).as_deref());
+    let blockers = decision.map(|d| d.blockers.as_slice()).unwrap_or_default();
+    for (n, blocker) in blockers.iter().enumerate() {
+        let clears = match blocker.clears {
+            Some(at) if at > now => format!("; clears ~{}", times::short(at, now, style)),
+            Some(_) => String::new(),
+            None if blocker.reason.needs_a_person() => "; only a person can clear it".to_owned(),
+            None => "; nobody can say when it clears".to_owned(),
+        };
+        let code = blocker.reason.code();
+        let _ = writeln!(text, "  {} {code:<20} {}{clears}", n + 1, jobs::sentence(&blocker.reason, now, style));
+    }
+    if let Some(latest) = decision.and_then(|d| d.latest_start) {
+        line(&mut text, "latest start", &format!("{}: from then on the grid plays no part.", times::short(latest, now, style)));
+    }
+    let asks = job.spec.flex.delay.unwrap_or(Objective::None) != Objective::None;
+    if !asks {
+        let could = could_save(report);
+        let _ = writeln!(text, "  not waiting for the grid: it did not ask for --delay carbon{could}");
+    }
+    let mut commands = Vec::new();
+    for blocker in blockers {
+        match &blocker.reason {
+            Reason::Hold { .. } => commands.push(format!("neap release {}", job.id)),
+            Reason::Dependency { on } => commands.extend(on.first().map(|on| format!("neap why {on}"))),
+            Reason::Reserved { job: other } => commands.push(format!("neap why {other}")),
+            Reason::NoExecutor { .. } => commands.push("neap status".to_owned()),
+            _ => {}
+        }
+    }
+    commands.dedup();
+    text.push_str(&can(report, &commands));
+    text
+}
+
+/// What waiting could save that it did not consent to.
+fn could_save(report: &WhyReport) -> String {
+    let first = report.alternatives.iter().min_by_key(|row| row.outlook.start);
+    let best = report
+        .alternatives
+        .iter()
+        .filter(|row| matches!(&row.remark, Remark::Needs { flag } if flag.contains("--delay carbon")))
+        .min_by_key(|row| row.outlook.emits);
+    match (first, best) {
+        (Some(first), Some(best)) if best.outlook.emits < first.outlook.emits && best.outlook.grade.may_shift() => {
+            let saved = first.outlook.emits.saturating_sub(best.outlook.emits);
+            format!(" (waiting could save ~{}: neap plan {})", numbers::carbon(saved), report.job.id)
+        }
+        _ => String::new(),
+    }
+}
+
+/// Commands that help, and ways that need another consent.
+fn can(report: &WhyReport, first: &[String]) -> String {
+    let id = report.job.id;
+    let mut all = first.to_vec();
+    for row in &report.alternatives {
+        if let Remark::Needs { flag } = &row.remark {
+            all.push(format!("neap edit {id} {}", escape(flag)));
+        }
+    }
+    all.push(format!("neap plan {id}"));
+    all.push(format!("neap cancel {id}"));
+    format!("  you can   {}\n", all.join(" · "))
+}
+
+/// What was decided before it started, and who forced it.
+fn started_because(report: &WhyReport, style: &Style) -> String {
+    let forced = report.history.iter().rev().find_map(|entry| match &entry.event {
+        JobEvent::Overridden { by, reason } => Some((by, reason)),
+        _ => None,
+    });
+    if let Some((by, reason)) = forced {
+        let words = reason.as_ref().map_or_else(String::new, |reason| format!(" ({})", escape(reason)));
+        return format!("{} said neap now{words}.", escape(by));
+    }
+    let told = report.history.iter().rev().find_map(|entry| match &entry.event {
+        JobEvent::Planned { decision } => Some(decision.as_ref()),
+        _ => None,
+    });
+    let told = told.or(report.job.first_told.as_ref());
+    match told.map(|decision| (&decision.verdict, decision)) {
+        Some((Verdict::Start { because, .. }, _)) => jobs::why_now(because),
+        Some((Verdict::Hold { because: Reason::CleanerLater { savings, .. }, .. }, decision)) => {
+            let planned = decision.start().map_or_else(String::new, |at| format!(" for {}", times::day_clock(at, style)));
+            format!("it waited for cleaner hours, planned{planned}: {}.", numbers::saving(savings, false))
+        }
+        Some((Verdict::Hold { because, .. }, _)) => {
+            format!("before that it waited: {}.", jobs::sentence(because, report.now, style))
+        }
+        None => "there was room, and it did not ask to wait for the grid.".to_owned(),
+    }
+}
+
+fn place(report: &WhyReport) -> String {
+    report.job.place.as_ref().map_or_else(String::new, |place| format!(" on {} in {}", escape(&place.node), escape(&place.zone)))
+}
+
+fn running(report: &WhyReport, style: &Style) -> String {
+    let (job, now) = (&report.job, report.now);
+    let state = data::state(job);
+    let since = job.started.map_or_else(String::new, |at| format!(" since {}", times::short(at, now, style)));
+    let mut text = headline(&format!("{} is {state}{}{since}.", name(report), place(report)), data::reason_code(job).as_deref());
+    line(&mut text, "why then", &started_because(report, style));
+    if let Some(started) = job.started {
+        let waited = times::between(job.submitted, started);
+        let for_it = if job.waited_for_grid > Seconds::ZERO { format!(", {} of it for the grid", job.waited_for_grid) } else { String::new() };
+        line(&mut text, "waited", &format!("{waited}{for_it}"));
+        if let Some(limit) = job.spec.time.limit {
+            line(&mut text, "stopped at", &format!("{} (its limit of {limit}), if it runs that long", times::short(started + limit.delta(), now, style)));
+        }
+    }
+    line(&mut text, "attempt", &job.attempts.to_string());
+    let account = &job.account;
+    let so_far = if account.actual.energy.0 == 0 {
+        "nothing booked yet: the first span comes after a minute".to_owned()
+    } else {
+        format!(
+            "{} and {} so far, energy {}",
+            numbers::energy(account.actual.energy),
+            numbers::carbon(account.actual.emits),
+            numbers::quality(account.quality())
+        )
+    };
+    line(&mut text, "used", &so_far);
+    let _ = writeln!(text, "  you can   neap logs -f {0} · neap wait {0} · neap cancel {0}", job.id);
+    text
+}
+
+fn ended(report: &WhyReport, style: &Style) -> String {
+    let job = &report.job;
+    let Phase::Ended { outcome, at } = &job.phase else { return String::new() };
+    let sentence = format!("{} {}{}, {}.", name(report), footer::ended(outcome), place(report), times::full(*at, style));
+    let mut text = headline(&sentence, Some(outcome.code()));
+    match job.started {
+        Some(started) => {
+            line(&mut text, "started", &format!("{}, {} after it was submitted", times::full(started, style), times::between(job.submitted, started)));
+            line(&mut text, "why then", &started_because(report, style));
+            if job.waited_for_grid > Seconds::ZERO {
+                line(&mut text, "waited for grid", &job.waited_for_grid.to_string());
+            }
+        }
+        None => line(&mut text, "started", "never"),
+    }
+    if let Some(by) = job.spec.time.finish_by {
+        let kept = if *at <= by { format!("kept, {} before it", times::between(*at, by)) } else { format!("missed by {}", times::between(by, *at)) };
+        line(&mut text, "finish-by", &format!("{} {kept}", times::full(by, style)));
+    }
+    for used in footer::used(&job.account, job.pue).lines() {
+        let (what, rest) = used.split_at(used.find("  ").unwrap_or(used.len()));
+        line(&mut text, what, rest.trim());
+    }
+    let _ = writeln!(text, "  you can   neap logs {0} · neap why {0} --history · neap show {0} -o json", job.id);
+    text
+}
+
+/// What happened, a line each; what the same moment brought stands in one.
+#[must_use]
+pub fn history(report: &WhyReport, style: &Style) -> String {
+    let mut text = String::new();
+    let mut told: Option<&Decision> = None;
+    let mut entries = report.history.iter().peekable();
+    while let Some(entry) = entries.next() {
+        let (word, mut what) = happened(report.job.id, entry, told, report, style);
+        if let JobEvent::Planned { decision } = &entry.event {
+            told = Some(decision);
+        }
+        if matches!(entry.event, JobEvent::Submitted { .. })
+            && let Some(next) = entries.next_if(|next| next.at == entry.at && matches!(next.event, JobEvent::Planned { .. }))
+            && let JobEvent::Planned { decision } = &next.event
+        {
+            what = plan_of(decision, report.now, style);
+            told = Some(decision);
+        }
+        let at = entry.at.with_timezone(&style.zone).format("%a %-d %b %H:%M:%S");
+        let _ = writeln!(text, "{}", format!("{at}  {word:<10} {what}").trim_end());
+    }
+    style.draw(text)
+}
+
+fn plan_of(decision: &Decision, now: DateTime<Utc>, style: &Style) -> String {
+    match (&decision.verdict, &decision.expected) {
+        (Verdict::Start { because, .. }, _) => format!("to start at once: {}", jobs::why_now(because)),
+        (Verdict::Hold { because, .. }, None) => format!("waits: {}", jobs::sentence(because, now, style)),
+        (Verdict::Hold { because, .. }, Some(expected)) => {
+            let start = times::short(expected.start, now, style);
+            let zone = zone_of(decision);
+            if decision.is_planned() {
+                let against = decision.run_now.map_or_else(String::new, |run| format!(" (run now {})", numbers::carbon(run.emits)));
+                format!("planned {start}{zone}, {}{against}", numbers::carbon(expected.emits))
+            } else {
+                format!("expected ~{start}{zone}: {}", jobs::sentence(because, now, style))
+            }
+        }
+    }
+}
+
+fn happened(id: JobId, entry: &Happened, told: Option<&Decision>, report: &WhyReport, style: &Style) -> (&'static str, String) {
+    use JobEvent as E;
+    let words = |by: &String, reason: &Option<String>| match reason {
+        Some(reason) => format!("by {}: {}", escape(by), escape(reason)),
+        None => format!("by {}", escape(by)),
+    };
+    match &entry.event {
+        E::Submitted { owner, .. } => ("submitted", format!("by {}", escape(&owner.name))),
+        E::Planned { decision } => {
+            let moved = match (told.and_then(Decision::start), decision.start()) {
+                (Some(from), Some(to)) if from != to && decision.is_planned() => {
+                    format!("{} → ", times::short(from, to, style))
+                }
+                _ => String::new(),
+            };
+            let word = if moved.is_empty() { "planned" } else { "moved" };
+            (word, moved + plan_of(decision, report.now, style).trim_start_matches("planned "))
+        }
+        E::Held { by } => ("held", format!("by {}", escape(by))),
+        E::Released { by } => ("released", format!("by {}", escape(by))),
+        E::Edited { by, .. } => ("edited", format!("by {}", escape(by))),
+        E::Overridden { by, reason } => ("now", words(by, reason)),
+        E::Leased { epoch, node, zone, .. } => ("leased", format!("attempt {} to {} in {}", epoch.0, escape(node), escape(zone))),
+        E::Started { epoch, .. } => ("started", format!("attempt {}", epoch.0)),
+        E::StopAsked { cause, .. } => ("stopping", footer::ended(&cause.outcome())),
+        E::AttemptEnded { end, at, .. } => {
+            let account = &report.job.account;
+            let used = format!("{}, {}", numbers::energy(account.actual.energy), numbers::carbon(account.actual.emits));
+            let _ = at;
+            (end.outcome().word(), format!("{} · {used}", footer::ended(&end.outcome())))
+        }
+        E::AttemptLost { epoch, retried } => {
+            let then = if *retried { "it waits again" } else { "it is given up" };
+            ("lost", format!("attempt {} of job {id} is gone with its node; {then}", epoch.0))
+        }
+        E::Cancelled { by, reason } => ("cancelled", words(by, reason)),
+        E::Expired => ("expired", "its finish-by had become impossible".to_owned()),
+    }
+}
+
+/// The curve over the time that matters, with the run under it.
+fn picture(report: &WhyReport, expected: &Outlook, style: &Style) -> String {
+    let Some(zone) = &report.grid else { return String::new() };
+    let from = report.now.duration_trunc(TimeDelta::hours(1)).unwrap_or(report.now);
+    let last = report.job.spec.time.finish_by.or(report.job.decision.as_ref().and_then(|d| d.latest_start)).unwrap_or(expected.end).max(expected.end);
+    let hours = (last - from).num_hours() + 1;
+    // At most 60 columns, at least 12: an hour is one, two or three columns, or a column several hours.
+    let (columns_an_hour, hours_a_column) = match hours {
+        ..=20 => (3, 1),
+        21..=30 => (2, 1),
+        31..=60 => (1, 1),
+        more => (1, (more + 59) / 60),
+    };
+    let step = TimeDelta::minutes(60 * hours_a_column / columns_an_hour);
+    let count = i32::try_from((last - from).num_minutes() / step.num_minutes().max(1) + 1).unwrap_or(60).clamp(1, 61);
+    let values = chart::slices(&zone.series, from, step, count);
+    let Some((low, high)) = chart::range(&values) else { return String::new() };
+    let column = |at: DateTime<Utc>| usize::try_from((at - from).num_minutes() / step.num_minutes().max(1)).unwrap_or(0);
+    let rows = chart::picture(&values, low, high);
+    let mut text = String::from("\n");
+    for (n, row) in rows.iter().enumerate() {
+        let label = match n {
+            0 => format!("{:>5} ┤", number(Intensity(high))),
+            2 => format!("{:>5} ┤", number(Intensity(low))),
+            _ => "      │".to_owned(),
+        };
+        let _ = writeln!(text, "{}", format!("  {label} {row}").trim_end());
+    }
+    let every = (12 / columns_an_hour * hours_a_column).max(1);
+    let mut axis = String::new();
+    let mut hour = 0;
+    while hour * columns_an_hour / hours_a_column < i64::from(count) {
+        let at = usize::try_from(hour * columns_an_hour / hours_a_column).unwrap_or(0);
+        while axis.chars().count() < at {
+            axis.push(' ');
+        }
+        axis.push_str(&times::clock(from + TimeDelta::hours(hour), style)[..2]);
+        hour += every;
+    }
+    let _ = writeln!(text, "          {axis}");
+    let (start, end) = (column(expected.start), column(expected.end).max(column(expected.start) + 1));
+    let mut under = String::from("now");
+    let pad = |under: &mut String, to: usize| {
+        while under.chars().count() < to {
+            under.push(' ');
+        }
+    };
+    if start >= 4 {
+        pad(&mut under, start);
+    } else {
+        under = " ".repeat(start);
+    }
+    let run = " run ";
+    let wide = end - start;
+    under.push('╰');
+    if wide > run.len() + 2 {
+        let rest = wide - run.len() - 1;
+        under.push_str(&"─".repeat(rest / 2));
+        under.push_str(run);
+        under.push_str(&"─".repeat(rest - rest / 2));
+    } else {
+        under.push_str(&"─".repeat(wide.saturating_sub(1)));
+    }
+    under.push('╯');
+    if let Some(by) = report.job.spec.time.finish_by.filter(|by| column(*by) > end + 1) {
+        pad(&mut under, column(by));
+        under.push_str("┆ finish-by");
+    }
+    let _ = writeln!(text, "          {under}");
+    text
+}
