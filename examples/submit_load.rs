@@ -88,7 +88,11 @@ fn main() -> std::io::Result<()> {
     for round in 1..=3 {
         let began = Instant::now();
         let mut scheduler = start(dir.path(), &socket)?;
-        writeln!(out, "restart   {queued} queued, kill -9 before: ready in {:.2} s (round {round})", began.elapsed().as_secs_f64())?;
+        writeln!(
+            out,
+            "restart   {queued} queued, kill -9 before: ready in {:.2} s (round {round})",
+            began.elapsed().as_secs_f64()
+        )?;
         scheduler.kill()?;
         scheduler.wait()?;
     }
@@ -115,7 +119,8 @@ fn fdatasync_floor(dir: &Path) -> std::io::Result<(u128, u128)> {
 fn program() -> std::io::Result<PathBuf> {
     let example = std::env::current_exe()?;
     let neap = example.parent().and_then(Path::parent).map(|dir| dir.join("neap"));
-    neap.filter(|path| path.exists()).ok_or_else(|| std::io::Error::other("build the binary first: cargo build --release"))
+    neap.filter(|path| path.exists())
+        .ok_or_else(|| std::io::Error::other("build the binary first: cargo build --release"))
 }
 
 fn start(dir: &Path, socket: &Path) -> std::io::Result<Child> {
@@ -132,7 +137,8 @@ fn start(dir: &Path, socket: &Path) -> std::io::Result<Child> {
         .spawn()?;
     let deadline = Instant::now() + Duration::from_secs(120);
     while Instant::now() < deadline {
-        let ready = Connection::open(socket).and_then(|mut c| c.call("GET", "/v1/status", b"")).is_ok_and(|(s, _)| s == 200);
+        let ready =
+            Connection::open(socket).and_then(|mut c| c.call("GET", "/v1/status", b"")).is_ok_and(|(s, _)| s == 200);
         if ready {
             return Ok(child);
         }

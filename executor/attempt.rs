@@ -331,7 +331,9 @@ impl Executor {
     fn obey(&mut self, reply: BeatReply) -> bool {
         let speaker = (reply.incarnation, reply.nonce);
         match self.scheduler {
-            Some((incarnation, nonce)) if speaker.0 < incarnation || (speaker.0 == incarnation && speaker.1 != nonce) => {
+            Some((incarnation, nonce))
+                if speaker.0 < incarnation || (speaker.0 == incarnation && speaker.1 != nonce) =>
+            {
                 (self.notice)(&format!(
                     "orders of another scheduler (start {}, ours is {incarnation}) are refused",
                     speaker.0
@@ -415,7 +417,8 @@ impl Executor {
         if self.attempts.contains_key(&id) || dir.make().is_err() {
             return false;
         }
-        let indices = |uuid: &String| self.node.inventory.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.index);
+        let indices =
+            |uuid: &String| self.node.inventory.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.index);
         let gpu_indices: Vec<u32> = lease.gpus.iter().filter_map(indices).collect();
         let mut work = Work {
             node: self.config.node.clone(),

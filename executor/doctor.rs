@@ -69,7 +69,11 @@ pub fn examine(config: &Config) -> Vec<Finding> {
     all.push(if subreaper {
         finding(Level::Ok, "contain", "guards find whatever a job leaves behind (child subreaper)".to_owned())
     } else {
-        finding(Level::Warn, "contain", "no child subreaper: what leaves a job's tree is found by its marker only".to_owned())
+        finding(
+            Level::Warn,
+            "contain",
+            "no child subreaper: what leaves a job's tree is found by its marker only".to_owned(),
+        )
     });
     all
 }

@@ -57,7 +57,11 @@ impl Unwrapped {
     /// Takes a reading of a counter in microjoules that goes back to zero behind `range`.
     pub fn microjoules(&mut self, reading: u64, range: u64) -> Joules {
         if let Some(last) = self.last.replace(reading) {
-            let steps = if reading >= last { reading - last } else { range.saturating_sub(last).saturating_add(reading) + u64::from(range > 0) };
+            let steps = if reading >= last {
+                reading - last
+            } else {
+                range.saturating_sub(last).saturating_add(reading) + u64::from(range > 0)
+            };
             let all = self.rest.saturating_add(steps);
             self.total = self.total.saturating_add(all / 1_000);
             self.rest = all % 1_000;

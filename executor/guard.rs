@@ -91,7 +91,8 @@ fn launch(dir: &AttemptDir, work: &Work) -> Result<(Child, OwnedFd), LaunchError
             (path.display().to_string(), task.command.as_slice())
         }
         None => {
-            let (program, arguments) = task.command.split_first().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
+            let (program, arguments) =
+                task.command.split_first().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
             (program.clone(), arguments)
         }
     };
@@ -129,7 +130,9 @@ fn find(program: &str, path: &str, workdir: &Path) -> Option<String> {
     if program.contains('/') {
         return Some(workdir.join(program).display().to_string());
     }
-    path.split(':').map(|dir| format!("{dir}/{program}")).find(|file| rustix::fs::access(file.as_str(), rustix::fs::Access::EXEC_OK).is_ok())
+    path.split(':')
+        .map(|dir| format!("{dir}/{program}"))
+        .find(|file| rustix::fs::access(file.as_str(), rustix::fs::Access::EXEC_OK).is_ok())
 }
 
 fn boot_now() -> Duration {

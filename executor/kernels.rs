@@ -8,8 +8,8 @@ pub mod digits;
 mod error;
 pub mod infer;
 pub mod network;
-pub mod signals;
 mod sealed;
+pub mod signals;
 pub mod train;
 
 #[cfg(test)]

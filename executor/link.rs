@@ -44,7 +44,11 @@ impl HttpLink {
     /// If no client can be made.
     pub fn socket(path: PathBuf) -> Result<Self, LinkError> {
         let client = reqwest::Client::builder().no_proxy().unix_socket(path).build();
-        Ok(Self { client: client.map_err(|e| LinkError::Silent(e.to_string()))?, base: "http://neap".into(), token: None })
+        Ok(Self {
+            client: client.map_err(|e| LinkError::Silent(e.to_string()))?,
+            base: "http://neap".into(),
+            token: None,
+        })
     }
 
     /// Through a loopback address.

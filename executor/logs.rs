@@ -41,7 +41,8 @@ impl Log {
     /// Takes output. What is beyond the limit pushes older output out of the tail.
     pub fn put(&mut self, bytes: &[u8]) {
         let head = bytes.len().min(usize::try_from(self.room).unwrap_or(usize::MAX));
-        let written = self.file.as_mut().map_or(Err(io::ErrorKind::NotFound.into()), |file| file.write_all(&bytes[..head]));
+        let written =
+            self.file.as_mut().map_or(Err(io::ErrorKind::NotFound.into()), |file| file.write_all(&bytes[..head]));
         self.room -= head as u64;
         if written.is_err() {
             self.dropped += head as u64;

@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn a_gpu_belongs_to_its_holder_idle_or_not() {
-        let gpus = [("a".to_owned(), (Joules(100), Source::NvmlEnergy)), ("b".to_owned(), (Joules(7), Source::NvmlEnergy))];
+        let gpus =
+            [("a".to_owned(), (Joules(100), Source::NvmlEnergy)), ("b".to_owned(), (Joules(7), Source::NvmlEnergy))];
         let interval = Interval { cpu: Some(Joules(50)), busy_ms: 10, gpus: gpus.into(), ..Interval::default() };
         let shares = divide(&interval, &[("a".to_owned(), attempt(1))].into(), Watts::whole(5));
         let gpu = |joules| Part { component: Component::Gpu, source: Source::NvmlEnergy, energy: Joules(joules) };

@@ -53,7 +53,10 @@ impl Node {
         let rapl = match Rapl::find(&config.rapl_root) {
             Ok(rapl) => Some((rapl, Joules::ZERO)),
             Err(why) => {
-                notes.push(format!("processors are estimated from their time at {} a core: {why}", config.watts_per_cpu));
+                notes.push(format!(
+                    "processors are estimated from their time at {} a core: {why}",
+                    config.watts_per_cpu
+                ));
                 None
             }
         };

@@ -97,7 +97,8 @@ pub fn descendants(table: &BTreeMap<i32, Entry>, root: i32) -> BTreeSet<i32> {
 #[must_use]
 pub fn tree_cpu_ms(table: &BTreeMap<i32, Entry>, guard: i32) -> Option<u64> {
     let own = table.get(&guard)?.reaped_cpu_ms;
-    let live = descendants(table, guard).into_iter().filter_map(|pid| table.get(&pid)).map(|e| e.cpu_ms + e.reaped_cpu_ms);
+    let live =
+        descendants(table, guard).into_iter().filter_map(|pid| table.get(&pid)).map(|e| e.cpu_ms + e.reaped_cpu_ms);
     Some(own + live.sum::<u64>())
 }
 

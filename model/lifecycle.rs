@@ -256,6 +256,8 @@ pub enum JobEvent {
         cpus: u32,
         /// GPUs, by UUID.
         gpus: Vec<String>,
+        /// Why now and there, and what it is expected to be.
+        decision: Box<Decision>,
     },
     /// It runs.
     Started {

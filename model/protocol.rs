@@ -50,7 +50,7 @@ pub struct JobReport {
     pub started: Option<DateTime<Utc>>,
     /// When it ended.
     pub ended: Option<DateTime<Utc>>,
-    /// What was decided last; `None` once it is over.
+    /// What was decided last: of a job that waits, or with which it was started; `None` once it is over.
     pub decision: Option<Decision>,
     /// What was decided when it was first told.
     pub first_told: Option<Decision>,

@@ -241,11 +241,8 @@ fn job(given: &ArgMatches, with_task: bool) -> JobArgs {
             }
         }
     }
-    let what = if with_task {
-        What { file: text(given, "file"), command: texts(given, "command") }
-    } else {
-        What::default()
-    };
+    let what =
+        if with_task { What { file: text(given, "file"), command: texts(given, "command") } } else { What::default() };
     JobArgs { what, flags, key: given.try_get_one::<String>("key").ok().flatten().cloned() }
 }
 
@@ -271,9 +268,7 @@ fn verb(name: &str, given: &ArgMatches) -> Result<Verb, Instead> {
         "hold" => Verb::Hold(which(given)),
         "release" => Verb::Release(which(given)),
         "edit" => Verb::Edit { which: which(given), job: job(given, false) },
-        "cancel" => {
-            Verb::Cancel { which: which(given), reason: text(given, "reason"), if_exists: flag("if-exists") }
-        }
+        "cancel" => Verb::Cancel { which: which(given), reason: text(given, "reason"), if_exists: flag("if-exists") },
         "carbon" => Verb::Carbon { zones: texts(given, "zone"), factors: flag("factors") },
         "report" => Verb::Report(ReportArgs {
             project: text(given, "project"),
@@ -311,7 +306,8 @@ fn train(given: &ArgMatches) -> Result<TrainOptions, Instead> {
     Ok(TrainOptions {
         workers: number(given, "workers")?.unwrap_or(usual.workers),
         rank: number(given, "rank")?,
-        peers: peers.map_err(|_| wrong::bad_value("peers", &texts(given, "peers").join(","), "addresses: HOST:PORT,…"))?,
+        peers: peers
+            .map_err(|_| wrong::bad_value("peers", &texts(given, "peers").join(","), "addresses: HOST:PORT,…"))?,
         epochs: number(given, "epochs")?.unwrap_or(usual.epochs),
         hidden: number(given, "hidden")?.unwrap_or(usual.hidden),
         seed: number(given, "seed")?.unwrap_or(usual.seed),

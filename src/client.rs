@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn a_query_keeps_what_is_set_and_nothing_else() {
         let filter = JobFilter { live: Some(true), name: Some("a b&c".into()), limit: Some(5), ..JobFilter::default() };
-        assert_eq!(query_of(&filter), "?limit=5&live=true&name=a%20b%26c");
+        assert_eq!(query_of(&filter), "?live=true&name=a%20b%26c&limit=5");
         assert_eq!(query_of(&JobFilter::default()), "");
     }
 

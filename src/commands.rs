@@ -57,5 +57,8 @@ fn pretty(value: &Value) -> String {
 
 fn no_such_format(format: Format) -> Problems {
     let (word, of) = if format == Format::Toml { ("toml", "plan") } else { ("md", "report") };
-    problem(Refusal::new(Code::BadValue, format!("`-o {word}` is for `neap {of}` only")).note("table, wide, json, jsonl, csv"))
+    problem(
+        Refusal::new(Code::BadValue, format!("`-o {word}` is for `neap {of}` only"))
+            .note("table, wide, json, jsonl, csv"),
+    )
 }

@@ -107,9 +107,10 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 fn refused(error: &StartError) -> Problems {
     let refusal = Refusal::new(Code::NotReached, chain(error));
     problem(match error {
-        StartError::Place(PlaceError::Held { .. }) => {
-            refusal.hint("another `neap run` is at work: wait for it, or start a server that several can use", &["serve", "--dev"])
-        }
+        StartError::Place(PlaceError::Held { .. }) => refusal.hint(
+            "another `neap run` is at work: wait for it, or start a server that several can use",
+            &["serve", "--dev"],
+        ),
         _ => refusal,
     })
 }

@@ -37,7 +37,8 @@ pub fn page(topic: Option<&str>) -> Result<String, Problems> {
 #[must_use]
 pub fn unknown(topic: &str) -> Problems {
     let refusal = Refusal::new(Code::UnknownFlag, format!("there is no help on `{topic}`"));
-    let known = ["submit", "run", "plan", "ls", "show", "why", "logs", "wait", "now", "hold", "release", "edit", "cancel"];
+    let known =
+        ["submit", "run", "plan", "ls", "show", "why", "logs", "wait", "now", "hold", "release", "edit", "cancel"];
     let rest = ["carbon", "report", "status", "serve", "executor", "doctor", "kernel", "completion", "man"];
     let near = did_you_mean(topic, known.into_iter().chain(rest).chain(TOPICS.iter().copied()));
     problem(match near {
@@ -143,7 +144,8 @@ mod tests {
     #[test]
     fn every_reason_is_explained() {
         use neap_model::reason::Reason;
-        let reasons = [Reason::Evaluating, Reason::Starting, Reason::Behind { jobs: 1 }, Reason::Hold { by: String::new() }];
+        let reasons =
+            [Reason::Evaluating, Reason::Starting, Reason::Behind { jobs: 1 }, Reason::Hold { by: String::new() }];
         for reason in reasons {
             assert!(REASONS.contains(reason.code()), "{}", reason.code());
         }

@@ -100,7 +100,9 @@ fn act(session: &Session, verb: Verb) -> Left {
             output::out(&session.style.draw(help::page(topic.as_deref())?));
             Ok(0)
         }
-        Verb::Serve { .. } | Verb::Executor { .. } => in_runtime(tokio::runtime::Builder::new_multi_thread(), session, verb),
+        Verb::Serve { .. } | Verb::Executor { .. } => {
+            in_runtime(tokio::runtime::Builder::new_multi_thread(), session, verb)
+        }
         verb => in_runtime(tokio::runtime::Builder::new_current_thread(), session, verb),
     }
 }
@@ -134,7 +136,12 @@ async fn ask(session: &Session, verb: Verb) -> Left {
         Verb::Status => site::status(session).await,
         Verb::Serve { check, dev } => daemons::serve(session, check, dev).await,
         Verb::Executor { check } => daemons::executor(session, check).await,
-        Verb::Doctor { .. } | Verb::Completion(_) | Verb::Man(_) | Verb::Help(_) | Verb::Train(_) | Verb::Infer(_)
+        Verb::Doctor { .. }
+        | Verb::Completion(_)
+        | Verb::Man(_)
+        | Verb::Help(_)
+        | Verb::Train(_)
+        | Verb::Infer(_)
         | Verb::Guard(_) => Ok(0),
     }
 }

@@ -51,6 +51,8 @@ pub enum Without {
     Server,
     /// Read what earlier runs without a server left, if there is any.
     Reading,
+    /// Schedule in this process, without an executor.
+    Looking,
     /// Schedule in this process, with an executor.
     Scheduling,
 }
@@ -102,7 +104,9 @@ impl Session {
             now: self.now(),
             zone: self.style.zone,
             directory: directory.display().to_string(),
-            user: user.unwrap_or_else(|| neap_scheduler::auth::Names::default().person(rustix::process::getuid().as_raw()).name),
+            user: user.unwrap_or_else(|| {
+                neap_scheduler::auth::Names::default().person(rustix::process::getuid().as_raw()).name
+            }),
             environment: self.environment.clone(),
         }
     }
@@ -118,7 +122,8 @@ impl Session {
     /// The server that was named, if one was.
     #[must_use]
     pub fn named_server(&self) -> Option<Server> {
-        let token = self.common.token_file.clone().or_else(|| self.environment.get("NEAP_TOKEN_FILE").map(PathBuf::from));
+        let token =
+            self.common.token_file.clone().or_else(|| self.environment.get("NEAP_TOKEN_FILE").map(PathBuf::from));
         let named = self.common.server.clone().or_else(|| self.environment.get("NEAP_SERVER").cloned());
         named.filter(|server| !server.is_empty()).map(|server| Server::parse(&server, token))
     }
@@ -146,6 +151,7 @@ impl Session {
         let state = self.paths.personal_state();
         match without {
             Without::Scheduling => Embedded::start(self, true),
+            Without::Looking => Embedded::start(self, false),
             Without::Reading if state.join("journal").exists() => Embedded::start(self, false),
             Without::Reading | Without::Server => Err(vec![self.nobody().into()]),
         }
@@ -178,7 +184,8 @@ pub fn problem(refusal: Refusal) -> Problems {
 }
 
 fn unicode(environment: &BTreeMap<String, String>) -> bool {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| environment.get(*name).filter(|v| !v.is_empty()));
+    let locale =
+        ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| environment.get(*name).filter(|v| !v.is_empty()));
     let utf8 = |name: &String| name.to_lowercase().replace('-', "").contains("utf8");
     // Nothing set (cron, containers): files and pipes are read as UTF-8 everywhere today, terminals may not be.
     locale.map_or(!std::io::stdout().is_terminal(), utf8)

@@ -46,11 +46,13 @@ fn person(socket: PathBuf, workdir: PathBuf, seed: u64, number: usize, told: Arc
         let known: Vec<u64> = told.lock().unwrap().submitted.values().copied().collect();
         let answer = if random.random_bool(0.15) && !known.is_empty() {
             let id = known[random.random_range(0..known.len())];
-            open.json("POST", &format!("/v1/jobs/{id}/ask"), &json!({"verb": "cancel", "reason": null})).map(|(status, _)| {
-                if status == 200 {
-                    told.lock().unwrap().cancelled.insert(id);
-                }
-            })
+            open.json("POST", &format!("/v1/jobs/{id}/ask"), &json!({"verb": "cancel", "reason": null})).map(
+                |(status, _)| {
+                    if status == 200 {
+                        told.lock().unwrap().cancelled.insert(id);
+                    }
+                },
+            )
         } else {
             count += 1;
             let key = format!("{number}-{count}");

@@ -7,6 +7,7 @@ use super::{DomainError, PowerDomain, Unwrapped};
 use neap_model::fleet::{Gpu, Source};
 use neap_model::units::{Joules, Watts};
 use nvml_wrapper::Nvml;
+use nvml_wrapper::error::NvmlError;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -47,7 +48,8 @@ impl Gpus {
             .name("neap-nvml".to_owned())
             .spawn(move || own(library, &ready, &inbox))
             .map_err(|error| error.to_string())?;
-        let found = loaded.recv_timeout(LOADING).map_err(|_| "the NVIDIA driver did not answer in 10 s".to_owned())??;
+        let found =
+            loaded.recv_timeout(LOADING).map_err(|_| "the NVIDIA driver did not answer in 10 s".to_owned())??;
         Ok(Self { found, asks })
     }
 
@@ -77,7 +79,11 @@ fn own(library: Option<PathBuf>, ready: &SyncSender<Result<Vec<Gpu>, String>>, i
         Ok(nvml) => nvml,
         Err(error) => {
             // Nobody may be waiting any more.
-            let _ = ready.send(Err(format!("no NVIDIA driver ({error})")));
+            let why = match (&library, error) {
+                (None, NvmlError::LibloadingError(_)) => "libnvidia-ml.so.1 was not found".to_owned(),
+                (_, error) => error.to_string(),
+            };
+            let _ = ready.send(Err(format!("no NVIDIA driver ({why})")));
             return;
         }
     };

@@ -21,6 +21,16 @@ pub const PAGE: u32 = 1_000;
 /// The row of a report that work goes to which did not succeed.
 pub const FAILED: &str = "failed";
 
+/// The recorded decision of a job that is not over: with which it was started, or what it was told while it waits.
+#[must_use]
+pub fn decision_of(job: &Job) -> Option<neap_model::plan::Decision> {
+    match (job.phase.is_final(), job.phase.attempt()) {
+        (true, _) => None,
+        (false, Some(_)) => job.starting.clone(),
+        (false, None) => job.told.clone(),
+    }
+}
+
 /// A job as a message; `decision` is the planner's present word on it.
 #[must_use]
 pub fn report_of(job: &Job, decision: Option<neap_model::plan::Decision>, pue: Option<Pue>) -> JobReport {
@@ -140,7 +150,7 @@ pub fn complete_report(report: &mut UsageReport, rows: BTreeMap<String, UsageRow
 
 impl Controller {
     pub(super) fn report_of(&self, job: &Job, now: DateTime<Utc>) -> JobReport {
-        let decision = self.planning.decision(job.id).cloned();
+        let decision = self.planning.decision(job.id).cloned().or_else(|| decision_of(job));
         let place = job.place.as_ref().map(|p| p.zone.clone());
         let zone = place.unwrap_or_else(|| self.config.home().name.clone());
         let mut report = report_of(job, decision, self.pue_of(&zone));

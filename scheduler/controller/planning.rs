@@ -417,7 +417,14 @@ impl Controller {
         let cpus = neap_policies::cores_on(&ask, node);
         let zone = node.zone.clone();
         let epoch = Epoch(self.state.jobs[&id].epoch.0 + 1);
-        let happened = JobEvent::Leased { epoch, node: place.node.clone(), zone, cpus, gpus };
+        let happened = JobEvent::Leased {
+            epoch,
+            node: place.node.clone(),
+            zone,
+            cpus,
+            gpus,
+            decision: Box::new(decision.clone()),
+        };
         self.record(now, Event::Job { job: id, happened }, turn);
         self.planning.asks.remove(&id);
         self.planning.plan.started(&ask);

@@ -38,6 +38,8 @@ pub struct Job {
     pub ended: Option<DateTime<Utc>>,
     /// The plan as it was told first, and last.
     pub first_told: Option<Decision>,
+    /// The decision with which the present or last attempt was started.
+    pub starting: Option<Decision>,
     /// The plan as it was told last; promises survive a restart through it.
     pub told: Option<Decision>,
     /// Where its present or last attempt is.
@@ -229,6 +231,7 @@ impl State {
             started: None,
             ended: None,
             first_told: None,
+            starting: None,
             told: None,
             place: None,
             leased: None,
@@ -279,7 +282,11 @@ impl State {
                 job.forced_by = Some(by.clone());
                 self.totals.overridden(job);
             }
-            JobEvent::Leased { epoch, node, zone, cpus, gpus } => {
+            JobEvent::Leased { epoch, node, zone, cpus, gpus, decision } => {
+                job.starting = Some((**decision).clone());
+                if job.account.planned.is_none() {
+                    job.account.planned = decision.expected.map(|o| o.emits);
+                }
                 job.epoch = *epoch;
                 job.booked = None;
                 job.leased = Some(at);

@@ -1,7 +1,7 @@
 //! Answers from the archive.
 
 use super::{JOB, StoreError, key_of, unseal};
-use crate::controller::answers::{add_to_report, complete_report, history_of, matches, report_of};
+use crate::controller::answers::{add_to_report, complete_report, decision_of, history_of, matches, report_of};
 use crate::controller::state::Job;
 use crate::controller::{Answer, ArchiveQuery, Viewer};
 use neap_model::job::JobId;
@@ -16,12 +16,12 @@ pub(super) fn answer(db: &sled::Db, path: &Path, query: ArchiveQuery) -> Result<
     let reader = Reader { db, path };
     Ok(match query {
         ArchiveQuery::Show(id, viewer) => match reader.job(id, &viewer)? {
-            Some(job) => Ok(Answer::Job(Box::new(report_of(&job, None, None)))),
+            Some(job) => Ok(Answer::Job(Box::new(report_of(&job, decision_of(&job), None)))),
             None => Err(vec![no_such_job(id)]),
         },
         ArchiveQuery::Why(id, viewer) => match reader.job(id, &viewer)? {
             Some(job) => Ok(Answer::Why(Box::new(WhyReport {
-                job: report_of(&job, None, None),
+                job: report_of(&job, decision_of(&job), None),
                 history: history_of(&job),
                 grid: None,
                 alternatives: Vec::new(),
@@ -86,9 +86,7 @@ impl Reader<'_> {
             if matches(&job, filter, viewer, planned) {
                 total += 1;
                 if jobs.len() < limit {
-                    // Jobs that still wait show what they were told.
-                    let decision = job.told.clone().filter(|_| job.phase.attempt().is_none() && !job.phase.is_final());
-                    jobs.push(report_of(&job, decision, None));
+                    jobs.push(report_of(&job, decision_of(&job), None));
                 }
             }
         }

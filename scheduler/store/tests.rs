@@ -7,7 +7,9 @@ use neap_model::footprint::Footprint;
 use neap_model::job::{AttemptId, Epoch, Flex, JobId, JobSpec, Launch, Person, Resources, Retry, Task, TimeTerms};
 use neap_model::ledger::{EnergySpan, Part};
 use neap_model::lifecycle::{AttemptEnd, Event, Exit, JobEvent};
+use neap_model::plan::{Decision, Place, Verdict};
 use neap_model::protocol::{JobFilter, UsageReport, UsageRow};
+use neap_model::reason::WhyNow;
 use neap_model::units::{GramsCo2e, Joules};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +21,18 @@ fn at(second: i64) -> DateTime<Utc> {
 }
 
 /// Jobs that ran for a minute, made by the events themselves.
+fn decision(job: JobId) -> Decision {
+    let place = Place { zone: "DE".into(), node: "n".into() };
+    Decision {
+        job,
+        verdict: Verdict::Start { place, because: WhyNow::NotAsked },
+        blockers: Vec::new(),
+        latest_start: None,
+        expected: None,
+        run_now: None,
+    }
+}
+
 fn jobs(count: u64) -> Vec<Arc<Job>> {
     let mut state = State::default();
     for id in 1..=count {
@@ -43,7 +57,14 @@ fn jobs(count: u64) -> Vec<Arc<Job>> {
         let print = Footprint { energy: Joules(1_000), emits: GramsCo2e(id), ..Footprint::default() };
         let happened = [
             JobEvent::Submitted { owner, spec: Box::new(spec), key: id.to_string(), digest: "d".into() },
-            JobEvent::Leased { epoch, node: "n".into(), zone: "DE".into(), cpus: 1, gpus: vec![] },
+            JobEvent::Leased {
+                epoch,
+                node: "n".into(),
+                zone: "DE".into(),
+                cpus: 1,
+                gpus: vec![],
+                decision: Box::new(decision(JobId(id))),
+            },
             JobEvent::Started { epoch, log: "/l".into() },
         ];
         for happened in happened {

@@ -45,7 +45,9 @@ fn a_job_is_read_from_flags_and_a_command() {
 
 #[test]
 fn the_noun_may_come_first() {
-    assert!(matches!(read("neap jobs show 7"), Ok(Invocation { verb: Verb::Show(which), .. }) if which.selectors == ["7"]));
+    assert!(
+        matches!(read("neap jobs show 7"), Ok(Invocation { verb: Verb::Show(which), .. }) if which.selectors == ["7"])
+    );
     assert!(matches!(read("neap jobs --all"), Ok(Invocation { verb: Verb::List(list), .. }) if list.all));
 }
 
@@ -54,8 +56,12 @@ fn slips_of_the_finger_are_told_what_was_meant() {
     assert!(matches!(refused("neap sumbit x"), (Code::UnknownFlag, text) if text.contains("submit")));
     assert!(matches!(refused("neap submit --gpu 2 x"), (Code::UnknownFlag, text) if text.contains("`gpus`")));
     assert!(matches!(refused("neap ls --stat x"), (Code::UnknownFlag, text) if text.contains("--state")));
-    assert!(matches!(refused("neap submit --deadline 18:00 x"), (Code::RefusedWord, text) if text.contains("--finish-by")));
-    assert!(matches!(refused("neap submit --array 1-5 x"), (Code::UnknownFlag, text) if text.contains("not built yet")));
+    assert!(
+        matches!(refused("neap submit --deadline 18:00 x"), (Code::RefusedWord, text) if text.contains("--finish-by"))
+    );
+    assert!(
+        matches!(refused("neap submit --array 1-5 x"), (Code::UnknownFlag, text) if text.contains("not built yet"))
+    );
     assert!(matches!(refused("neap top"), (Code::UnknownFlag, text) if text.contains("not built yet")));
     assert!(matches!(refused("neap ls -o xml"), (Code::BadValue, text) if text.contains("xml")));
     assert!(matches!(refused("neap ls --limit many"), (Code::BadValue, text) if text.contains("whole number")));

@@ -9,8 +9,22 @@ pub const VERBS_OF_JOBS: &[&str] = &["show", "ls", "why", "logs", "wait", "cance
 
 /// Verbs that the design knows and this version does not have.
 pub const NOT_BUILT: &[&str] = &[
-    "top", "zones", "nodes", "queues", "budget", "demo", "selftest", "policy", "simulate", "node", "journal", "audit",
-    "shadow", "dashboard", "rules", "page",
+    "top",
+    "zones",
+    "nodes",
+    "queues",
+    "budget",
+    "demo",
+    "selftest",
+    "policy",
+    "simulate",
+    "node",
+    "journal",
+    "audit",
+    "shadow",
+    "dashboard",
+    "rules",
+    "page",
 ];
 
 fn verb(name: &'static str, about: &'static str) -> Command {
@@ -86,9 +100,11 @@ pub fn tree() -> Command {
         .subcommand_help_heading("Verbs")
         .max_term_width(100)
         .after_help("A first job:  neap run -- echo hello\nExit codes:   neap help exit    Errors: neap help E044    Site file: neap help config");
-    global(command).subcommands(of_jobs()).subcommands(of_the_site()).subcommand(kernel()).subcommand(
-        verb("guard", "Guards one attempt").hide(true).arg(position("dir", "DIR", "").required(true)),
-    )
+    global(command)
+        .subcommands(of_jobs())
+        .subcommands(of_the_site())
+        .subcommand(kernel())
+        .subcommand(verb("guard", "Guards one attempt").hide(true).arg(position("dir", "DIR", "").required(true)))
 }
 
 fn of_jobs() -> Vec<Command> {
@@ -96,8 +112,11 @@ fn of_jobs() -> Vec<Command> {
         job(verb("submit", "Queue a job")),
         job(verb("run", "Queue a job, follow its log and leave with its exit code"))
             .arg(switch("no-embedded", "Never schedule inside this process; a server must answer")),
-        job(verb("plan", "The ways to run a job, or one that waits; changes nothing"))
-            .arg(value("accept", "N", "Submit it as in that row")),
+        job(verb("plan", "The ways to run a job, or one that waits; changes nothing")).arg(value(
+            "accept",
+            "N",
+            "Submit it as in that row",
+        )),
         verb("ls", "List jobs")
             .visible_alias("jobs")
             .arg(switch("all", "Jobs that are over as well"))
@@ -139,9 +158,10 @@ fn of_the_site() -> Vec<Command> {
             .arg(value("project", "P", "Only this project"))
             .arg(value("since", "T", "Ended since: 2026-11-01, or 7d for seven days ago"))
             .arg(value("until", "T", "Ended before"))
-            .arg(value("by", "WHAT", "A row a: name, project, queue, zone, month [default: name]").value_parser([
-                "name", "project", "queue", "zone", "month",
-            ])),
+            .arg(
+                value("by", "WHAT", "A row a: name, project, queue, zone, month [default: name]")
+                    .value_parser(["name", "project", "queue", "zone", "month"]),
+            ),
         verb("status", "Is all well?"),
         verb("serve", "The scheduler")
             .arg(switch("check", "Check the configuration and leave"))
@@ -151,8 +171,11 @@ fn of_the_site() -> Vec<Command> {
         verb("completion", "Completions for a shell")
             .arg(position("shell", "bash|zsh|fish", "Which").required(true).value_parser(["bash", "zsh", "fish"])),
         verb("man", "The manual page of a verb").arg(position("verb", "VERB", "Which; none: the first page")),
-        verb("help", "Help on a verb, an error code, or: exit, reasons, env, config, schema")
-            .arg(position("topic", "TOPIC", "What about")),
+        verb("help", "Help on a verb, an error code, or: exit, reasons, env, config, schema").arg(position(
+            "topic",
+            "TOPIC",
+            "What about",
+        )),
     ]
 }
 

@@ -50,7 +50,8 @@ pub fn instead(error: &clap::Error, args: &[OsString]) -> Instead {
             wrong(Refusal::new(Code::BadValue, format!("{missing} is missing")).hint("how it is typed", &help(args)))
         }
         ErrorKind::ArgumentConflict => {
-            let message = format!("{} is given twice, or beside something it contradicts", said(ContextKind::InvalidArg));
+            let message =
+                format!("{} is given twice, or beside something it contradicts", said(ContextKind::InvalidArg));
             wrong(Refusal::new(Code::BadValue, message))
         }
         _ => {
@@ -88,7 +89,8 @@ fn unknown(arg: &str, args: &[OsString]) -> Refusal {
             return refusal;
         }
     }
-    let known: Vec<&str> = command.into_iter().chain([&verbs]).flat_map(Command::get_arguments).filter_map(clap::Arg::get_long).collect();
+    let known: Vec<&str> =
+        command.into_iter().chain([&verbs]).flat_map(Command::get_arguments).filter_map(clap::Arg::get_long).collect();
     let refusal = Refusal::new(Code::UnknownFlag, message);
     match did_you_mean(flag, known) {
         Some(near) => refusal.hint(format!("did you mean `--{near}`?"), &[]),

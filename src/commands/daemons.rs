@@ -60,7 +60,10 @@ pub async fn serve(session: &Session, check: bool, dev: bool) -> Left {
     let from = config.file.as_ref().map_or_else(|| "built in".to_owned(), |file| file.display().to_string());
     if check {
         let (zones, queues) = (config.scheduler.zones.len(), config.scheduler.queues.len());
-        output::out(&format!("ok    {from}: {zones} zones, {queues} queues, {} feeds\n", config.scheduler.grid.feeds.len()));
+        output::out(&format!(
+            "ok    {from}: {zones} zones, {queues} queues, {} feeds\n",
+            config.scheduler.grid.feeds.len()
+        ));
         return Ok(0);
     }
     let site = config.scheduler.clone();
@@ -86,10 +89,13 @@ pub async fn serve(session: &Session, check: bool, dev: bool) -> Left {
         doors.push(tokio::spawn(serve_unix(listener, paths.clone(), told(ended.clone()))));
     }
     if let Some(listen) = &site.listen {
-        let listener = TcpListener::bind(listen.address).await.map_err(|error| cannot(&format!("listen on {}", listen.address), &error))?;
+        let listener = TcpListener::bind(listen.address)
+            .await
+            .map_err(|error| cannot(&format!("listen on {}", listen.address), &error))?;
         doors.push(tokio::spawn(serve_tcp(listener, paths, told(ended))));
     }
-    let executor = dev.then(|| embedded::executor(config.executor.clone(), scheduler.handle.clone(), session.common.quiet));
+    let executor =
+        dev.then(|| embedded::executor(config.executor.clone(), scheduler.handle.clone(), session.common.quiet));
     let at = site.socket.as_ref().map_or_else(String::new, |socket| format!(" on {}", socket.display()));
     output::note(&format!("neap serve: ready{at}, state in {}, configuration {from}", site.state_dir.display()));
     let failed = tokio::select! {
@@ -146,7 +152,11 @@ pub async fn executor(session: &Session, check: bool) -> Left {
     if check {
         let executor = &config.executor;
         let zone = executor.zone.as_deref().unwrap_or("as the scheduler says");
-        output::out(&format!("ok    node {}, zone {zone}, attempts in {}\n", executor.node, executor.run_dir.display()));
+        output::out(&format!(
+            "ok    node {}, zone {zone}, attempts in {}\n",
+            executor.node,
+            executor.run_dir.display()
+        ));
         return Ok(0);
     }
     let server = session.named_server().or_else(|| config.scheduler.socket.clone().map(Server::Socket));

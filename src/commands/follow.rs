@@ -169,7 +169,11 @@ pub async fn logs(session: &Session, which: &Which, follow: bool, tail: Option<u
             output::out(&lines[lines.len().saturating_sub(count)..].concat());
         }
     }
-    if follow { logs_on(client, id, bytes.len() as u64, Follow { to_stderr: false, ask_on_interrupt: false }).await } else { Ok(0) }
+    if follow {
+        logs_on(client, id, bytes.len() as u64, Follow { to_stderr: false, ask_on_interrupt: false }).await
+    } else {
+        Ok(0)
+    }
 }
 
 /// Prints what comes until the job is over; Ctrl-C only stops the printing.
@@ -198,7 +202,9 @@ pub async fn wait(session: &Session, which: &Which, timeout: Option<&str>, any: 
         None => None,
         Some(Ok(patience)) => Some(Duration::from(patience)),
         Some(Err(error)) => {
-            return Err(problem(Refusal::new(Code::BadValue, error.to_string()).about("timeout", timeout.unwrap_or_default())));
+            return Err(problem(
+                Refusal::new(Code::BadValue, error.to_string()).about("timeout", timeout.unwrap_or_default()),
+            ));
         }
     };
     let reached = session.reach(Without::Server)?;
@@ -234,7 +240,11 @@ pub async fn wait(session: &Session, which: &Which, timeout: Option<&str>, any: 
         } else if !session.common.quiet {
             let why = crate::render::jobs::why(job);
             let how = if why.is_empty() { "succeeded".to_owned() } else { why };
-            output::out(&session.style.draw(format!("job {} {} {how}\n", job.id, crate::render::escape(&job.spec.name))));
+            output::out(&session.style.draw(format!(
+                "job {} {} {how}\n",
+                job.id,
+                crate::render::escape(&job.spec.name)
+            )));
         }
     }
     Ok(over.iter().max_by_key(|job| badness(job)).map_or(0, left))

@@ -14,8 +14,18 @@ use neap_model::refusal::{Code, Refusal};
 
 /// Words for states, as `ls --state` takes them.
 const STATES: &[&str] = &[
-    "held", "queued", "planned", "starting", "running", "stopping", "succeeded", "failed", "cancelled", "timeout",
-    "expired", "lost",
+    "held",
+    "queued",
+    "planned",
+    "starting",
+    "running",
+    "stopping",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "timeout",
+    "expired",
+    "lost",
 ];
 
 fn filter(session: &Session, list: &ListArgs) -> Result<JobFilter, Problems> {
@@ -43,7 +53,17 @@ fn filter(session: &Session, list: &ListArgs) -> Result<JobFilter, Problems> {
 pub async fn ls(session: &Session, list: &ListArgs) -> Left {
     let filter = filter(session, list)?;
     let reached = session.reach(Without::Reading)?;
-    let page = reached.client.list(&filter).await.map_err(problems)?;
+    let mut page = reached.client.list(&filter).await.map_err(problems)?;
+    if filter.live.is_none() {
+        // The archive knows what was told; the planner knows why each waits at this moment.
+        let live = JobFilter { live: Some(true), ..filter };
+        let live = reached.client.list(&live).await.map_err(problems)?;
+        for job in live.jobs {
+            if let Some(known) = page.jobs.iter_mut().find(|known| known.id == job.id) {
+                *known = job;
+            }
+        }
+    }
     if session.common.quiet {
         page.jobs.iter().for_each(|job| output::out(&format!("{}\n", job.id)));
         return Ok(0);
@@ -72,7 +92,8 @@ fn print_job(session: &Session, job: &JobReport) -> Left {
 pub async fn why(session: &Session, which: &Which, history: bool) -> Left {
     let Reached { client, embedded: _hold, .. } = session.reach(Without::Reading)?;
     let report = client.why(one(&client, which).await?).await.map_err(problems)?;
-    let text = || if history { reasons::history(&report, &session.style) } else { reasons::why(&report, &session.style) };
+    let text =
+        || if history { reasons::history(&report, &session.style) } else { reasons::why(&report, &session.style) };
     print(session, text, || data::why(&report))
 }
 
@@ -154,7 +175,8 @@ pub async fn cancel(session: &Session, which: &Which, reason: Option<String>, if
 /// `neap edit`.
 pub async fn edit(session: &Session, which: &Which, changes: &JobArgs) -> Left {
     if changes.flags.is_empty() {
-        let refusal = Refusal::new(Code::BadValue, "nothing to change").hint("such as", &["edit", "ID", "--delay", "carbon"]);
+        let refusal =
+            Refusal::new(Code::BadValue, "nothing to change").hint("such as", &["edit", "ID", "--delay", "carbon"]);
         return Err(problem(refusal));
     }
     let reached = session.reach(Without::Server)?;

@@ -53,7 +53,10 @@ fn grid(config: &neap_scheduler::config::Config) -> Finding {
         ([], zones) => Finding {
             level: Level::Warn,
             topic: "grid",
-            text: format!("{}: a yearly mean only, so nothing waits for it; name a zone (NEAP_ZONE=DE, or [[zone]]) or a feed", zones.join(", ")),
+            text: format!(
+                "{}: a yearly mean only, so nothing waits for it; name a zone (NEAP_ZONE=DE, or [[zone]]) or a feed",
+                zones.join(", ")
+            ),
         },
         (troubles, _) => Finding { level: Level::Warn, topic: "grid", text: troubles.join("; ") },
     }
@@ -62,7 +65,8 @@ fn grid(config: &neap_scheduler::config::Config) -> Finding {
 fn text(findings: &[Finding], style: &Style) -> String {
     let mut text = String::new();
     for finding in findings {
-        let _ = writeln!(text, "{:<5} {:<8} {}", finding.level.word(), finding.topic, crate::render::escape(&finding.text));
+        let _ =
+            writeln!(text, "{:<5} {:<8} {}", finding.level.word(), finding.topic, crate::render::escape(&finding.text));
     }
     style.draw(text)
 }

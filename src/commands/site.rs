@@ -12,7 +12,7 @@ use neap_scheduler::controller::ReportQuery;
 
 /// `neap carbon`.
 pub async fn carbon(session: &Session, wanted: &[String], factors: bool) -> Left {
-    let reached = session.reach(Without::Scheduling)?;
+    let reached = session.reach(Without::Looking)?;
     let all = reached.client.grid().await.map_err(problems)?;
     let names: Vec<&str> = all.iter().map(|grid| grid.zone.name.as_str()).collect();
     if let Some(unknown) = wanted.iter().find(|name| !names.contains(&name.as_str())) {
@@ -21,7 +21,8 @@ pub async fn carbon(session: &Session, wanted: &[String], factors: bool) -> Left
     }
     let zones: Vec<_> = all.iter().filter(|g| wanted.is_empty() || wanted.contains(&g.zone.name)).cloned().collect();
     let now = session.now();
-    let text = || if factors { grid::factors(&zones, now, &session.style) } else { grid::carbon(&zones, now, &session.style) };
+    let text =
+        || if factors { grid::factors(&zones, now, &session.style) } else { grid::carbon(&zones, now, &session.style) };
     print_all(session, text, "neap.grid/1", "zones", || zones.iter().map(data::zone).collect())
 }
 

@@ -74,6 +74,9 @@ pub async fn run(session: &Session, job: &JobArgs, embedded: bool) -> Left {
     if reached.embedded.is_some() && !session.common.quiet {
         output::note(&format!("no server answers: this job is scheduled by {}", reached.shown));
     }
+    if reached.embedded.is_some() {
+        follow::until_a_node_is_up(&reached.client).await;
+    }
     let accepted = send(&reached.client, &Submit { spec, key: key(job) }).await.map_err(problems)?;
     if !session.common.quiet {
         output::raw(&jobs::accepted(&accepted, session.now(), &session.style));
@@ -84,9 +87,11 @@ pub async fn run(session: &Session, job: &JobArgs, embedded: bool) -> Left {
 
 /// `neap plan`.
 pub async fn plan(session: &Session, job: &JobArgs, accept: Option<usize>) -> Left {
-    if let (Some(id), [], []) =
-        (job.what.file.as_ref().filter(|f| !is_file(f)).and_then(|f| f.parse().ok()), job.what.command.as_slice(), job.flags.as_slice())
-    {
+    if let (Some(id), [], []) = (
+        job.what.file.as_ref().filter(|f| !is_file(f)).and_then(|f| f.parse().ok()),
+        job.what.command.as_slice(),
+        job.flags.as_slice(),
+    ) {
         return plan_of(session, JobId(id), accept).await;
     }
     let (draft, spec) = read(session, job)?;
@@ -105,7 +110,10 @@ pub async fn plan(session: &Session, job: &JobArgs, accept: Option<usize>) -> Le
         return print(session, || ways::plan(&report, &session.style), || data::plan(&report));
     };
     if hold.is_some() {
-        return Err(problem(Refusal::new(Code::NotReached, "no server answers that could keep the job").hint("start one", &["serve", "--dev"])));
+        return Err(problem(
+            Refusal::new(Code::NotReached, "no server answers that could keep the job")
+                .hint("start one", &["serve", "--dev"]),
+        ));
     }
     let chosen = row.checked_sub(1).and_then(|n| report.alternatives.get(n));
     let Some(chosen) = chosen.filter(|row| !matches!(row.remark, Remark::Needs { .. })) else {

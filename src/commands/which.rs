@@ -18,7 +18,9 @@ pub enum Several {
 
 fn nothing(selector: &str) -> Problems {
     let shown = crate::render::escape(selector);
-    problem(Refusal::new(Code::NoSuchJob, format!("no job `{shown}` of yours")).hint("list your jobs", &["ls", "--all"]))
+    problem(
+        Refusal::new(Code::NoSuchJob, format!("no job `{shown}` of yours")).hint("list your jobs", &["ls", "--all"]),
+    )
 }
 
 async fn first(client: &Client, filter: JobFilter) -> Result<Vec<JobReport>, Problems> {

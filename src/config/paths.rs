@@ -37,7 +37,12 @@ impl Paths {
             runtime_dir: dir("XDG_RUNTIME_DIR"),
             named_config: set("NEAP_CONFIG").map(PathBuf::from),
             zone: set("NEAP_ZONE").cloned(),
-            host: host.split('.').next().filter(|name| neap_model::job::is_name(name)).unwrap_or("localhost").to_owned(),
+            host: host
+                .split('.')
+                .next()
+                .filter(|name| neap_model::job::is_name(name))
+                .unwrap_or("localhost")
+                .to_owned(),
             program: std::env::current_exe().unwrap_or_else(|_| "neap".into()),
         }
     }

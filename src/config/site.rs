@@ -99,7 +99,8 @@ fn path(table: &mut Table<'_>, key: &'static str) -> Option<PathBuf> {
 
 fn grid(mut table: Table<'_>) -> Grid {
     let kind = table.choice("kind", &[("average", Kind::Average), ("marginal", Kind::Marginal)]).unwrap_or_default();
-    let scope = table.choice("scope", &[("lifecycle", Scope::Lifecycle), ("direct", Scope::Direct)]).unwrap_or_default();
+    let scope =
+        table.choice("scope", &[("lifecycle", Scope::Lifecycle), ("direct", Scope::Direct)]).unwrap_or_default();
     let max_forecast_age = table.quantity("max_forecast_age").unwrap_or(Seconds::hours(12));
     let mut feeds = Vec::new();
     for mut feed in table.tables("feed") {
@@ -170,7 +171,11 @@ fn named(table: &mut Table<'_>, what: &str) -> Option<String> {
     match &name {
         None => table.wrong("P013", "name", bad(format!("{what} needs its `name`"))),
         Some(name) if !is_name(name) => {
-            table.wrong("P013", "name", bad(format!("`{name}` cannot name {what}")).note("letters, digits, `.`, `_`, `-`"));
+            table.wrong(
+                "P013",
+                "name",
+                bad(format!("`{name}` cannot name {what}")).note("letters, digits, `.`, `_`, `-`"),
+            );
             return None;
         }
         Some(_) => {}
@@ -182,7 +187,11 @@ fn is_zone(table: &Table<'_>, key: &str, zone: &str, zones: &[ZoneConfig]) -> bo
     let known = zones.iter().any(|known| known.name == zone);
     if !known {
         let names: Vec<&str> = zones.iter().map(|zone| zone.name.as_str()).collect();
-        table.wrong("P016", key, bad(format!("zone `{zone}` is not defined")).note(format!("defined: {}", names.join(", "))));
+        table.wrong(
+            "P016",
+            key,
+            bad(format!("zone `{zone}` is not defined")).note(format!("defined: {}", names.join(", "))),
+        );
     }
     known
 }
@@ -297,11 +306,7 @@ fn delay(queue: &mut Table<'_>) -> Delay {
     delay
 }
 
-fn executor(
-    mut table: Table<'_>,
-    paths: &Paths,
-    scheduler: &Config,
-) -> neap_executor::config::Config {
+fn executor(mut table: Table<'_>, paths: &Paths, scheduler: &Config) -> neap_executor::config::Config {
     let node = table.text("node").unwrap_or_else(|| paths.host.clone());
     if !is_name(&node) {
         table.wrong("P013", "node", bad(format!("`{node}` cannot name a node")));

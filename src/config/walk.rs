@@ -95,7 +95,12 @@ impl<'t> Table<'t> {
                 Refusal::new(Code::NoUnit, format!("`{}` is a bare number where a unit belongs", self.full(key)))
                     .hint("write it in quotes with its unit", &[])
             }
-            _ => return { self.wrong_type(key, value, "a text with a unit"); None },
+            _ => {
+                return {
+                    self.wrong_type(key, value, "a text with a unit");
+                    None
+                };
+            }
         };
         self.source.wrong("P013", value.span(), refusal);
         None
@@ -225,9 +230,7 @@ impl<'t> Table<'t> {
         let all = inner.table.into_iter().flatten().filter_map(|(name, value)| {
             let path = inner.full(name.get_ref());
             match value.get_ref() {
-                DeValue::Table(table) => {
-                    Some((name.get_ref().to_string(), Table::new(self.source, path, Some(table))))
-                }
+                DeValue::Table(table) => Some((name.get_ref().to_string(), Table::new(self.source, path, Some(table)))),
                 _ => {
                     inner.wrong_type(name.get_ref(), value, "a table");
                     None

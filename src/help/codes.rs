@@ -53,7 +53,9 @@ fn of(code: Code) -> &'static str {
         Code::SbatchDirective => {
             "The script has #SBATCH lines. Translating them is not built yet; say the same with #NEAP lines and remove them."
         }
-        Code::UnknownPercent => "In an output path %j is the job, %n its name, %a the array index, %t the attempt, %h the node, %% a percent sign.",
+        Code::UnknownPercent => {
+            "In an output path %j is the job, %n its name, %a the array index, %t the attempt, %h the node, %% a percent sign."
+        }
         Code::NoSuchPlace => "A zone, queue or GPU model that this site does not have. The message lists those it has.",
         Code::NoNodeEver => {
             "No node that was ever seen could run this, not even empty. It is refused now instead of waiting for ever.\nneap status lists the nodes."
@@ -63,15 +65,21 @@ fn of(code: Code) -> &'static str {
             "Even the earliest possible start ends after the finish-by. The message names the earliest end; --expect says how\nlong the job takes if that is less than what is assumed."
         }
         Code::StartBy => "There is no room before the start-by. The message names the earliest start.",
-        Code::RowGone => "Between looking and accepting, the plan changed, or the row needs a consent. Look again with neap plan.",
+        Code::RowGone => {
+            "Between looking and accepting, the plan changed, or the row needs a consent. Look again with neap plan."
+        }
         Code::ZoneNotAllowed => "The queue does not let its jobs run in that zone.",
         Code::Rule => "A limit of the site or of the queue; the message names it.",
         Code::KeyReused => {
             "A key stands for one job. The same key with the same job prints that job again; with another job it is refused,\nso that a repeated call can never queue something else."
         }
-        Code::WrongState => "The job is in a state in which this cannot be done: a job that is over cannot be held, a running one not edited.",
+        Code::WrongState => {
+            "The job is in a state in which this cannot be done: a job that is over cannot be held, a running one not edited."
+        }
         Code::NotAllowed => "This needs a right that you do not have.",
-        Code::BadToken => "The loopback door needs its token: --token-file or NEAP_TOKEN_FILE. It lies in the server's state directory.",
+        Code::BadToken => {
+            "The loopback door needs its token: --token-file or NEAP_TOKEN_FILE. It lies in the server's state directory."
+        }
         Code::NotReached => {
             "Nobody answers. Start a server with neap serve --dev, or run one job without any: neap run FILE. If NEAP_SERVER is\nset, that server is meant and no other."
         }
@@ -80,7 +88,9 @@ fn of(code: Code) -> &'static str {
             "The server's disk is full: new jobs cannot be written down, so they are refused. Cancel, hold and everything that\nruns go on. Try again when there is room."
         }
         Code::TooManyRequests => "Too many requests at once. Try again in a few seconds.",
-        Code::NoSuchJob => "There is no such job, or it is not yours; both are answered alike. neap ls --all lists yours.",
+        Code::NoSuchJob => {
+            "There is no such job, or it is not yours; both are answered alike. neap ls --all lists yours."
+        }
         Code::SeveralJobs => "Several live jobs have that name. Give a number, or --all.",
         Code::Internal => "A fault in Neap itself. Please report the line that was printed and what was typed.",
     }

@@ -28,9 +28,9 @@ fn put(properties: &mut Map<String, Value>, path: &[&str], value: Value) {
             properties.insert((*last).to_owned(), value);
         }
         [first, rest @ ..] => {
-            let table = properties.entry((*first).to_owned()).or_insert_with(
-                || json!({"type": "object", "properties": {}, "additionalProperties": false}),
-            );
+            let table = properties
+                .entry((*first).to_owned())
+                .or_insert_with(|| json!({"type": "object", "properties": {}, "additionalProperties": false}));
             if let Some(inner) = table["properties"].as_object_mut() {
                 put(inner, rest, value);
             }

@@ -26,9 +26,10 @@ pub fn read(draft: &mut Draft, file: &str, text: &str) {
                 }
             }
         } else if directive(line, "#SBATCH").is_some() {
-            let refusal = Refusal::new(Code::SbatchDirective, "this is a directive for Slurm, and Neap would not follow it")
-                .note("translating #SBATCH lines (--slurm) is not built yet")
-                .hint("say the same with #NEAP and remove this line", &[]);
+            let refusal =
+                Refusal::new(Code::SbatchDirective, "this is a directive for Slurm, and Neap would not follow it")
+                    .note("translating #SBATCH lines (--slurm) is not built yet")
+                    .hint("say the same with #NEAP and remove this line", &[]);
             draft.problems.push(Problem { refusal, place: Some(place()), label: None });
         } else if command.is_none() && !line.trim().is_empty() && !line.trim_start().starts_with('#') {
             command = Some((number + 1, line.trim().chars().take(60).collect::<String>()));

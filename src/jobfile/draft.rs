@@ -161,7 +161,8 @@ impl Draft {
         reader.contradictions(&spec);
         self.problems.append(&mut reader.problems);
         if spec.task.command.is_empty() && spec.task.script.is_none() && self.problems.is_empty() {
-            let refusal = Refusal::new(Code::BadValue, "nothing to run").hint("a script, a job file, or", &["submit", "--", "CMD"]);
+            let refusal = Refusal::new(Code::BadValue, "nothing to run")
+                .hint("a script, a job file, or", &["submit", "--", "CMD"]);
             self.problems.push(refusal.into());
         }
         if self.problems.is_empty() { Ok(spec) } else { Err(self.problems) }
@@ -232,7 +233,10 @@ impl Reader<'_> {
     }
 
     fn list(&self, flag: &str) -> Vec<String> {
-        self.said.get(flag).map(|said| said.texts.iter().filter(|t| !t.is_empty()).cloned().collect()).unwrap_or_default()
+        self.said
+            .get(flag)
+            .map(|said| said.texts.iter().filter(|t| !t.is_empty()).cloned().collect())
+            .unwrap_or_default()
     }
 
     fn name(&mut self, flag: &str) -> Option<String> {
@@ -249,7 +253,10 @@ impl Reader<'_> {
     fn count(&mut self, flag: &str) -> Option<u32> {
         let text = self.text(flag)?;
         if text.contains("..") {
-            self.wrong(flag, Refusal::new(Code::BadValue, format!("`{text}`: elastic width is not built yet; one number")));
+            self.wrong(
+                flag,
+                Refusal::new(Code::BadValue, format!("`{text}`: elastic width is not built yet; one number")),
+            );
             return None;
         }
         match text.parse() {
@@ -398,7 +405,10 @@ impl Reader<'_> {
                 },
             };
             if name.is_empty() || name.starts_with("NEAP_") {
-                let refusal = Refusal::new(Code::BadValue, format!("`{name}` cannot be set: names that begin with NEAP_ are Neap's"));
+                let refusal = Refusal::new(
+                    Code::BadValue,
+                    format!("`{name}` cannot be set: names that begin with NEAP_ are Neap's"),
+                );
                 self.wrong("env", refusal);
                 continue;
             }
@@ -444,7 +454,8 @@ impl Reader<'_> {
             self.wrong("launch", contradiction("one process a GPU, and no GPU is asked for"));
         }
         if spec.launch != Launch::Job {
-            let refusal = Refusal::new(Code::BadValue, "only one process a job is started in this version: `launch = job`");
+            let refusal =
+                Refusal::new(Code::BadValue, "only one process a job is started in this version: `launch = job`");
             self.wrong("launch", refusal);
         }
     }

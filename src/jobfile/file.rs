@@ -115,7 +115,8 @@ impl Walk<'_> {
         match words {
             Ok(words) => self.draft.command = words,
             Err(span) => {
-                let refusal = Refusal::new(Code::WrongType, "`command` is a list of texts: [\"program\", \"argument\"]");
+                let refusal =
+                    Refusal::new(Code::WrongType, "`command` is a list of texts: [\"program\", \"argument\"]");
                 self.wrong(refusal.about("command", ""), span);
             }
         }

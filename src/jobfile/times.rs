@@ -68,7 +68,10 @@ fn local<Z: TimeZone>(zone: &Z, text: &str, now: DateTime<Utc>) -> Option<NaiveD
     };
     let (time, over) = match time {
         "24:00" => (NaiveTime::MIN, 1),
-        time => (NaiveTime::parse_from_str(time, "%H:%M").or_else(|_| NaiveTime::parse_from_str(time, "%H:%M:%S")).ok()?, 0),
+        time => (
+            NaiveTime::parse_from_str(time, "%H:%M").or_else(|_| NaiveTime::parse_from_str(time, "%H:%M:%S")).ok()?,
+            0,
+        ),
     };
     let today = here.date();
     let date = match day.as_deref() {

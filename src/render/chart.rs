@@ -22,7 +22,10 @@ pub fn range(values: &[Option<u64>]) -> Option<(u64, u64)> {
 #[must_use]
 pub fn sparkline(values: &[Option<u64>]) -> String {
     let Some((low, high)) = range(values) else { return String::new() };
-    values.iter().map(|value| value.map_or(' ', |v| if high == low { MARKS[4] } else { MARKS[level(v, low, high, 8)] })).collect()
+    values
+        .iter()
+        .map(|value| value.map_or(' ', |v| if high == low { MARKS[4] } else { MARKS[level(v, low, high, 8)] }))
+        .collect()
 }
 
 fn level(value: u64, low: u64, high: u64, levels: usize) -> usize {

@@ -5,9 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use neap_model::footprint::Footprint;
 use neap_model::lifecycle::Phase;
 use neap_model::plan::{Alternative, Decision, Outlook, Remark, Verdict};
-use neap_model::protocol::{
-    Happened, JobReport, PlanReport, StatusReport, UsageReport, UsageRow, WhyReport, ZoneGrid,
-};
+use neap_model::protocol::{Happened, JobReport, PlanReport, StatusReport, UsageReport, UsageRow, WhyReport, ZoneGrid};
 use serde_json::{Map, Value, json};
 
 fn time(at: DateTime<Utc>) -> Value {
@@ -32,10 +30,12 @@ pub fn state(job: &JobReport) -> &'static str {
 pub fn reason_code(job: &JobReport) -> Option<String> {
     match (&job.phase, &job.decision) {
         (Phase::Ended { outcome, .. }, _) => Some(outcome.code().to_owned()),
-        (_, Some(decision)) => decision.because().map(|because| because.code().to_owned()),
+        (Phase::Leased { .. }, _) => Some("system.starting".to_owned()),
+        (Phase::Queued | Phase::Held { .. }, Some(decision)) => {
+            decision.because().map(|because| because.code().to_owned())
+        }
         (Phase::Held { .. }, None) => Some("you.hold".to_owned()),
         (Phase::Queued, None) => Some("system.evaluating".to_owned()),
-        (Phase::Leased { .. }, None) => Some("system.starting".to_owned()),
         _ => None,
     }
 }
@@ -207,12 +207,13 @@ fn happened(entry: &Happened) -> Value {
             value["by"] = by.clone().into();
             value["words"] = reason.clone().into();
         }
-        E::Leased { epoch, node, zone, cpus, gpus } => {
+        E::Leased { epoch, node, zone, cpus, gpus, decision: chosen } => {
             value["attempt"] = epoch.0.into();
             value["node"] = node.clone().into();
             value["zone"] = zone.clone().into();
             value["cpus"] = (*cpus).into();
             value["gpu_uuids"] = json!(gpus);
+            value["decision"] = decision(chosen, u32::try_from(gpus.len()).unwrap_or(0));
         }
         E::Started { epoch, .. } => value["attempt"] = epoch.0.into(),
         E::StopAsked { epoch, cause } => {

@@ -47,7 +47,9 @@ pub fn footer(job: &JobReport) -> String {
 pub fn used(account: &Account, pue: Option<Pue>) -> String {
     let total = account.actual.energy;
     let mut parts = vec![format!("energy  {}", numbers::energy(total))];
-    for (component, name) in [(Component::Gpu, "GPUs"), (Component::Cpu, "processors"), (Component::Other, "rest of node")] {
+    for (component, name) in
+        [(Component::Gpu, "GPUs"), (Component::Cpu, "processors"), (Component::Other, "rest of node")]
+    {
         let energy = account.component(component);
         if let Some(quality) = quality_of(account, component) {
             parts.push(format!("{name} {} {}", numbers::energy(energy), quality.word()));

@@ -73,7 +73,8 @@ pub fn carbon(zones: &[ZoneGrid], now: DateTime<Utc>, style: &Style) -> String {
     for zone in zones {
         let hours = chart::slices(&zone.series, from, TimeDelta::hours(1), HOURS);
         let grams = |value: u64| Intensity(value).to_string().trim_end_matches(" g/kWh").to_owned();
-        let present = zone.now.map_or_else(|| "unknown".to_owned(), |now| format!("{:>4} {}", grams(now.0), now.word()));
+        let present =
+            zone.now.map_or_else(|| "unknown".to_owned(), |now| format!("{:>4} {}", grams(now.0), now.word()));
         let (low, high) = match chart::range(&hours) {
             Some((low, high)) if low != high => {
                 let at = |value: u64| {
@@ -88,7 +89,8 @@ pub fn carbon(zones: &[ZoneGrid], now: DateTime<Utc>, style: &Style) -> String {
         table.row([escape(&zone.zone.name), present, chart::sparkline(&hours), low, high, source(zone, now)]);
     }
     let mut text = table.text(style);
-    let mut credits: Vec<&str> = zones.iter().flat_map(|z| z.origins.iter().filter_map(|o| o.credit.as_deref())).collect();
+    let mut credits: Vec<&str> =
+        zones.iter().flat_map(|z| z.origins.iter().filter_map(|o| o.credit.as_deref())).collect();
     credits.sort_unstable();
     credits.dedup();
     if !credits.is_empty() {

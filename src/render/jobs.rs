@@ -61,14 +61,23 @@ pub fn outlook(job: &JobReport, decision: &Decision, now: DateTime<Utc>, style: 
         format!("  {state} → ~{}{zone}", times::short(expected.end, now, style))
     } else {
         let mark = if decision.is_planned() { "" } else { "~" };
-        format!("  {state:<8} {mark}{} → ~{}{zone}", times::day_clock(expected.start, style), times::short(expected.end, expected.start, style))
+        format!(
+            "  {state:<8} {mark}{} → ~{}{zone}",
+            times::day_clock(expected.start, style),
+            times::short(expected.end, expected.start, style)
+        )
     };
-    let spare = job.spec.time.finish_by.map_or_else(String::new, |by| format!("{} to spare", times::between(expected.end, by)));
+    let spare =
+        job.spec.time.finish_by.map_or_else(String::new, |by| format!("{} to spare", times::between(expected.end, by)));
     let columns = |left: String, right: &str| if right.is_empty() { left } else { format!("{left:<44}  {right}") };
     let _ = writeln!(text, "{}", columns(start, &spare));
     let energy = format!("  energy   ~{}", numbers::energy(expected.energy));
     let _ = writeln!(text, "{}", columns(energy, "estimated from cores, power limits and PUE"));
-    let _ = writeln!(text, "{}", columns(format!("  carbon   ~{}", numbers::carbon(expected.emits)), &compared(decision, expected)));
+    let _ = writeln!(
+        text,
+        "{}",
+        columns(format!("  carbon   ~{}", numbers::carbon(expected.emits)), &compared(decision, expected))
+    );
     match (&decision.verdict, decision.because()) {
         (Verdict::Start { because, .. }, _) => {
             let _ = writeln!(text, "  {}", why_now(because));
@@ -142,12 +151,13 @@ pub fn when(job: &JobReport, now: DateTime<Utc>, style: &Style) -> String {
     let at = |at| times::short(at, now, style);
     match &job.phase {
         Phase::Ended { at: ended, .. } => {
-            let lasted = job.started.map_or_else(String::new, |s| format!("{}, ", times::brief(times::between(s, *ended))));
+            let lasted =
+                job.started.map_or_else(String::new, |s| format!("{}, ", times::brief(times::between(s, *ended))));
             format!("{lasted}ended {}", at(*ended))
         }
         Phase::Running { since, .. } => {
             let ran = times::brief(times::between(*since, now));
-            match job.decision.as_ref().and_then(|d| d.expected).map(|e| e.end).or_else(|| expected_end(job)) {
+            match job.decision.as_ref().and_then(|d| d.expected).map(|e| e.end) {
                 Some(end) if end > now => format!("{ran}, ends ~{}", at(end)),
                 _ => ran,
             }
@@ -166,13 +176,6 @@ pub fn when(job: &JobReport, now: DateTime<Utc>, style: &Style) -> String {
     }
 }
 
-/// When a running job should end, from what was planned at its start.
-fn expected_end(job: &JobReport) -> Option<DateTime<Utc>> {
-    let started = job.started?;
-    let length = job.spec.time.expect.or(job.spec.time.limit)?;
-    Some(started + length.delta())
-}
-
 /// The column WHY.
 #[must_use]
 pub fn why(job: &JobReport) -> String {
@@ -182,7 +185,9 @@ pub fn why(job: &JobReport) -> String {
             other => footer::ended(other),
         },
         (Phase::Held { by }, _) => format!("held by {}", escape(by)),
-        (Phase::Queued, Some(decision)) => decision.because().map_or_else(String::new, |because| escape(&because.to_string())),
+        (Phase::Queued, Some(decision)) => {
+            decision.because().map_or_else(String::new, |because| escape(&because.to_string()))
+        }
         (Phase::Queued, None) => "being planned".to_owned(),
         _ => String::new(),
     }
@@ -282,7 +287,14 @@ pub fn show(job: &JobReport, now: DateTime<Utc>, style: &Style) -> String {
     if job.attempts > 1 {
         line("attempts", job.attempts.to_string());
     }
-    line("waited", if job.waited_for_grid > Seconds::ZERO { format!("{} for the grid", job.waited_for_grid) } else { String::new() });
+    line(
+        "waited",
+        if job.waited_for_grid > Seconds::ZERO {
+            format!("{} for the grid", job.waited_for_grid)
+        } else {
+            String::new()
+        },
+    );
     line("log", job.log.as_deref().map_or_else(String::new, escape));
     if job.account.actual.energy.0 > 0 || job.phase.is_final() {
         text.push_str(&footer::used(&job.account, job.pue));
@@ -297,8 +309,11 @@ pub fn show(job: &JobReport, now: DateTime<Utc>, style: &Style) -> String {
 
 fn command(job: &JobReport) -> String {
     let task = &job.spec.task;
-    let words: Vec<String> =
-        task.command.iter().map(|word| shlex::try_quote(word).map_or_else(|_| word.clone(), |quoted| quoted.into_owned())).collect();
+    let words: Vec<String> = task
+        .command
+        .iter()
+        .map(|word| shlex::try_quote(word).map_or_else(|_| word.clone(), |quoted| quoted.into_owned()))
+        .collect();
     let shown: String = match &task.script {
         Some(_) => format!("a script {}", words.join(" ")),
         None => words.join(" "),

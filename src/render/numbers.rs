@@ -43,6 +43,18 @@ pub fn carbon_unit(carbon: GramsCo2e) -> Unit {
     unit_of(carbon.in_base(), &CARBON)
 }
 
+/// The unit of a column whose greatest figure is that: tons and megawatt-hours only where they have three digits.
+#[must_use]
+pub fn energy_column(greatest: Joules) -> Unit {
+    energy_unit(greatest.min(if greatest.in_base() < 100.0 * 3.6e9 { Joules(3_599_999_999_000) } else { greatest }))
+}
+
+/// The same for emissions.
+#[must_use]
+pub fn carbon_column(greatest: GramsCo2e) -> Unit {
+    carbon_unit(greatest.min(if greatest.in_base() < 100.0 * 1e6 { GramsCo2e(999_999_000_000) } else { greatest }))
+}
+
 /// Three significant digits, as far as they lie behind the point two at most.
 #[must_use]
 pub fn digits(value: f64) -> String {
@@ -83,6 +95,9 @@ pub fn carbon(carbon: GramsCo2e) -> String {
 #[must_use]
 pub fn saving(savings: &Savings, done: bool) -> String {
     let grams = savings.grams();
+    if grams == 0.0 {
+        return if done { "saved nothing" } else { "saves nothing" }.to_owned();
+    }
     let amount = carbon(GramsCo2e::from_base(grams.abs()).unwrap_or_default());
     let share = savings.ratio().map_or_else(String::new, |ratio| format!(" ({})", percent(ratio.abs())));
     match (grams < 0.0, done) {

@@ -25,8 +25,8 @@ pub fn ways(rows: &[Alternative], now: DateTime<Utc>, grids: &[ZoneGrid], style:
         return "no way to run it is open now\n".to_owned();
     }
     let most = |f: fn(&Alternative) -> u64| rows.iter().map(f).max().unwrap_or(0);
-    let energy = numbers::energy_unit(Joules(most(|row| row.outlook.energy.0)));
-    let carbon = numbers::carbon_unit(GramsCo2e(most(|row| row.outlook.emits.0)));
+    let energy = numbers::energy_column(Joules(most(|row| row.outlook.energy.0)));
+    let carbon = numbers::carbon_column(GramsCo2e(most(|row| row.outlook.emits.0)));
     let carbon_name = format!("{}CO2e", carbon.name);
     let mut table = Table::new(&[
         ("#", Side::Left),
@@ -40,7 +40,7 @@ pub fn ways(rows: &[Alternative], now: DateTime<Utc>, grids: &[ZoneGrid], style:
         ("vs NOW", Side::Right),
         ("REMARK", Side::Left),
     ]);
-    let first = rows.iter().min_by_key(|row| row.outlook.start).map(|row| row.outlook.emits.in_base());
+    let first = first(rows).map(|row| row.outlook.emits.in_base());
     for (n, row) in rows.iter().enumerate() {
         let outlook = &row.outlook;
         let wait = times::between(now, outlook.start);
@@ -69,9 +69,23 @@ pub fn ways(rows: &[Alternative], now: DateTime<Utc>, grids: &[ZoneGrid], style:
         grids.iter().filter(|grid| rows.iter().any(|row| row.place.zone == grid.zone.name)).collect();
     let mut text = table.text(style);
     for zone in zones {
-        let _ = writeln!(text, "data: {}: {} · {} · PUE {}", escape(&zone.zone.name), grid::source(zone, now), grid::basis(&zone.basis), grid::pue(zone.zone.pue));
+        let _ = writeln!(
+            text,
+            "data: {}: {} · {} · PUE {}",
+            escape(&zone.zone.name),
+            grid::source(zone, now),
+            grid::basis(&zone.basis),
+            grid::pue(zone.zone.pue)
+        );
     }
     style.draw(text)
+}
+
+/// The way that needs no further consent and starts first: what *now* means for this job.
+#[must_use]
+pub fn first(rows: &[Alternative]) -> Option<&Alternative> {
+    let open = rows.iter().filter(|row| !matches!(row.remark, Remark::Needs { .. }));
+    open.min_by_key(|row| row.outlook.start)
 }
 
 fn start(at: DateTime<Utc>, now: DateTime<Utc>, style: &Style) -> String {

@@ -12,8 +12,8 @@ fn day(at: DateTime<Utc>, style: &Style) -> String {
 }
 
 fn table(report: &UsageReport) -> Table {
-    let energy = numbers::energy_unit(report.total.actual.energy);
-    let carbon = numbers::carbon_unit(report.total.actual.emits.max(report.total.run_now.emits));
+    let energy = numbers::energy_column(report.total.actual.energy);
+    let carbon = numbers::carbon_column(report.total.actual.emits.max(report.total.run_now.emits));
     let carbon_name = format!("{}CO2e", carbon.name);
     let mut table = Table::new(&[
         ("", Side::Left),
@@ -74,10 +74,15 @@ fn notes(report: &UsageReport) -> String {
         share(actual.measured.0, actual.energy.0),
     );
     if actual.uncovered.0 > 0 {
-        let _ = writeln!(text, "{} met no known intensity and are in no carbon figure.", numbers::energy(actual.uncovered));
+        let _ =
+            writeln!(text, "{} met no known intensity and are in no carbon figure.", numbers::energy(actual.uncovered));
     }
     if let Some(failed) = report.rows.iter().find(|row| row.group == "failed") {
-        let _ = writeln!(text, "work that did not succeed: {} of the energy.", share(failed.actual.energy.0, actual.energy.0));
+        let _ = writeln!(
+            text,
+            "work that did not succeed: {} of the energy.",
+            share(failed.actual.energy.0, actual.energy.0)
+        );
     }
     if !report.credits.is_empty() {
         let _ = writeln!(text, "credit: {}", escape(&report.credits.join(" · ")));

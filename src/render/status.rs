@@ -17,7 +17,8 @@ pub fn status(status: &StatusReport, server: &str, style: &Style) -> String {
     let jobs: Vec<String> = status.jobs.iter().map(|(word, count)| format!("{count} {word}")).collect();
     let jobs = if jobs.is_empty() { "none".to_owned() } else { jobs.join(", ") };
     let _ = writeln!(text, "ok    jobs      {jobs}");
-    let lag = if status.store_lag == 0 { String::new() } else { format!(" · archive {} turns behind", status.store_lag) };
+    let lag =
+        if status.store_lag == 0 { String::new() } else { format!(" · archive {} turns behind", status.store_lag) };
     let _ = writeln!(text, "ok    journal   turn {}{lag}", status.journal_seq);
     for node in &status.nodes {
         let level = if node.up { "ok  " } else { "warn" };
@@ -38,7 +39,7 @@ pub fn status(status: &StatusReport, server: &str, style: &Style) -> String {
             .collect();
         let _ = writeln!(
             text,
-            "{level}  node      {} in {} · {} cores · {} · {gpus} · {} attempts · {}{heard}",
+            "{level}  node      {} in {} · {} cores · {} · {gpus} · {} at work · {}{heard}",
             escape(&node.name),
             escape(&node.zone),
             node.inventory.cpus,

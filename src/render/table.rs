@@ -76,7 +76,9 @@ impl Table {
     /// As a table in Markdown.
     #[must_use]
     pub fn markdown(&self) -> String {
-        let cells = |row: &[String]| format!("| {} |\n", row.iter().map(|c| c.replace('|', "\\|")).collect::<Vec<_>>().join(" | "));
+        let cells = |row: &[String]| {
+            format!("| {} |\n", row.iter().map(|c| c.replace('|', "\\|")).collect::<Vec<_>>().join(" | "))
+        };
         let names: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
         let rule: Vec<String> =
             self.columns.iter().map(|(_, side)| if *side == Side::Right { "---:" } else { "---" }.to_owned()).collect();

@@ -1,0 +1,175 @@
+//! Golden tests over the scene of the design: Mon 23 Nov 2026 18:05 CET, one site in Germany and Sweden. The decisions are
+//! the planner's own; the expected texts lie in `tests/data/golden` and are written anew with `NEAP_BLESS=1`.
+
+mod scene;
+
+use super::{Style, data, escape, footer, grid, jobs, plan, report, status, why};
+use chrono_tz::Tz;
+use neap_model::protocol::{Accepted, JobPage};
+use scene::{Scene, now};
+use std::path::Path;
+
+const STYLE: Style = Style { zone: Tz::Europe__Berlin, unicode: true, width: None };
+
+fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/golden").join(name);
+    if std::env::var_os("NEAP_BLESS").is_some() {
+        std::fs::write(&path, text).expect("the golden file is written");
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, expected, "{name} differs; if that is meant: NEAP_BLESS=1 cargo test golden");
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(value).expect("JSON") + "\n"
+}
+
+#[test]
+fn golden_why_of_a_planned_job() {
+    golden("why-planned.txt", &why::why(&Scene::new().why(1432), &STYLE));
+}
+
+#[test]
+fn golden_why_of_a_queued_job() {
+    golden("why-queued.txt", &why::why(&Scene::new().why(1433), &STYLE));
+}
+
+#[test]
+fn golden_why_of_a_job_that_waits_for_another() {
+    golden("why-after.txt", &why::why(&Scene::new().why(1434), &STYLE));
+}
+
+#[test]
+fn golden_why_of_a_held_job() {
+    golden("why-held.txt", &why::why(&Scene::new().why(1435), &STYLE));
+}
+
+#[test]
+fn golden_why_of_a_running_job() {
+    golden("why-running.txt", &why::why(&Scene::new().why(1431), &STYLE));
+}
+
+#[test]
+fn golden_why_of_a_finished_job() {
+    golden("why-finished.txt", &why::why(&Scene::new().finished(), &STYLE));
+}
+
+#[test]
+fn golden_history() {
+    golden("history.txt", &why::history(&Scene::new().finished(), &STYLE));
+}
+
+#[test]
+fn golden_submit() {
+    let scene = Scene::new();
+    let planned = Accepted { job: scene.job(1432), deduplicated: false };
+    let queued = Accepted { job: scene.job(1433), deduplicated: false };
+    let text = jobs::accepted(&planned, now(), &STYLE) + "\n" + &jobs::accepted(&queued, now(), &STYLE);
+    golden("submit.txt", &text);
+}
+
+#[test]
+fn golden_list() {
+    let scene = Scene::new();
+    let jobs: Vec<_> = [1435, 1434, 1433, 1432, 1431].map(|id| scene.job(id)).into();
+    let page = JobPage { total: 7, jobs, next: None };
+    golden("ls.txt", &jobs::list(&page, now(), false, &STYLE));
+    golden("ls-wide.txt", &jobs::list(&page, now(), true, &STYLE));
+    let values: Vec<_> = page.jobs.iter().map(data::job).collect();
+    golden("ls.csv", &data::csv(&values));
+}
+
+#[test]
+fn golden_show_and_footer() {
+    let scene = Scene::new();
+    golden("show-planned.txt", &jobs::show(&scene.job(1432), now(), &STYLE));
+    golden("show-finished.txt", &jobs::show(&scene.finished().job, now(), &STYLE));
+    golden("footer.txt", &footer::footer(&scene.finished().job));
+}
+
+#[test]
+fn golden_plan() {
+    let report = Scene::new().plan(1432);
+    golden("plan.txt", &plan::plan(&report, &STYLE));
+    golden("plan.json", &pretty(&data::plan(&report)));
+}
+
+#[test]
+fn golden_carbon() {
+    let zones = Scene::new().grids();
+    golden("carbon.txt", &grid::carbon(&zones, now(), &STYLE));
+    golden("carbon-factors.txt", &grid::factors(&zones, now(), &STYLE));
+    let ascii = Style { unicode: false, ..STYLE };
+    let plain = grid::carbon(&zones, now(), &ascii);
+    assert!(plain.is_ascii(), "{plain}");
+}
+
+#[test]
+fn golden_report() {
+    let usage = Scene::new().usage();
+    golden("report.txt", &report::report(&usage, Some("nlp"), &STYLE));
+    golden("report.md", &report::markdown(&usage, None, &STYLE));
+    golden("report.json", &pretty(&data::report(&usage)));
+}
+
+#[test]
+fn golden_status() {
+    let shown = Scene::new().status();
+    golden("status.txt", &status::status(&shown, "/run/neap/neap.sock", &STYLE));
+    golden("status.json", &pretty(&data::status(&shown)));
+}
+
+#[test]
+fn golden_job_json() {
+    let scene = Scene::new();
+    golden("job-planned.json", &pretty(&data::job(&scene.job(1432))));
+    golden("job-finished.json", &pretty(&data::job(&scene.finished().job)));
+    golden("why-planned.json", &pretty(&data::why(&scene.why(1432))));
+}
+
+#[test]
+fn footer_show_and_report_agree_to_the_digit() {
+    let job = Scene::new().finished().job;
+    let (shown, foot) = (jobs::show(&job, now(), &STYLE), footer::footer(&job));
+    for line in footer::used(&job.account, job.pue).lines() {
+        assert!(shown.contains(line) && foot.contains(line), "{line}");
+    }
+    let value = data::job(&job);
+    assert_eq!(value["energy_joules"], job.account.actual.energy.in_base());
+    assert_eq!(value["carbon_grams"], job.account.actual.emits.in_base());
+}
+
+#[test]
+fn environment_and_script_are_never_printed() {
+    let mut job = Scene::new().job(1432);
+    job.spec.task.env.insert("SECRET".into(), "hunter2".into());
+    job.spec.task.script = Some("echo hunter2".into());
+    let everything = jobs::show(&job, now(), &STYLE) + &pretty(&data::job(&job)) + &data::csv(&[data::job(&job)]);
+    assert!(!everything.contains("hunter2"), "{everything}");
+}
+
+#[test]
+fn what_users_write_cannot_move_the_cursor_or_turn_the_line() {
+    assert_eq!(escape("a\x1b[2Jb\u{202e}c\n"), "a\\u{1b}[2Jb\\u{202e}c\\u{a}");
+}
+
+#[test]
+fn a_cell_of_a_spreadsheet_is_never_a_formula() {
+    let text = data::csv(&[serde_json::json!({"a": "=1+1", "b": "x,\"y\"", "c": null, "d": 1.5})]);
+    assert_eq!(text, "a,b,c,d\r\n'=1+1,\"x,\"\"y\"\"\",,1.5\r\n");
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_harmful_is_left_in_any_text(text in "\\PC{0,40}|[\\x00-\\x1f\u{202a}-\u{202e}]{0,10}") {
+        let safe = escape(&text);
+        let harmful = safe.chars().any(|c| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c));
+        proptest::prop_assert!(!harmful);
+    }
+
+    #[test]
+    fn figures_have_three_digits_and_mean_what_they_say(value in 0.0f64..1e12) {
+        let shown: f64 = super::numbers::digits(value).parse().expect("a number");
+        proptest::prop_assert!((shown - value).abs() <= value * 0.005 + 0.005, "{value} {shown}");
+    }
+}

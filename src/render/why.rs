@@ -53,12 +53,15 @@ fn planned(report: &WhyReport, decision: &Decision, style: &Style) -> String {
     let Some(expected) = decision.expected else { return queued(report, Some(decision), style) };
     let zone = zone_of(decision);
     let wait = times::between(now, expected.start);
-    let sentence = format!("{} is planned: starts {}{zone}, {wait} from now.", name(report), times::full(expected.start, style));
+    let sentence =
+        format!("{} is planned: starts {}{zone}, {wait} from now.", name(report), times::full(expected.start, style));
     let mut text = headline(&sentence, data::reason_code(job).as_deref());
     if let Some(run_now) = &decision.run_now {
         let (is, at) = (run_now.start <= now + TimeDelta::seconds(60), times::short(run_now.start, now, style));
         let answer = match (is, node_of(report)) {
-            (true, Some(node)) => format!("yes: there is room for {} on {}.", numbers::resources(&job.spec), escape(&node)),
+            (true, Some(node)) => {
+                format!("yes: there is room for {} on {}.", numbers::resources(&job.spec), escape(&node))
+            }
             (true, None) => format!("yes: there is room for {}.", numbers::resources(&job.spec)),
             (false, _) => format!("no: there is no room before {at}."),
         };
@@ -66,7 +69,8 @@ fn planned(report: &WhyReport, decision: &Decision, style: &Style) -> String {
     }
     if let Some(Reason::CleanerLater { savings, now: grid_now, then, grade, asks, max_delay }) = decision.because() {
         let asked = if job.spec.time.finish_by.is_some() { "it has a finish-by" } else { "it consents to wait" };
-        let queue = job.spec.queue.as_deref().map_or_else(|| "it".to_owned(), |queue| format!("queue {}", escape(queue)));
+        let queue =
+            job.spec.queue.as_deref().map_or_else(|| "it".to_owned(), |queue| format!("queue {}", escape(queue)));
         let waits = format!("{asked}, and {queue} then waits up to {max_delay} if that saves {asks} or more.");
         line(&mut text, "why it does not", &waits);
         let gain = format!(
@@ -94,7 +98,9 @@ fn number(intensity: Intensity) -> String {
 
 fn zone_of(decision: &Decision) -> String {
     match &decision.verdict {
-        Verdict::Start { place, .. } | Verdict::Hold { place: Some(place), .. } => format!(" in {}", escape(&place.zone)),
+        Verdict::Start { place, .. } | Verdict::Hold { place: Some(place), .. } => {
+            format!(" in {}", escape(&place.zone))
+        }
         Verdict::Hold { place: None, .. } => String::new(),
     }
 }
@@ -109,11 +115,19 @@ fn latest(report: &WhyReport, decision: &Decision, style: &Style) -> String {
     let Some(latest) = decision.latest_start else { return "none: it promised nothing.".to_owned() };
     let at = times::short(latest, report.now, style);
     let what = match (report.job.spec.time.finish_by, report.job.spec.time.start_by) {
+        (Some(by), _) if by > latest && !binds(decision, latest, by) => {
+            format!(" ({} after it was submitted, the longest wait)", times::between(report.job.submitted, latest))
+        }
         (Some(by), _) if by > latest => format!(" ({} before {})", times::between(latest, by), times::clock(by, style)),
         (_, Some(_)) => " (start-by)".to_owned(),
         _ => " (the longest wait it consents to)".to_owned(),
     };
     format!("{at}{what}. From then on it starts whatever the grid does.")
+}
+
+/// Whether the finish-by is what sets the latest start, and not the longest wait.
+fn binds(decision: &Decision, latest: DateTime<Utc>, by: DateTime<Utc>) -> bool {
+    decision.expected.is_none_or(|run| latest + (run.end - run.start) + TimeDelta::seconds(60) >= by)
 }
 
 fn replanned(history: &[Happened]) -> String {
@@ -138,14 +152,23 @@ fn queued(report: &WhyReport, decision: Option<&Decision>, style: &Style) -> Str
         let clears = match blocker.clears {
             Some(at) if at > now => format!("; clears ~{}", times::short(at, now, style)),
             Some(_) => String::new(),
-            None if blocker.reason.needs_a_person() => "; only a person can clear it".to_owned(),
-            None => "; nobody can say when it clears".to_owned(),
+            None => match &blocker.reason {
+                Reason::Hold { .. } => "; a person clears it",
+                Reason::Dependency { .. } => "; clears when that is over",
+                Reason::NoExecutor { .. } => "; clears when one connects",
+                _ => "; nobody can say when it clears",
+            }
+            .to_owned(),
         };
         let code = blocker.reason.code();
         let _ = writeln!(text, "  {} {code:<20} {}{clears}", n + 1, jobs::sentence(&blocker.reason, now, style));
     }
     if let Some(latest) = decision.and_then(|d| d.latest_start) {
-        line(&mut text, "latest start", &format!("{}: from then on the grid plays no part.", times::short(latest, now, style)));
+        line(
+            &mut text,
+            "latest start",
+            &format!("{}: from then on the grid plays no part.", times::short(latest, now, style)),
+        );
     }
     let asks = job.spec.flex.delay.unwrap_or(Objective::None) != Objective::None;
     if !asks {
@@ -169,7 +192,7 @@ fn queued(report: &WhyReport, decision: Option<&Decision>, style: &Style) -> Str
 
 /// What waiting could save that it did not consent to.
 fn could_save(report: &WhyReport) -> String {
-    let first = report.alternatives.iter().min_by_key(|row| row.outlook.start);
+    let first = super::plan::first(&report.alternatives);
     let best = report
         .alternatives
         .iter()
@@ -208,40 +231,65 @@ fn started_because(report: &WhyReport, style: &Style) -> String {
         let words = reason.as_ref().map_or_else(String::new, |reason| format!(" ({})", escape(reason)));
         return format!("{} said neap now{words}.", escape(by));
     }
-    let told = report.history.iter().rev().find_map(|entry| match &entry.event {
+    let before = |entry: &&Happened| matches!(entry.event, JobEvent::Planned { .. });
+    let planned = report.history.iter().rev().find(before).and_then(|entry| match &entry.event {
         JobEvent::Planned { decision } => Some(decision.as_ref()),
         _ => None,
     });
-    let told = told.or(report.job.first_told.as_ref());
-    match told.map(|decision| (&decision.verdict, decision)) {
+    let started = report.history.iter().rev().find_map(|entry| match &entry.event {
+        JobEvent::Leased { decision, .. } => Some(decision.as_ref()),
+        _ => None,
+    });
+    match planned.or(started).map(|decision| (&decision.verdict, decision)) {
         Some((Verdict::Start { because, .. }, _)) => jobs::why_now(because),
         Some((Verdict::Hold { because: Reason::CleanerLater { savings, .. }, .. }, decision)) => {
-            let planned = decision.start().map_or_else(String::new, |at| format!(" for {}", times::day_clock(at, style)));
+            let planned =
+                decision.start().map_or_else(String::new, |at| format!(" for {}", times::day_clock(at, style)));
             format!("it waited for cleaner hours, planned{planned}: {}.", numbers::saving(savings, false))
         }
         Some((Verdict::Hold { because, .. }, _)) => {
             format!("before that it waited: {}.", jobs::sentence(because, report.now, style))
         }
-        None => "there was room, and it did not ask to wait for the grid.".to_owned(),
+        None => "nothing was written down about it.".to_owned(),
     }
 }
 
 fn place(report: &WhyReport) -> String {
-    report.job.place.as_ref().map_or_else(String::new, |place| format!(" on {} in {}", escape(&place.node), escape(&place.zone)))
+    report
+        .job
+        .place
+        .as_ref()
+        .map_or_else(String::new, |place| format!(" on {} in {}", escape(&place.node), escape(&place.zone)))
 }
 
 fn running(report: &WhyReport, style: &Style) -> String {
     let (job, now) = (&report.job, report.now);
     let state = data::state(job);
     let since = job.started.map_or_else(String::new, |at| format!(" since {}", times::short(at, now, style)));
-    let mut text = headline(&format!("{} is {state}{}{since}.", name(report), place(report)), data::reason_code(job).as_deref());
+    let mut text =
+        headline(&format!("{} is {state}{}{since}.", name(report), place(report)), data::reason_code(job).as_deref());
     line(&mut text, "why then", &started_because(report, style));
     if let Some(started) = job.started {
         let waited = times::between(job.submitted, started);
-        let for_it = if job.waited_for_grid > Seconds::ZERO { format!(", {} of it for the grid", job.waited_for_grid) } else { String::new() };
+        let for_it = if job.waited_for_grid > Seconds::ZERO {
+            format!(", {} of it for the grid", job.waited_for_grid)
+        } else {
+            String::new()
+        };
         line(&mut text, "waited", &format!("{waited}{for_it}"));
+        if let Some(run) = job.decision.as_ref().and_then(|decision| decision.expected) {
+            let end = times::short(run.end, now, style);
+            line(&mut text, "expected", &format!("ends ~{end}, ~{} in all", numbers::carbon(run.emits)));
+        }
         if let Some(limit) = job.spec.time.limit {
-            line(&mut text, "stopped at", &format!("{} (its limit of {limit}), if it runs that long", times::short(started + limit.delta(), now, style)));
+            line(
+                &mut text,
+                "stopped at",
+                &format!(
+                    "{} (its limit of {limit}), if it runs that long",
+                    times::short(started + limit.delta(), now, style)
+                ),
+            );
         }
     }
     line(&mut text, "attempt", &job.attempts.to_string());
@@ -264,11 +312,20 @@ fn running(report: &WhyReport, style: &Style) -> String {
 fn ended(report: &WhyReport, style: &Style) -> String {
     let job = &report.job;
     let Phase::Ended { outcome, at } = &job.phase else { return String::new() };
-    let sentence = format!("{} {}{}, {}.", name(report), footer::ended(outcome), place(report), times::full(*at, style));
+    let sentence =
+        format!("{} {}{}, {}.", name(report), footer::ended(outcome), place(report), times::full(*at, style));
     let mut text = headline(&sentence, Some(outcome.code()));
     match job.started {
         Some(started) => {
-            line(&mut text, "started", &format!("{}, {} after it was submitted", times::full(started, style), times::between(job.submitted, started)));
+            line(
+                &mut text,
+                "started",
+                &format!(
+                    "{}, {} after it was submitted",
+                    times::full(started, style),
+                    times::between(job.submitted, started)
+                ),
+            );
             line(&mut text, "why then", &started_because(report, style));
             if job.waited_for_grid > Seconds::ZERO {
                 line(&mut text, "waited for grid", &job.waited_for_grid.to_string());
@@ -277,7 +334,11 @@ fn ended(report: &WhyReport, style: &Style) -> String {
         None => line(&mut text, "started", "never"),
     }
     if let Some(by) = job.spec.time.finish_by {
-        let kept = if *at <= by { format!("kept, {} before it", times::between(*at, by)) } else { format!("missed by {}", times::between(by, *at)) };
+        let kept = if *at <= by {
+            format!("kept, {} before it", times::between(*at, by))
+        } else {
+            format!("missed by {}", times::between(by, *at))
+        };
         line(&mut text, "finish-by", &format!("{} {kept}", times::full(by, style)));
     }
     for used in footer::used(&job.account, job.pue).lines() {
@@ -300,7 +361,8 @@ pub fn history(report: &WhyReport, style: &Style) -> String {
             told = Some(decision);
         }
         if matches!(entry.event, JobEvent::Submitted { .. })
-            && let Some(next) = entries.next_if(|next| next.at == entry.at && matches!(next.event, JobEvent::Planned { .. }))
+            && let Some(next) =
+                entries.next_if(|next| next.at == entry.at && matches!(next.event, JobEvent::Planned { .. }))
             && let JobEvent::Planned { decision } = &next.event
         {
             what = plan_of(decision, report.now, style);
@@ -320,7 +382,9 @@ fn plan_of(decision: &Decision, now: DateTime<Utc>, style: &Style) -> String {
             let start = times::short(expected.start, now, style);
             let zone = zone_of(decision);
             if decision.is_planned() {
-                let against = decision.run_now.map_or_else(String::new, |run| format!(" (run now {})", numbers::carbon(run.emits)));
+                let against = decision
+                    .run_now
+                    .map_or_else(String::new, |run| format!(" (run now {})", numbers::carbon(run.emits)));
                 format!("planned {start}{zone}, {}{against}", numbers::carbon(expected.emits))
             } else {
                 format!("expected ~{start}{zone}: {}", jobs::sentence(because, now, style))
@@ -329,7 +393,13 @@ fn plan_of(decision: &Decision, now: DateTime<Utc>, style: &Style) -> String {
     }
 }
 
-fn happened(id: JobId, entry: &Happened, told: Option<&Decision>, report: &WhyReport, style: &Style) -> (&'static str, String) {
+fn happened(
+    id: JobId,
+    entry: &Happened,
+    told: Option<&Decision>,
+    report: &WhyReport,
+    style: &Style,
+) -> (&'static str, String) {
     use JobEvent as E;
     let words = |by: &String, reason: &Option<String>| match reason {
         Some(reason) => format!("by {}: {}", escape(by), escape(reason)),
@@ -351,14 +421,20 @@ fn happened(id: JobId, entry: &Happened, told: Option<&Decision>, report: &WhyRe
         E::Released { by } => ("released", format!("by {}", escape(by))),
         E::Edited { by, .. } => ("edited", format!("by {}", escape(by))),
         E::Overridden { by, reason } => ("now", words(by, reason)),
-        E::Leased { epoch, node, zone, .. } => ("leased", format!("attempt {} to {} in {}", epoch.0, escape(node), escape(zone))),
+        E::Leased { epoch, node, zone, decision, .. } => {
+            let because = match &decision.verdict {
+                Verdict::Start { because, .. } => jobs::why_now(because),
+                Verdict::Hold { .. } => String::new(),
+            };
+            ("leased", format!("attempt {} to {} in {}: {because}", epoch.0, escape(node), escape(zone)))
+        }
         E::Started { epoch, .. } => ("started", format!("attempt {}", epoch.0)),
         E::StopAsked { cause, .. } => ("stopping", footer::ended(&cause.outcome())),
-        E::AttemptEnded { end, at, .. } => {
+        E::AttemptEnded { end, .. } => {
             let account = &report.job.account;
             let used = format!("{}, {}", numbers::energy(account.actual.energy), numbers::carbon(account.actual.emits));
-            let _ = at;
-            (end.outcome().word(), format!("{} · {used}", footer::ended(&end.outcome())))
+            let (word, how) = (end.outcome().word(), footer::ended(&end.outcome()));
+            (word, if how == word { used } else { format!("{how} · {used}") })
         }
         E::AttemptLost { epoch, retried } => {
             let then = if *retried { "it waits again" } else { "it is given up" };
@@ -373,7 +449,14 @@ fn happened(id: JobId, entry: &Happened, told: Option<&Decision>, report: &WhyRe
 fn picture(report: &WhyReport, expected: &Outlook, style: &Style) -> String {
     let Some(zone) = &report.grid else { return String::new() };
     let from = report.now.duration_trunc(TimeDelta::hours(1)).unwrap_or(report.now);
-    let last = report.job.spec.time.finish_by.or(report.job.decision.as_ref().and_then(|d| d.latest_start)).unwrap_or(expected.end).max(expected.end);
+    let last = report
+        .job
+        .spec
+        .time
+        .finish_by
+        .or(report.job.decision.as_ref().and_then(|d| d.latest_start))
+        .unwrap_or(expected.end)
+        .max(expected.end);
     let hours = (last - from).num_hours() + 1;
     // At most 60 columns, at least 12: an hour is one, two or three columns, or a column several hours.
     let (columns_an_hour, hours_a_column) = match hours {
@@ -386,7 +469,8 @@ fn picture(report: &WhyReport, expected: &Outlook, style: &Style) -> String {
     let count = i32::try_from((last - from).num_minutes() / step.num_minutes().max(1) + 1).unwrap_or(60).clamp(1, 61);
     let values = chart::slices(&zone.series, from, step, count);
     let Some((low, high)) = chart::range(&values) else { return String::new() };
-    let column = |at: DateTime<Utc>| usize::try_from((at - from).num_minutes() / step.num_minutes().max(1)).unwrap_or(0);
+    let column =
+        |at: DateTime<Utc>| usize::try_from((at - from).num_minutes() / step.num_minutes().max(1)).unwrap_or(0);
     let rows = chart::picture(&values, low, high);
     let mut text = String::from("\n");
     for (n, row) in rows.iter().enumerate() {
