@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_secs(10);
 /// A guard that does not say who it is by then never started.
 const SETTING_UP: Duration = Duration::from_secs(5);
+/// How long an attempt is remembered after it was let go of: longer than any answer is on its way.
+const REMEMBERED: Duration = Duration::from_secs(120);
 /// Pauses between attempts to reach the scheduler.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -67,6 +69,8 @@ struct Executor {
     run: RunDir,
     node: Node,
     attempts: BTreeMap<AttemptId, Attempt>,
+    /// Attempts that were let go of: an answer that was overtaken on the way may still offer their leases.
+    let_go: BTreeMap<AttemptId, Instant>,
     node_meter: NodeMeter,
     session: u64,
     beats: u64,
@@ -91,6 +95,7 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
         beats: 0,
         scheduler: None,
         attempts: BTreeMap::new(),
+        let_go: BTreeMap::new(),
         config,
         run,
         node,
@@ -180,6 +185,14 @@ impl Executor {
         Ok(())
     }
 
+    /// Forgets an attempt, but not at once that it was there.
+    fn let_go(&mut self, id: AttemptId) -> Option<Attempt> {
+        let attempt = self.attempts.remove(&id)?;
+        self.let_go.retain(|_, at| at.elapsed() < REMEMBERED);
+        self.let_go.insert(id, Instant::now());
+        Some(attempt)
+    }
+
     fn drop_dir(&self, dir: &AttemptDir) {
         if let Err(error) = dir.remove() {
             (self.notice)(&format!("cannot remove {}: {error}", dir.0.display()));
@@ -231,12 +244,11 @@ impl Executor {
     /// A guard that is gone without a record: what it left is swept, and the scheduler finds the attempt missing.
     fn lose(&mut self, id: AttemptId) {
         (self.notice)(&format!("the guard of attempt {id} is gone without a word: what it left is ended"));
-        if !end_all(None, &id.to_string(), SWEEP, || {}) {
+        let Some(attempt) = self.let_go(id) else { return };
+        if !end_all(None, &attempt.work.mark, SWEEP, || {}) {
             (self.notice)(&format!("some processes of attempt {id} do not end"));
         }
-        if let Some(attempt) = self.attempts.remove(&id) {
-            self.drop_dir(&attempt.dir);
-        }
+        self.drop_dir(&attempt.dir);
     }
 
     /// The last span of attempts that just ended.
@@ -371,7 +383,7 @@ impl Executor {
         }
         for id in reply.settled {
             if self.attempts.get(&id).is_some_and(|attempt| attempt.exit.is_some())
-                && let Some(attempt) = self.attempts.remove(&id)
+                && let Some(attempt) = self.let_go(id)
             {
                 self.drop_dir(&attempt.dir);
                 news = true;
@@ -397,14 +409,14 @@ impl Executor {
 
     /// Nobody wants this attempt any more.
     fn discard(&mut self, id: AttemptId) -> bool {
-        let Some(attempt) = self.attempts.remove(&id) else { return false };
+        let Some(attempt) = self.let_go(id) else { return false };
         if attempt.exit.is_none() {
             (self.notice)(&format!("attempt {id} is not wanted any more: it is ended"));
             if let Some(guard) = attempt.guard.as_ref().filter(|guard| lives(guard)) {
-                end_all(Some(guard.pid), &id.to_string(), SWEEP, || {});
+                end_all(Some(guard.pid), &attempt.work.mark, SWEEP, || {});
                 kill_known(guard);
             }
-            end_all(None, &id.to_string(), SWEEP, || {});
+            end_all(None, &attempt.work.mark, SWEEP, || {});
         }
         self.drop_dir(&attempt.dir);
         true
@@ -414,13 +426,14 @@ impl Executor {
     fn take_up(&mut self, lease: Lease) -> bool {
         let id = lease.attempt;
         let dir = self.run.attempt(id);
-        if self.attempts.contains_key(&id) || dir.make().is_err() {
+        if self.attempts.contains_key(&id) || self.let_go.contains_key(&id) || dir.make().is_err() {
             return false;
         }
         let indices =
             |uuid: &String| self.node.inventory.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.index);
         let gpu_indices: Vec<u32> = lease.gpus.iter().filter_map(indices).collect();
         let mut work = Work {
+            mark: format!("{id}-{:016x}", rand::rng().random::<u64>()),
             node: self.config.node.clone(),
             gpu_indices,
             log: self.run.log(id),

@@ -32,7 +32,7 @@ pub fn environment(work: &Work, home: &str, user: &str, scratch: &Path, port: u1
     set("NEAP_JOB_NAME", spec.name.clone());
     set("NEAP_PROJECT", spec.project.clone());
     set("NEAP_EPOCH", lease.attempt.epoch.0.to_string());
-    set(MARKER, lease.attempt.to_string());
+    set(MARKER, work.mark.clone());
     set("NEAP_RESUMED", u8::from(lease.resumed).to_string());
     let end_by = chrono::Utc::now() + lease.limit.delta();
     set("NEAP_END_BY", time(Some(end_by)).unwrap_or_default());

@@ -60,7 +60,7 @@ pub fn main(dir: &Path) -> u8 {
         }
     };
     let us = i32::try_from(std::process::id()).ok();
-    let gone = end_all(us, &work.lease.attempt.to_string(), SWEEP, reap);
+    let gone = end_all(us, &work.mark, SWEEP, reap);
     let cpu_ms = us.and_then(crate::process::entry).map_or(0, |entry| entry.reaped_cpu_ms);
     let output_dropped = log.close();
     let containment = match (subreaper, gone) {

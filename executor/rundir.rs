@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 /// What a guard is to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Work {
+    /// Random behind the attempt's number: marks its processes among those of every other site on this host.
+    pub mark: String,
     /// The lease.
     pub lease: Lease,
     /// The node's name.

@@ -18,7 +18,18 @@ pub struct Site {
 
 pub fn neap() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_neap"));
-    command.env_remove("NEAP_SERVER").env_remove("NEAP_CONFIG").env_remove("NEAP_ZONE");
+    for name in [
+        "NEAP_SERVER",
+        "NEAP_CONFIG",
+        "NEAP_ZONE",
+        "NEAP_OUTPUT",
+        "XDG_STATE_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_RUNTIME_DIR",
+    ] {
+        command.env_remove(name);
+    }
+    command.env("LC_ALL", "C.UTF-8").env("NEAP_TIMEZONE", "Europe/Berlin");
     command
 }
 
@@ -32,6 +43,13 @@ impl Site {
         let tail = format!("\n[executor]\nrun_dir = \"{path}/run\"\nnode = \"here\"\n");
         std::fs::write(dir.path().join("neap.toml"), head + config + &tail).expect("the configuration is written");
         Self { dir, scheduler: None, executor: None }
+    }
+
+    /// Adds lines to the executor's part of the configuration.
+    pub fn set_executor(&self, lines: &str) {
+        let path = self.path("neap.toml");
+        let text = std::fs::read_to_string(&path).expect("it was written");
+        std::fs::write(path, text + lines).expect("the configuration is written");
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
