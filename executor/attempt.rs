@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::link::{Link, LinkError};
 use crate::meter::{AttemptMeter, NodeMeter};
 use crate::node::{Node, NodeError};
-use crate::process::{end_all, kill_known, lives, table, tree_cpu_ms};
+use crate::process::{Members, bury, descendants, end_all, kill_known, lives, strays, table, tree_cpu_ms};
 use crate::rundir::{AttemptDir, ExitRecord, Identity, RunDir, RunDirError, Started, StopOrder, Work};
 use chrono::Utc;
 use neap_model::job::AttemptId;
@@ -60,6 +60,8 @@ struct Attempt {
     started: Option<Started>,
     exit: Option<ExitRecord>,
     stopping: bool,
+    /// Processes that were seen below its guard, with their start times.
+    seen: BTreeMap<i32, u64>,
     meter: AttemptMeter,
 }
 
@@ -85,6 +87,8 @@ struct Executor {
 /// [`ExecutorError`] if the run directory cannot be used.
 pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<(), ExecutorError> {
     let run = RunDir::take(&config.run_dir)?;
+    // What a killed guard leaves behind comes to us, however it tried to get away.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     let node = Node::look(&config)?;
     for line in node.notes() {
         notice(&line);
@@ -172,6 +176,7 @@ impl Executor {
                 guard: dir.read("guard.json"),
                 exit: None,
                 stopping: dir.0.join("stop.json").exists(),
+                seen: BTreeMap::new(),
                 child: None,
                 taken_up: Instant::now(),
                 started,
@@ -224,7 +229,13 @@ impl Executor {
             // Alive is asked first: a guard writes its record before it goes.
             let alive = match &attempt.guard {
                 Some(guard) => lives(guard),
-                None => attempt.taken_up.elapsed() < SETTING_UP,
+                None => {
+                    let gone = attempt.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(Some(_))));
+                    let waited = attempt.taken_up.elapsed();
+                    // Whoever claims the directory first decides: if we do, no guard will start it any more.
+                    let claimed = || !attempt.dir.claim().unwrap_or(false);
+                    !gone && (waited < SETTING_UP || waited < SETTING_UP * 12 && claimed())
+                }
             };
             if attempt.dir.0.join("exit.json").exists() {
                 attempt.exit = attempt.dir.read("exit.json");
@@ -241,14 +252,33 @@ impl Executor {
         news
     }
 
-    /// A guard that is gone without a record: what it left is swept, and the scheduler finds the attempt missing.
+    /// A guard that is gone without a record: what it left is swept, and the scheduler is told so.
     fn lose(&mut self, id: AttemptId) {
         (self.notice)(&format!("the guard of attempt {id} is gone without a word: what it left is ended"));
-        let Some(attempt) = self.let_go(id) else { return };
-        if !end_all(None, &attempt.work.mark, SWEEP, || {}) {
+        let Some(mut attempt) = self.attempts.remove(&id) else { return };
+        let swept = self.sweep(&attempt);
+        if !swept {
             (self.notice)(&format!("some processes of attempt {id} do not end"));
         }
-        self.drop_dir(&attempt.dir);
+        let containment = if swept { "swept" } else { "unkillable" }.to_owned();
+        let cpu_ms = attempt.meter.cpu_ms;
+        let record = ExitRecord { end: AttemptEnd::Vanished, at: Utc::now(), cpu_ms, containment, output_dropped: 0 };
+        // Known here at least: a later life would find no guard and come to the same end.
+        let _ = attempt.dir.write("exit.json", &record);
+        attempt.exit = Some(record);
+        self.attempts.insert(id, attempt);
+    }
+
+    /// Ends whatever an attempt left behind whose guard is gone: what was seen below it, what came to us from it, and
+    /// what carries its marker. Says whether that succeeded.
+    fn sweep(&self, attempt: &Attempt) -> bool {
+        let children = self.attempts.values().filter_map(|other| other.child.as_ref());
+        let children = children.chain(attempt.child.as_ref()).filter_map(|child| i32::try_from(child.id()).ok());
+        let strays = strays(&children.collect());
+        let mut seen = attempt.seen.clone();
+        seen.extend(strays.clone());
+        let members = Members { guard: None, seen, mark: &attempt.work.mark };
+        end_all(&members, SWEEP, || bury(&strays))
     }
 
     /// The last span of attempts that just ended.
@@ -280,7 +310,11 @@ impl Executor {
         let now = Utc::now();
         let table = table();
         let mut used = BTreeMap::new();
-        for (id, attempt) in &self.attempts {
+        for (id, attempt) in &mut self.attempts {
+            if let (None, Some(guard)) = (&attempt.exit, &attempt.guard) {
+                let below = descendants(&table, guard.pid);
+                attempt.seen = below.iter().filter_map(|pid| Some((*pid, table.get(pid)?.started))).collect();
+            }
             let total = match (&attempt.exit, &attempt.guard) {
                 (Some(exit), _) => Some(exit.cpu_ms),
                 (None, Some(guard)) => tree_cpu_ms(&table, guard.pid),
@@ -412,11 +446,10 @@ impl Executor {
         let Some(attempt) = self.let_go(id) else { return false };
         if attempt.exit.is_none() {
             (self.notice)(&format!("attempt {id} is not wanted any more: it is ended"));
-            if let Some(guard) = attempt.guard.as_ref().filter(|guard| lives(guard)) {
-                end_all(Some(guard.pid), &attempt.work.mark, SWEEP, || {});
+            if let Some(guard) = &attempt.guard {
                 kill_known(guard);
             }
-            end_all(None, &attempt.work.mark, SWEEP, || {});
+            self.sweep(&attempt);
         }
         self.drop_dir(&attempt.dir);
         true
@@ -457,6 +490,7 @@ impl Executor {
             started: None,
             exit: None,
             stopping: false,
+            seen: BTreeMap::new(),
             meter: AttemptMeter::new(Utc::now()),
             work,
             dir,

@@ -3,7 +3,7 @@
 
 use crate::environment::{environment, free_port};
 use crate::logs::Log;
-use crate::process::{end_all, identity};
+use crate::process::{Members, end_all, identity};
 use crate::rundir::{AttemptDir, ExitRecord, Started, StopOrder, Work};
 use chrono::Utc;
 use neap_model::lifecycle::{AttemptEnd, Exit, StopCause};
@@ -60,7 +60,7 @@ pub fn main(dir: &Path) -> u8 {
         }
     };
     let us = i32::try_from(std::process::id()).ok();
-    let gone = end_all(us, &work.mark, SWEEP, reap);
+    let gone = end_all(&Members { guard: us, mark: &work.mark, ..Members::default() }, SWEEP, reap);
     let cpu_ms = us.and_then(crate::process::entry).map_or(0, |entry| entry.reaped_cpu_ms);
     let output_dropped = log.close();
     let containment = match (subreaper, gone) {

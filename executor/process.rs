@@ -138,23 +138,56 @@ fn carries(pid: i32, mark: &str) -> bool {
         .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes()))
 }
 
-/// Everything of an attempt that lives: what descends from its guard, and what carries its marker.
-fn members(guard: Option<i32>, mark: &str) -> Vec<Entry> {
+/// What belongs to an attempt.
+#[derive(Clone, Debug, Default)]
+pub struct Members<'a> {
+    /// Its guard: everything below it, but not itself.
+    pub guard: Option<i32>,
+    /// Processes that were seen below it, with their start times: they and everything below them.
+    pub seen: BTreeMap<i32, u64>,
+    /// The marker in their environments.
+    pub mark: &'a str,
+}
+
+/// Processes that came to us because whoever they came from is gone, other than those we started ourselves.
+#[must_use]
+pub fn strays(ours: &BTreeSet<i32>) -> BTreeMap<i32, u64> {
+    let us = i32::try_from(std::process::id()).unwrap_or(0);
+    let stray = |entry: &&Entry| entry.parent == us && !ours.contains(&entry.pid);
+    table().values().filter(stray).map(|entry| (entry.pid, entry.started)).collect()
+}
+
+/// Lets the dead among them go.
+pub fn bury(strays: &BTreeMap<i32, u64>) {
+    for pid in strays.keys().filter_map(|pid| Pid::from_raw(*pid)) {
+        // Alive, or not our child after all: nothing happens.
+        let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
+    }
+}
+
+/// Everything of an attempt that lives.
+fn members(of: &Members<'_>) -> Vec<Entry> {
     let us = i32::try_from(std::process::id()).unwrap_or(0);
     let table = table();
-    let mut pids = guard.map(|guard| descendants(&table, guard)).unwrap_or_default();
-    pids.extend(table.keys().copied().filter(|pid| carries(*pid, mark)));
-    pids.retain(|pid| *pid != us && Some(*pid) != guard);
+    let mut pids = of.guard.map(|guard| descendants(&table, guard)).unwrap_or_default();
+    for (pid, started) in &of.seen {
+        if table.get(pid).is_some_and(|entry| entry.started == *started) {
+            pids.insert(*pid);
+            pids.extend(descendants(&table, *pid));
+        }
+    }
+    pids.extend(table.keys().copied().filter(|pid| carries(*pid, of.mark)));
+    pids.retain(|pid| *pid != us && Some(*pid) != of.guard);
     pids.iter().filter_map(|pid| table.get(pid)).filter(|entry| entry.state != 'Z').cloned().collect()
 }
 
 /// Ends everything of an attempt: stops all first, so that nobody forks away, then kills, until two looks find nothing.
 /// `reap` is called between looks. Says whether it succeeded in time.
-pub fn end_all(guard: Option<i32>, mark: &str, patience: Duration, mut reap: impl FnMut()) -> bool {
+pub fn end_all(of: &Members<'_>, patience: Duration, mut reap: impl FnMut()) -> bool {
     let deadline = Instant::now() + patience;
     let mut clean = 0;
     while clean < 2 {
-        let found = members(guard, mark);
+        let found = members(of);
         found.iter().for_each(|entry| signal(entry, Signal::STOP));
         found.iter().for_each(|entry| signal(entry, Signal::KILL));
         reap();

@@ -198,6 +198,8 @@ pub enum AttemptEnd {
         /// What stood in the way.
         error: String,
     },
+    /// Its guard is gone without a word: whatever it left was ended, and nobody knows how far it had come.
+    Vanished,
 }
 
 /// What happened to one job.
@@ -474,6 +476,7 @@ impl AttemptEnd {
             Self::Exited { exit } => Outcome::Failed { exit: *exit },
             Self::Stopped { cause, .. } => cause.outcome(),
             Self::NotStarted { error } => Outcome::Launch { error: error.clone() },
+            Self::Vanished => Outcome::Lost,
         }
     }
 }

@@ -6,7 +6,7 @@
 use super::{Answer, Caller, Controller, Effect, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::job::{AttemptId, Epoch, JobId, Retry};
-use neap_model::lifecycle::{Event, JobEvent, Phase};
+use neap_model::lifecycle::{AttemptEnd, Event, JobEvent, Phase};
 use neap_model::protocol::{AttemptReport, Beat, BeatReply, Lease, PROTOCOL, Stop};
 use neap_model::refusal::{Code, Refusal};
 use neap_model::seconds::Seconds;
@@ -130,13 +130,26 @@ impl Controller {
             reply.booked.push((report.attempt, booked));
         }
         if let Some((end, at)) = &report.ended {
-            self.happens(now, id, JobEvent::AttemptEnded { epoch, end: end.clone(), at: *at }, turn);
+            match end {
+                AttemptEnd::Vanished => self.lose(now, id, epoch, turn),
+                end => self.happens(now, id, JobEvent::AttemptEnded { epoch, end: end.clone(), at: *at }, turn),
+            }
             self.over(now, id, turn);
             reply.settled.push(report.attempt);
             let job = self.state.jobs.get(&id).expect("it just ended");
             let footer = (self.footer)(&self.report_of(job, now));
             self.footers.entry(node.to_owned()).or_default().push((report.attempt, footer));
         }
+    }
+
+    /// There is proof that an attempt is over, and no word on how it ended: it is tried again as its owner allows.
+    fn lose(&mut self, now: DateTime<Utc>, id: JobId, epoch: Epoch, turn: &mut Turn) {
+        let job = &self.state.jobs[&id];
+        let retried = match (&job.phase, job.spec.retry) {
+            (Phase::Stopping { .. }, _) | (_, Retry::Never) => false,
+            (_, Retry::UpTo(most)) => job.losses < most,
+        };
+        self.happens(now, id, JobEvent::AttemptLost { epoch, retried }, turn);
     }
 
     /// Attempts that should be on the node and are not: proof that they are over, unless they were never taken up.
@@ -159,12 +172,7 @@ impl Controller {
             })
             .collect();
         for (id, epoch) in missing {
-            let job = &self.state.jobs[&id];
-            let retried = match (&job.phase, job.spec.retry) {
-                (Phase::Stopping { .. }, _) | (_, Retry::Never) => false,
-                (_, Retry::UpTo(most)) => job.losses < most,
-            };
-            self.happens(now, id, JobEvent::AttemptLost { epoch, retried }, turn);
+            self.lose(now, id, epoch, turn);
             self.over(now, id, turn);
         }
     }

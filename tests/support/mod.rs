@@ -4,6 +4,7 @@
 
 pub mod http;
 
+#[allow(unused_imports, reason = "each test binary uses its own part")]
 pub use http::{Connection, spec};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
