@@ -292,7 +292,7 @@ fn jobs(page: &mut Page, controller: &Controller) {
 
 fn energy(page: &mut Page, controller: &Controller) {
     let totals = &controller.state().totals;
-    for ((node, component, _), joules) in sums_by_component(&totals.node_energy) {
+    for ((node, component), joules) in node_energy(controller) {
         page.counter(
             "neap_node_energy_joules_total",
             "Energy used by the node, by component; the components do not overlap.",
@@ -350,14 +350,17 @@ fn energy(page: &mut Page, controller: &Controller) {
 }
 
 /// The sources of a component added up.
-fn sums_by_component(
-    energy: &BTreeMap<(String, Component, neap_model::fleet::Source), Joules>,
-) -> Vec<((String, Component, ()), Joules)> {
-    let mut sums: BTreeMap<(String, Component, ()), Joules> = BTreeMap::new();
-    for ((node, component, _), joules) in energy {
-        *sums.entry((node.clone(), *component, ())).or_default() += *joules;
+/// Sums over sources; what a known meter has not counted yet is there as zero.
+fn node_energy(controller: &Controller) -> BTreeMap<(String, Component), Joules> {
+    let metered = controller.node_reports().into_iter().flat_map(|node| {
+        let name = node.name;
+        node.inventory.meters.into_iter().map(move |meter| ((name.clone(), meter.component), Joules::ZERO))
+    });
+    let mut sums: BTreeMap<(String, Component), Joules> = metered.collect();
+    for ((node, component, _), joules) in &controller.state().totals.node_energy {
+        *sums.entry((node.clone(), *component)).or_default() += *joules;
     }
-    sums.into_iter().collect()
+    sums
 }
 
 fn grid(page: &mut Page, controller: &Controller, vitals: &Vitals, now: DateTime<Utc>) {

@@ -90,9 +90,9 @@ fn the_jobs_own_code_is_passed_on_and_ours_cannot_be_mistaken_for_it() {
     let run = |args: &[&str]| ran(person.neap().arg("run").args(args));
     assert_eq!(run(&["--", "sh", "-c", "exit 3"]).0, 3);
     assert_eq!(run(&["--", "sh", "-c", "kill -9 $$"]).0, 137);
-    let (code, out, _) = run(&["--", "no-such-program"]);
-    assert_eq!(code, 127, "{out}");
-    assert!(out.contains("cannot start `no-such-program`"), "{out}");
+    let (code, _, err) = run(&["--", "no-such-program"]);
+    assert_eq!(code, 127, "{err}");
+    assert!(err.contains("cannot start `no-such-program`"), "{err}");
     assert_eq!(run(&["--time", "1s", "--", "sleep", "60"]).0, 104);
     let (code, _, err) = run(&["--workdir", "/no/such/place", "--", "true"]);
     assert_eq!(code, 127, "{err}");
