@@ -19,6 +19,10 @@ fn with_jobs(count: usize) -> Site {
     let mut site = Site::new("[[zone]]\nname = \"DE\"\npue = 1.25\n");
     site.start_scheduler();
     site.start_executor();
+    site.until("a node is up", Duration::from_secs(20), |connection| {
+        let (_, status) = connection.json("GET", "/v1/status", &Value::Null).expect("an answer");
+        status["nodes"][0]["up"] == true
+    });
     let mut connection = site.connect();
     for n in 0..count {
         let body = json!({"spec": spec(&format!("n{}", n % 5), &["true"], site.dir.path()), "key": n.to_string()});

@@ -20,8 +20,8 @@ const ARGV: usize = 128 << 10;
 const ENVIRONMENT: usize = 64 << 10;
 /// Most variables.
 const VARIABLES: usize = 1_024;
-/// Most jobs that may wait in one project.
-const QUEUED: usize = 1_000_000;
+/// Most jobs that may wait: at about 4 KB each they then fill 8 GB.
+const QUEUED: usize = 2_000_000;
 
 impl Controller {
     pub(super) fn submit(
