@@ -14,4 +14,6 @@ pub mod protocol;
 pub mod reason;
 pub mod refusal;
 pub mod seconds;
+#[cfg(test)]
+mod tests;
 pub mod units;

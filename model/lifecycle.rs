@@ -204,7 +204,7 @@ pub enum AttemptEnd {
 
 /// What happened to one job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum JobEvent {
     /// It was accepted; the specification has all defaults filled in.
     Submitted {
@@ -304,7 +304,7 @@ pub enum JobEvent {
 
 /// What is written down: one turn of the controller is a list of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Event {
     /// The scheduler started.
     Started {

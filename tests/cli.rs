@@ -17,7 +17,9 @@ fn ran(command: &mut Command) -> (i32, String, String) {
 
 #[test]
 fn every_refusal_has_its_code_its_exit_and_a_hint() {
-    let mut site = Site::new("[[zone]]\nname = \"DE\"\n[[zone]]\nname = \"FR\"\n[queue.batch]\nplace = { zones = [\"DE\"] }\ntime_limit = { max = \"2d\", default = \"1h\" }\n");
+    let mut site = Site::new(
+        "[[zone]]\nname = \"DE\"\n[[zone]]\nname = \"FR\"\n[queue.batch]\nplace = { zones = [\"DE\"] }\ntime_limit = { max = \"2d\", default = \"1h\" }\n",
+    );
     site.start_scheduler();
     site.start_executor();
     site.until("a node is up", Duration::from_secs(20), |connection| {
@@ -99,7 +101,10 @@ fn every_refusal_has_its_code_its_exit_and_a_hint() {
     for (args, code, exit, hint) in cases {
         let (left, out, err) = ran(site.neap().args(*args));
         assert_eq!(left, *exit, "{args:?}: {out}{err}");
-        assert!(err.contains(&format!("error[{code}")) && err.contains(hint), "{args:?} wants {code} and {hint}: {err}");
+        assert!(
+            err.contains(&format!("error[{code}")) && err.contains(hint),
+            "{args:?} wants {code} and {hint}: {err}"
+        );
         assert!(out.is_empty(), "{args:?} prints a result: {out}");
         assert!(!err.contains("panicked"), "{args:?}: {err}");
         // For machines: the same, an object a line.
@@ -118,7 +123,8 @@ fn every_refusal_has_its_code_its_exit_and_a_hint() {
 #[test]
 fn all_mistakes_of_a_file_are_told_at_once() {
     let site = Site::new("");
-    std::fs::write(site.path("many.toml"), "nme = \"x\"\ncommand = [\"true\"]\n[time]\nlimit = 60\nexpct = \"1h\"\n").expect("written");
+    std::fs::write(site.path("many.toml"), "nme = \"x\"\ncommand = [\"true\"]\n[time]\nlimit = 60\nexpct = \"1h\"\n")
+        .expect("written");
     let (exit, _, err) = ran(site.neap().args(["submit", "many.toml"]));
     assert_eq!(exit, 2);
     assert_eq!(err.matches("error[").count(), 3, "{err}");
@@ -159,7 +165,8 @@ fn a_dead_server_is_told_with_what_to_do_and_never_replaced_in_silence() {
 
 #[test]
 fn a_reader_that_goes_away_ends_it_quietly() {
-    let mut child = neap().args(["help", "schema"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut child =
+        neap().args(["help", "schema"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     drop(child.stdout.take());
     let status = child.wait().expect("ends");
     let mut err = String::new();

@@ -45,7 +45,12 @@ fn with_jobs(count: usize) -> Site {
 #[test]
 fn a9_promtool_accepts_the_metrics() {
     let text = exposition(&with_jobs(5));
-    let child = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let Ok(mut child) = child else {
         writeln!(std::io::stderr(), "SKIPPED: promtool is not installed (Debian package prometheus)").expect("stderr");
         return;
@@ -59,13 +64,31 @@ fn a9_promtool_accepts_the_metrics() {
 #[test]
 fn what_can_be_true_is_there_and_estimates_say_so() {
     let text = exposition(&with_jobs(5));
-    let families: BTreeSet<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("# TYPE neap_")).filter_map(|rest| rest.split(' ').next()).collect();
+    let families: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE neap_"))
+        .filter_map(|rest| rest.split(' ').next())
+        .collect();
     for family in [
-        "build_info", "degraded", "journal_sync_duration_seconds", "node_up", "nodes", "jobs", "jobs_submitted_total",
-        "jobs_rejected_total", "jobs_finished_total", "job_wait_seconds_total", "meter_info", "energy_joules_total",
-        "carbon_grams_total", "carbon_run_now_grams_total", "carbon_estimated_grams_total", "grid_intensity_grams_per_kwh",
-        "zone_pue_ratio", "schedule_cycle_duration_seconds", "node_energy_joules_total",
+        "build_info",
+        "degraded",
+        "journal_sync_duration_seconds",
+        "node_up",
+        "nodes",
+        "jobs",
+        "jobs_submitted_total",
+        "jobs_rejected_total",
+        "jobs_finished_total",
+        "job_wait_seconds_total",
+        "meter_info",
+        "energy_joules_total",
+        "carbon_grams_total",
+        "carbon_run_now_grams_total",
+        "carbon_estimated_grams_total",
+        "grid_intensity_grams_per_kwh",
+        "zone_pue_ratio",
+        "schedule_cycle_duration_seconds",
+        "node_energy_joules_total",
     ] {
         assert!(families.contains(family), "neap_{family} is missing from {families:?}");
     }

@@ -53,7 +53,7 @@ fn one(draft: &mut Draft, rest: &str, place: &Place) {
         return wrong(Refusal::new(Code::UnknownDirective, "a directive that says nothing"));
     }
     let mut said = Vec::new();
-    let mut words = words.into_iter();
+    let mut words = words.into_iter().peekable();
     while let Some(word) = words.next() {
         let Some(flag) = word.strip_prefix("--") else {
             wrong(Refusal::new(Code::UnknownDirective, format!("`{word}` is no flag")));
@@ -65,6 +65,10 @@ fn one(draft: &mut Draft, rest: &str, place: &Place) {
         };
         let Some(setting) = by_flag(flag) else {
             wrong(unknown_word(flag, Code::UnknownDirective, &format!("unknown directive `--{flag}`")));
+            if value.is_none() {
+                // What follows is its value, not another mistake.
+                words.next_if(|next| !next.starts_with("--"));
+            }
             continue;
         };
         let value = match (setting.shape, value) {
