@@ -1,19 +1,20 @@
 //! The executor's loop: takes leases up, watches guards, meters, reports until it is heard. Ending it ends no job.
 
+mod adopt;
+mod orders;
+
 use crate::config::Config;
 use crate::link::{Link, LinkError};
 use crate::meter::{AttemptMeter, NodeMeter};
 use crate::node::{Node, NodeError};
-use crate::process::{Members, bury, descendants, end_all, kill_known, lives, strays, table, tree_cpu_ms};
-use crate::rundir::{AttemptDir, ExitRecord, Identity, RunDir, RunDirError, Started, StopOrder, Work};
+use crate::process::{descendants, lives, table, tree_cpu_ms};
+use crate::rundir::{AttemptDir, ExitRecord, Identity, RunDir, RunDirError, Started, Work};
 use chrono::Utc;
 use neap_model::job::AttemptId;
-use neap_model::lifecycle::AttemptEnd;
-use neap_model::protocol::{AttemptReport, Beat, BeatReply, Lease, PROTOCOL};
+use neap_model::protocol::{AttemptReport, Beat, PROTOCOL};
 use rand::Rng;
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -158,53 +159,6 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
 }
 
 impl Executor {
-    /// After a start: finds what earlier lives left. Guards that live are adopted, what the dead left is swept.
-    fn adopt(&mut self) -> Result<(), ExecutorError> {
-        for id in self.run.attempts().map_err(ExecutorError::Scan)? {
-            let dir = self.run.attempt(id);
-            let work = dir.read::<Work>("work.json");
-            if dir.claim().unwrap_or(false) || work.is_none() {
-                // No guard will ever start it: the scheduler may offer it again.
-                self.drop_dir(&dir);
-                continue;
-            }
-            let Some(work) = work else { continue };
-            let started = dir.read::<Started>("started.json");
-            let from = started.as_ref().map_or_else(Utc::now, |s| s.at);
-            let meter = dir.read::<AttemptMeter>("meter.json").unwrap_or_else(|| AttemptMeter::new(from));
-            let attempt = Attempt {
-                guard: dir.read("guard.json"),
-                exit: None,
-                stopping: dir.0.join("stop.json").exists(),
-                seen: BTreeMap::new(),
-                child: None,
-                taken_up: Instant::now(),
-                started,
-                meter,
-                work,
-                dir,
-            };
-            self.attempts.insert(id, attempt);
-        }
-        self.look();
-        Ok(())
-    }
-
-    /// Forgets an attempt, but not at once that it was there.
-    fn let_go(&mut self, id: AttemptId) -> Option<Attempt> {
-        let attempt = self.attempts.remove(&id)?;
-        self.let_go.retain(|_, at| at.elapsed() < REMEMBERED);
-        self.let_go.insert(id, Instant::now());
-        Some(attempt)
-    }
-
-    fn drop_dir(&self, dir: &AttemptDir) {
-        if let Err(error) = dir.remove() {
-            (self.notice)(&format!("cannot remove {}: {error}", dir.0.display()));
-        }
-    }
-
-    /// Looks at every attempt that lives. Says whether something happened.
     fn look(&mut self) -> bool {
         let mut news = false;
         let mut lost = Vec::new();
@@ -252,36 +206,6 @@ impl Executor {
         news
     }
 
-    /// A guard that is gone without a record: what it left is swept, and the scheduler is told so.
-    fn lose(&mut self, id: AttemptId) {
-        (self.notice)(&format!("the guard of attempt {id} is gone without a word: what it left is ended"));
-        let Some(mut attempt) = self.attempts.remove(&id) else { return };
-        let swept = self.sweep(&attempt);
-        if !swept {
-            (self.notice)(&format!("some processes of attempt {id} do not end"));
-        }
-        let containment = if swept { "swept" } else { "unkillable" }.to_owned();
-        let cpu_ms = attempt.meter.cpu_ms;
-        let record = ExitRecord { end: AttemptEnd::Vanished, at: Utc::now(), cpu_ms, containment, output_dropped: 0 };
-        // Known here at least: a later life would find no guard and come to the same end.
-        let _ = attempt.dir.write("exit.json", &record);
-        attempt.exit = Some(record);
-        self.attempts.insert(id, attempt);
-    }
-
-    /// Ends whatever an attempt left behind whose guard is gone: what was seen below it, what came to us from it, and
-    /// what carries its marker. Says whether that succeeded.
-    fn sweep(&self, attempt: &Attempt) -> bool {
-        let children = self.attempts.values().filter_map(|other| other.child.as_ref());
-        let children = children.chain(attempt.child.as_ref()).filter_map(|child| i32::try_from(child.id()).ok());
-        let strays = strays(&children.collect());
-        let mut seen = attempt.seen.clone();
-        seen.extend(strays.clone());
-        let members = Members { guard: None, seen, mark: &attempt.work.mark };
-        end_all(&members, SWEEP, || bury(&strays))
-    }
-
-    /// The last span of attempts that just ended.
     fn close_ended(&mut self) -> bool {
         let ended: Vec<AttemptId> = self
             .attempts
@@ -305,7 +229,6 @@ impl Executor {
         !ended.is_empty()
     }
 
-    /// Reads all meters and divides what they say. Says whether a span was closed.
     fn read_meters(&mut self) -> bool {
         let now = Utc::now();
         let table = table();
@@ -371,166 +294,5 @@ impl Executor {
             node_spans: self.node_meter.closed.clone(),
             patience_ms: u32::try_from(patience.as_millis()).unwrap_or(0),
         }
-    }
-
-    /// Carries orders out. Each is harmless twice. Says whether there is something to report.
-    fn obey(&mut self, reply: BeatReply) -> bool {
-        let speaker = (reply.incarnation, reply.nonce);
-        match self.scheduler {
-            Some((incarnation, nonce))
-                if speaker.0 < incarnation || (speaker.0 == incarnation && speaker.1 != nonce) =>
-            {
-                (self.notice)(&format!(
-                    "orders of another scheduler (start {}, ours is {incarnation}) are refused",
-                    speaker.0
-                ));
-                return false;
-            }
-            _ => self.scheduler = Some(speaker),
-        }
-        let mut news = false;
-        for (id, upto) in &reply.booked {
-            if let Some(attempt) = self.attempts.get_mut(id) {
-                attempt.meter.booked(*upto);
-                let _ = attempt.dir.write("meter.json", &attempt.meter);
-            }
-        }
-        if let Some(upto) = reply.node_booked {
-            self.node_meter.booked(upto);
-        }
-        for lease in reply.leases {
-            news |= self.take_up(lease);
-        }
-        for stop in reply.stops {
-            if let Some(attempt) = self.attempts.get_mut(&stop.attempt)
-                && !attempt.stopping
-            {
-                let order = StopOrder { cause: stop.cause, grace: stop.grace };
-                if attempt.dir.write("stop.json", &order).is_ok() {
-                    attempt.stopping = true;
-                    news = true;
-                }
-            }
-        }
-        for (id, text) in &reply.footers {
-            self.append_footer(*id, text);
-        }
-        for id in reply.settled {
-            if self.attempts.get(&id).is_some_and(|attempt| attempt.exit.is_some())
-                && let Some(attempt) = self.let_go(id)
-            {
-                self.drop_dir(&attempt.dir);
-                news = true;
-            }
-        }
-        for id in reply.stale {
-            news |= self.discard(id);
-        }
-        news
-    }
-
-    fn append_footer(&self, id: AttemptId, text: &str) {
-        let Some(attempt) = self.attempts.get(&id) else { return };
-        let done = attempt.dir.0.join("footer");
-        if done.exists() || std::fs::write(&done, b"").is_err() {
-            return;
-        }
-        let log = std::fs::OpenOptions::new().append(true).create(true).open(&attempt.work.log);
-        if let Err(error) = log.and_then(|mut log| log.write_all(text.as_bytes())) {
-            (self.notice)(&format!("cannot end the log {}: {error}", attempt.work.log.display()));
-        }
-    }
-
-    /// Nobody wants this attempt any more.
-    fn discard(&mut self, id: AttemptId) -> bool {
-        let Some(attempt) = self.let_go(id) else { return false };
-        if attempt.exit.is_none() {
-            (self.notice)(&format!("attempt {id} is not wanted any more: it is ended"));
-            if let Some(guard) = &attempt.guard {
-                kill_known(guard);
-            }
-            self.sweep(&attempt);
-        }
-        self.drop_dir(&attempt.dir);
-        true
-    }
-
-    /// Takes a lease up, unless it was taken up before: the directory is made once.
-    fn take_up(&mut self, lease: Lease) -> bool {
-        let id = lease.attempt;
-        let dir = self.run.attempt(id);
-        if self.attempts.contains_key(&id) || self.let_go.contains_key(&id) || dir.make().is_err() {
-            return false;
-        }
-        let indices =
-            |uuid: &String| self.node.inventory.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.index);
-        let gpu_indices: Vec<u32> = lease.gpus.iter().filter_map(indices).collect();
-        let mut work = Work {
-            mark: format!("{id}-{:016x}", rand::rng().random::<u64>()),
-            node: self.config.node.clone(),
-            gpu_indices,
-            log: self.run.log(id),
-            log_limit: self.config.log_limit,
-            program: self.config.program.clone(),
-            lease,
-        };
-        if let Some(pattern) = &work.lease.spec.task.output {
-            let path = crate::environment::output_path(pattern, &work);
-            work.log = std::path::Path::new(&work.lease.spec.task.workdir).join(path);
-        }
-        let refused = self.refuses(&work);
-        let spawned = match refused {
-            Some(why) => Err(why),
-            None => dir.write("work.json", &work).and_then(|()| self.spawn_guard(&dir)).map_err(|e| e.to_string()),
-        };
-        let mut attempt = Attempt {
-            guard: None,
-            child: None,
-            taken_up: Instant::now(),
-            started: None,
-            exit: None,
-            stopping: false,
-            seen: BTreeMap::new(),
-            meter: AttemptMeter::new(Utc::now()),
-            work,
-            dir,
-        };
-        match spawned {
-            Ok(child) => attempt.child = Some(child),
-            Err(error) => {
-                let end = AttemptEnd::NotStarted { error };
-                let record =
-                    ExitRecord { end, at: Utc::now(), cpu_ms: 0, containment: "none".to_owned(), output_dropped: 0 };
-                // Known here at least; a later life would offer it again.
-                let _ = attempt.dir.write("exit.json", &record);
-                attempt.exit = Some(record);
-            }
-        }
-        self.attempts.insert(id, attempt);
-        true
-    }
-
-    /// Why this node cannot run that, if it cannot.
-    fn refuses(&self, work: &Work) -> Option<String> {
-        let us = rustix::process::geteuid().as_raw();
-        if work.lease.owner.uid != us {
-            let owner = &work.lease.owner.name;
-            return Some(format!("this executor runs jobs of user {us} only, and the job belongs to {owner}"));
-        }
-        if work.gpu_indices.len() != work.lease.gpus.len() {
-            return Some("a GPU of the lease is not on this node".to_owned());
-        }
-        None
-    }
-
-    fn spawn_guard(&self, dir: &AttemptDir) -> std::io::Result<Child> {
-        Command::new(&self.config.program)
-            .arg("guard")
-            .arg(&dir.0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .current_dir("/")
-            .spawn()
     }
 }

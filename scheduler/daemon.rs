@@ -154,7 +154,7 @@ impl Loop {
         let only_ticks = batch.iter().all(|message| matches!(message, Message::Input(Input::Tick)));
         let (mut messages, mut size) = (batch.drain(..), 0);
         let mut looks = Vec::new();
-        while let Some(message) = messages.next() {
+        for message in messages.by_ref() {
             let turn = match message {
                 Message::Request { by, request, reply } => {
                     let caller = keep(&mut self.callers, &mut self.next_caller, reply);

@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How far the store is: a sequence number of the journal, and the chain value there.
 pub type Applied = (u64, [u8; 32]);
@@ -25,6 +25,8 @@ const APPLIED: &[u8] = b"applied";
 const COUNT: &[u8] = b"count";
 /// Memory that sled may use for its cache; it takes about two to three times as much.
 const CACHE: u64 = 32 << 20;
+/// How long the lock of a store that was just closed is waited for.
+const UNLOCKED_BY: Duration = Duration::from_secs(5);
 /// Changed jobs that may wait to be applied during a replay before the replay waits for the store.
 const BACKLOG: usize = 20_000;
 
@@ -281,6 +283,21 @@ fn open_or_clear(path: &Path, marker: &Path, wanted: bool) -> Result<(sled::Db, 
     Ok((db, applied))
 }
 
+/// sled keeps its lock a moment longer than its last handle lives: that is no damage.
+fn open_patiently(path: &Path) -> sled::Result<sled::Db> {
+    let deadline = Instant::now() + UNLOCKED_BY;
+    loop {
+        match sled::Config::new().path(path).cache_capacity(CACHE).open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("could not acquire lock") && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
+    }
+}
+
 /// Opens and reads everything once: a value that is damaged or gone must not be found later.
 fn open_checked(path: &Path) -> Result<(sled::Db, Option<Applied>), StoreError> {
     let shown = path.display().to_string();
@@ -289,7 +306,7 @@ fn open_checked(path: &Path) -> Result<(sled::Db, Option<Applied>), StoreError> 
             let path = shown.clone();
             move |source| StoreError::Sled { path, doing, source }
         };
-        let db = sled::Config::new().path(path).cache_capacity(CACHE).open().map_err(failed("opening"))?;
+        let db = open_patiently(path).map_err(failed("opening"))?;
         let damaged = |what| StoreError::Damaged { path: shown.clone(), what };
         let applied = match db.get(APPLIED).map_err(failed("opening"))? {
             None => return if db.is_empty() { Ok((db, None)) } else { Err(damaged("applied")) },

@@ -194,11 +194,11 @@ fn a_dead_worker_is_named_by_all() {
 fn a_silent_worker_is_named_by_all() {
     let began = Instant::now();
     let hold = |ring| {
-        thread::sleep(Duration::from_millis(1500));
+        thread::sleep(Duration::from_millis(5500));
         drop(ring);
     };
-    assert_eq!(without_rank_2(Duration::from_millis(300), hold), ["worker 2 is lost"; 3]);
-    assert!(began.elapsed() < Duration::from_secs(8));
+    assert_eq!(without_rank_2(Duration::from_secs(3), hold), ["worker 2 is lost"; 3]);
+    assert!(began.elapsed() < Duration::from_secs(20));
 }
 
 #[test]

@@ -192,11 +192,11 @@ fn read_with(place: &Place, options: Options, seed: u64, store: &Store) -> Resul
         last = (frame.seq, frame.chain);
         belongs |= last == (known, chain);
         if frame.seq <= known {
-            if frame.seq % HANDOVER == 0 || frame.seq == known {
+            if frame.seq.is_multiple_of(HANDOVER) || frame.seq == known {
                 state.changed.clear();
                 state.trim();
             }
-        } else if frame.seq % HANDOVER == 0 {
+        } else if frame.seq.is_multiple_of(HANDOVER) {
             store.push(changed(&mut state), last);
             store.keep_pace();
         }

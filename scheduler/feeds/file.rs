@@ -158,8 +158,11 @@ pub fn parse(bytes: &[u8], now: DateTime<Utc>) -> Result<BTreeMap<String, Series
 struct Reader {
     now: DateTime<Utc>,
     mistakes: Vec<String>,
-    points: BTreeMap<String, BTreeMap<DateTime<Utc>, (Option<Intensity>, Grade)>>,
+    points: BTreeMap<String, Points>,
 }
+
+/// Values by the start of their step; `None`: a hole.
+type Points = BTreeMap<DateTime<Utc>, (Option<Intensity>, Grade)>;
 
 impl Reader {
     fn wrong(&mut self, line: usize, what: impl std::fmt::Display) {
@@ -235,7 +238,7 @@ impl Reader {
 }
 
 /// Each value stands until the next, but never longer than the usual step of the series.
-fn series_of(points: &BTreeMap<DateTime<Utc>, (Option<Intensity>, Grade)>) -> Series {
+fn series_of(points: &Points) -> Series {
     let times: Vec<DateTime<Utc>> = points.keys().copied().collect();
     let mut steps: Vec<TimeDelta> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     steps.sort_unstable();

@@ -93,7 +93,7 @@ fn read_segment(
             Err(_) => {
                 let next = (at + 1).next_multiple_of(BLOCK).min(bytes.len());
                 let blank = bytes[at..next].iter().all(|byte| *byte == 0);
-                if blank && at % BLOCK != 0 {
+                if blank && !at.is_multiple_of(BLOCK) {
                     at = next; // padding behind a batch
                 } else if blank && bytes[at..].iter().all(|byte| *byte == 0) {
                     return Ok(None);

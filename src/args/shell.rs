@@ -20,8 +20,8 @@ pub fn completion(shell: &str) -> Vec<u8> {
 fn find(verb: &str) -> Option<Command> {
     let mut whole = tree();
     whole.build();
-    let found = whole.find_subcommand(verb).filter(|command| !command.is_hide_set()).cloned();
-    found
+
+    whole.find_subcommand(verb).filter(|command| !command.is_hide_set()).cloned()
 }
 
 /// The manual page of a verb in roff; `None`: there is no such verb.

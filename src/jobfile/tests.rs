@@ -140,9 +140,11 @@ fn windows_line_ends_and_a_mark_of_byte_order_change_nothing() {
 fn every_setting_has_its_own_flag_and_key() {
     let mut flags: Vec<&str> = SETTINGS.iter().map(|s| s.flag).collect();
     let mut keys: Vec<&str> = SETTINGS.iter().map(|s| s.key).collect();
-    (flags.sort_unstable(), keys.sort_unstable());
+    flags.sort_unstable();
+    keys.sort_unstable();
     let before = (flags.len(), keys.len());
-    (flags.dedup(), keys.dedup());
+    flags.dedup();
+    keys.dedup();
     assert_eq!((flags.len(), keys.len()), before);
 }
 

@@ -1,11 +1,16 @@
 //! Why a job waits, runs there, or ended so: every blocker, the gain, the latest start, and the commands that help. It
 //! only words what the planner decided and what was written down.
 
-use super::{Style, chart, data, escape, footer, grid, jobs, numbers, times};
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use neap_model::job::{JobId, Objective};
+mod history;
+mod picture;
+
+pub use history::history;
+
+use super::{Style, data, escape, footer, grid, jobs, numbers, times};
+use chrono::{DateTime, TimeDelta, Utc};
+use neap_model::job::Objective;
 use neap_model::lifecycle::{JobEvent, Phase};
-use neap_model::plan::{Decision, Outlook, Remark, Verdict};
+use neap_model::plan::{Decision, Remark, Verdict};
 use neap_model::protocol::{Happened, WhyReport};
 use neap_model::reason::Reason;
 use neap_model::seconds::Seconds;
@@ -87,7 +92,7 @@ fn planned(report: &WhyReport, decision: &Decision, style: &Style) -> String {
         let data = report.grid.as_ref().map_or_else(|| "nothing".to_owned(), |zone| grid::source(zone, now));
         line(&mut text, "how sure", &format!("{} over the run; data: {data}.", grade.word()));
     }
-    text.push_str(&picture(report, &expected, style));
+    text.push_str(&picture::picture(report, &expected, style));
     text.push_str(&can(report, &[format!("neap now {}", job.id)]));
     text
 }
@@ -346,181 +351,5 @@ fn ended(report: &WhyReport, style: &Style) -> String {
         line(&mut text, what, rest.trim());
     }
     let _ = writeln!(text, "  you can   neap logs {0} · neap why {0} --history · neap show {0} -o json", job.id);
-    text
-}
-
-/// What happened, a line each; what the same moment brought stands in one.
-#[must_use]
-pub fn history(report: &WhyReport, style: &Style) -> String {
-    let mut text = String::new();
-    let mut told: Option<&Decision> = None;
-    let mut entries = report.history.iter().peekable();
-    while let Some(entry) = entries.next() {
-        let (word, mut what) = happened(report.job.id, entry, told, report, style);
-        if let JobEvent::Planned { decision } = &entry.event {
-            told = Some(decision);
-        }
-        if matches!(entry.event, JobEvent::Submitted { .. })
-            && let Some(next) =
-                entries.next_if(|next| next.at == entry.at && matches!(next.event, JobEvent::Planned { .. }))
-            && let JobEvent::Planned { decision } = &next.event
-        {
-            what = plan_of(decision, report.now, style);
-            told = Some(decision);
-        }
-        let at = entry.at.with_timezone(&style.zone).format("%a %-d %b %H:%M:%S");
-        let _ = writeln!(text, "{}", format!("{at}  {word:<10} {what}").trim_end());
-    }
-    style.draw(text)
-}
-
-fn plan_of(decision: &Decision, now: DateTime<Utc>, style: &Style) -> String {
-    match (&decision.verdict, &decision.expected) {
-        (Verdict::Start { because, .. }, _) => format!("to start at once: {}", jobs::why_now(because)),
-        (Verdict::Hold { because, .. }, None) => format!("waits: {}", jobs::sentence(because, now, style)),
-        (Verdict::Hold { because, .. }, Some(expected)) => {
-            let start = times::short(expected.start, now, style);
-            let zone = zone_of(decision);
-            if decision.is_planned() {
-                let against = decision
-                    .run_now
-                    .map_or_else(String::new, |run| format!(" (run now {})", numbers::carbon(run.emits)));
-                format!("planned {start}{zone}, {}{against}", numbers::carbon(expected.emits))
-            } else {
-                format!("expected ~{start}{zone}: {}", jobs::sentence(because, now, style))
-            }
-        }
-    }
-}
-
-fn happened(
-    id: JobId,
-    entry: &Happened,
-    told: Option<&Decision>,
-    report: &WhyReport,
-    style: &Style,
-) -> (&'static str, String) {
-    use JobEvent as E;
-    let words = |by: &String, reason: &Option<String>| match reason {
-        Some(reason) => format!("by {}: {}", escape(by), escape(reason)),
-        None => format!("by {}", escape(by)),
-    };
-    match &entry.event {
-        E::Submitted { owner, .. } => ("submitted", format!("by {}", escape(&owner.name))),
-        E::Planned { decision } => {
-            let moved = match (told.and_then(Decision::start), decision.start()) {
-                (Some(from), Some(to)) if from != to && decision.is_planned() => {
-                    format!("{} → ", times::short(from, to, style))
-                }
-                _ => String::new(),
-            };
-            let word = if moved.is_empty() { "planned" } else { "moved" };
-            (word, moved + plan_of(decision, report.now, style).trim_start_matches("planned "))
-        }
-        E::Held { by } => ("held", format!("by {}", escape(by))),
-        E::Released { by } => ("released", format!("by {}", escape(by))),
-        E::Edited { by, .. } => ("edited", format!("by {}", escape(by))),
-        E::Overridden { by, reason } => ("now", words(by, reason)),
-        E::Leased { epoch, node, zone, decision, .. } => {
-            let because = match &decision.verdict {
-                Verdict::Start { because, .. } => jobs::why_now(because),
-                Verdict::Hold { .. } => String::new(),
-            };
-            ("leased", format!("attempt {} to {} in {}: {because}", epoch.0, escape(node), escape(zone)))
-        }
-        E::Started { epoch, .. } => ("started", format!("attempt {}", epoch.0)),
-        E::StopAsked { cause, .. } => ("stopping", footer::ended(&cause.outcome())),
-        E::AttemptEnded { end, .. } => {
-            let account = &report.job.account;
-            let used = format!("{}, {}", numbers::energy(account.actual.energy), numbers::carbon(account.actual.emits));
-            let (word, how) = (end.outcome().word(), footer::ended(&end.outcome()));
-            (word, if how == word { used } else { format!("{how} · {used}") })
-        }
-        E::AttemptLost { epoch, retried } => {
-            let then = if *retried { "it waits again" } else { "it is given up" };
-            ("lost", format!("attempt {} of job {id} is gone with its node; {then}", epoch.0))
-        }
-        E::Cancelled { by, reason } => ("cancelled", words(by, reason)),
-        E::Expired => ("expired", "its finish-by had become impossible".to_owned()),
-    }
-}
-
-/// The curve over the time that matters, with the run under it.
-fn picture(report: &WhyReport, expected: &Outlook, style: &Style) -> String {
-    let Some(zone) = &report.grid else { return String::new() };
-    let from = report.now.duration_trunc(TimeDelta::hours(1)).unwrap_or(report.now);
-    let last = report
-        .job
-        .spec
-        .time
-        .finish_by
-        .or(report.job.decision.as_ref().and_then(|d| d.latest_start))
-        .unwrap_or(expected.end)
-        .max(expected.end);
-    let hours = (last - from).num_hours() + 1;
-    // At most 60 columns, at least 12: an hour is one, two or three columns, or a column several hours.
-    let (columns_an_hour, hours_a_column) = match hours {
-        ..=20 => (3, 1),
-        21..=30 => (2, 1),
-        31..=60 => (1, 1),
-        more => (1, (more + 59) / 60),
-    };
-    let step = TimeDelta::minutes(60 * hours_a_column / columns_an_hour);
-    let count = i32::try_from((last - from).num_minutes() / step.num_minutes().max(1) + 1).unwrap_or(60).clamp(1, 61);
-    let values = chart::slices(&zone.series, from, step, count);
-    let Some((low, high)) = chart::range(&values) else { return String::new() };
-    let column =
-        |at: DateTime<Utc>| usize::try_from((at - from).num_minutes() / step.num_minutes().max(1)).unwrap_or(0);
-    let rows = chart::picture(&values, low, high);
-    let mut text = String::from("\n");
-    for (n, row) in rows.iter().enumerate() {
-        let label = match n {
-            0 => format!("{:>5} ┤", number(Intensity(high))),
-            2 => format!("{:>5} ┤", number(Intensity(low))),
-            _ => "      │".to_owned(),
-        };
-        let _ = writeln!(text, "{}", format!("  {label} {row}").trim_end());
-    }
-    let every = (12 / columns_an_hour * hours_a_column).max(1);
-    let mut axis = String::new();
-    let mut hour = 0;
-    while hour * columns_an_hour / hours_a_column < i64::from(count) {
-        let at = usize::try_from(hour * columns_an_hour / hours_a_column).unwrap_or(0);
-        while axis.chars().count() < at {
-            axis.push(' ');
-        }
-        axis.push_str(&times::clock(from + TimeDelta::hours(hour), style)[..2]);
-        hour += every;
-    }
-    let _ = writeln!(text, "          {axis}");
-    let (start, end) = (column(expected.start), column(expected.end).max(column(expected.start) + 1));
-    let mut under = String::from("now");
-    let pad = |under: &mut String, to: usize| {
-        while under.chars().count() < to {
-            under.push(' ');
-        }
-    };
-    if start >= 4 {
-        pad(&mut under, start);
-    } else {
-        under = " ".repeat(start);
-    }
-    let run = " run ";
-    let wide = end - start;
-    under.push('╰');
-    if wide > run.len() + 2 {
-        let rest = wide - run.len() - 1;
-        under.push_str(&"─".repeat(rest / 2));
-        under.push_str(run);
-        under.push_str(&"─".repeat(rest - rest / 2));
-    } else {
-        under.push_str(&"─".repeat(wide.saturating_sub(1)));
-    }
-    under.push('╯');
-    if let Some(by) = report.job.spec.time.finish_by.filter(|by| column(*by) > end + 1) {
-        pad(&mut under, column(by));
-        under.push_str("┆ finish-by");
-    }
-    let _ = writeln!(text, "          {under}");
     text
 }

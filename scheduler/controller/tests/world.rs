@@ -326,7 +326,7 @@ impl World {
             let takes = self.takes.get(&lease.spec.name).copied();
             let takes = takes.unwrap_or_else(|| lease.spec.time.expect.unwrap_or(Seconds(1)).delta());
             let limit = lease.limit.delta();
-            let end = (takes > limit).then(|| AttemptEnd::Stopped {
+            let end = (takes > limit).then_some(AttemptEnd::Stopped {
                 exit: Exit::Signal(15),
                 cause: neap_model::lifecycle::StopCause::Limit,
             });

@@ -1,0 +1,174 @@
+//! Carrying out what the scheduler wants. Every order is harmless twice.
+
+use super::{Attempt, Executor};
+use crate::meter::AttemptMeter;
+use crate::process::kill_known;
+use crate::rundir::{AttemptDir, ExitRecord, StopOrder, Work};
+use chrono::Utc;
+use neap_model::job::AttemptId;
+use neap_model::lifecycle::AttemptEnd;
+use neap_model::protocol::{BeatReply, Lease};
+use rand::Rng;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+impl Executor {
+    pub(super) fn obey(&mut self, reply: BeatReply) -> bool {
+        let speaker = (reply.incarnation, reply.nonce);
+        match self.scheduler {
+            Some((incarnation, nonce))
+                if speaker.0 < incarnation || (speaker.0 == incarnation && speaker.1 != nonce) =>
+            {
+                (self.notice)(&format!(
+                    "orders of another scheduler (start {}, ours is {incarnation}) are refused",
+                    speaker.0
+                ));
+                return false;
+            }
+            _ => self.scheduler = Some(speaker),
+        }
+        let mut news = false;
+        for (id, upto) in &reply.booked {
+            if let Some(attempt) = self.attempts.get_mut(id) {
+                attempt.meter.booked(*upto);
+                let _ = attempt.dir.write("meter.json", &attempt.meter);
+            }
+        }
+        if let Some(upto) = reply.node_booked {
+            self.node_meter.booked(upto);
+        }
+        for lease in reply.leases {
+            news |= self.take_up(lease);
+        }
+        for stop in reply.stops {
+            if let Some(attempt) = self.attempts.get_mut(&stop.attempt)
+                && !attempt.stopping
+            {
+                let order = StopOrder { cause: stop.cause, grace: stop.grace };
+                if attempt.dir.write("stop.json", &order).is_ok() {
+                    attempt.stopping = true;
+                    news = true;
+                }
+            }
+        }
+        for (id, text) in &reply.footers {
+            self.append_footer(*id, text);
+        }
+        for id in reply.settled {
+            if self.attempts.get(&id).is_some_and(|attempt| attempt.exit.is_some())
+                && let Some(attempt) = self.let_go(id)
+            {
+                self.drop_dir(&attempt.dir);
+                news = true;
+            }
+        }
+        for id in reply.stale {
+            news |= self.discard(id);
+        }
+        news
+    }
+
+    pub(super) fn append_footer(&self, id: AttemptId, text: &str) {
+        let Some(attempt) = self.attempts.get(&id) else { return };
+        let done = attempt.dir.0.join("footer");
+        if done.exists() || std::fs::write(&done, b"").is_err() {
+            return;
+        }
+        let log = std::fs::OpenOptions::new().append(true).create(true).open(&attempt.work.log);
+        if let Err(error) = log.and_then(|mut log| log.write_all(text.as_bytes())) {
+            (self.notice)(&format!("cannot end the log {}: {error}", attempt.work.log.display()));
+        }
+    }
+
+    pub(super) fn discard(&mut self, id: AttemptId) -> bool {
+        let Some(attempt) = self.let_go(id) else { return false };
+        if attempt.exit.is_none() {
+            (self.notice)(&format!("attempt {id} is not wanted any more: it is ended"));
+            if let Some(guard) = &attempt.guard {
+                kill_known(guard);
+            }
+            self.sweep(&attempt);
+        }
+        self.drop_dir(&attempt.dir);
+        true
+    }
+
+    pub(super) fn take_up(&mut self, lease: Lease) -> bool {
+        let id = lease.attempt;
+        let dir = self.run.attempt(id);
+        if self.attempts.contains_key(&id) || self.let_go.contains_key(&id) || dir.make().is_err() {
+            return false;
+        }
+        let indices =
+            |uuid: &String| self.node.inventory.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.index);
+        let gpu_indices: Vec<u32> = lease.gpus.iter().filter_map(indices).collect();
+        let mut work = Work {
+            mark: format!("{id}-{:016x}", rand::rng().random::<u64>()),
+            node: self.config.node.clone(),
+            gpu_indices,
+            log: self.run.log(id),
+            log_limit: self.config.log_limit,
+            program: self.config.program.clone(),
+            lease,
+        };
+        if let Some(pattern) = &work.lease.spec.task.output {
+            let path = crate::environment::output_path(pattern, &work);
+            work.log = std::path::Path::new(&work.lease.spec.task.workdir).join(path);
+        }
+        let refused = self.refuses(&work);
+        let spawned = match refused {
+            Some(why) => Err(why),
+            None => dir.write("work.json", &work).and_then(|()| self.spawn_guard(&dir)).map_err(|e| e.to_string()),
+        };
+        let mut attempt = Attempt {
+            guard: None,
+            child: None,
+            taken_up: Instant::now(),
+            started: None,
+            exit: None,
+            stopping: false,
+            seen: BTreeMap::new(),
+            meter: AttemptMeter::new(Utc::now()),
+            work,
+            dir,
+        };
+        match spawned {
+            Ok(child) => attempt.child = Some(child),
+            Err(error) => {
+                let end = AttemptEnd::NotStarted { error };
+                let record =
+                    ExitRecord { end, at: Utc::now(), cpu_ms: 0, containment: "none".to_owned(), output_dropped: 0 };
+                // Known here at least; a later life would offer it again.
+                let _ = attempt.dir.write("exit.json", &record);
+                attempt.exit = Some(record);
+            }
+        }
+        self.attempts.insert(id, attempt);
+        true
+    }
+
+    pub(super) fn refuses(&self, work: &Work) -> Option<String> {
+        let us = rustix::process::geteuid().as_raw();
+        if work.lease.owner.uid != us {
+            let owner = &work.lease.owner.name;
+            return Some(format!("this executor runs jobs of user {us} only, and the job belongs to {owner}"));
+        }
+        if work.gpu_indices.len() != work.lease.gpus.len() {
+            return Some("a GPU of the lease is not on this node".to_owned());
+        }
+        None
+    }
+
+    pub(super) fn spawn_guard(&self, dir: &AttemptDir) -> std::io::Result<Child> {
+        Command::new(&self.config.program)
+            .arg("guard")
+            .arg(&dir.0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .current_dir("/")
+            .spawn()
+    }
+}
