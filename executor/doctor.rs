@@ -81,8 +81,9 @@ pub fn examine(config: &Config) -> Vec<Finding> {
 /// What the run directory's disk takes for one sync.
 fn disk(config: &Config) -> Finding {
     let measure = || -> std::io::Result<u128> {
-        std::fs::create_dir_all(&config.run_dir)?;
-        let path = config.run_dir.join(".doctor");
+        // Nothing is set up by looking: a directory that is to come is judged by the one it will lie in.
+        let place = config.run_dir.ancestors().find(|dir| dir.is_dir()).ok_or(std::io::ErrorKind::NotFound)?;
+        let path = place.join(format!(".neap-doctor-{}", std::process::id()));
         let file = std::fs::File::create(&path)?;
         let mut took = Vec::new();
         for n in 0..20u64 {

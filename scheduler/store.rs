@@ -198,7 +198,8 @@ impl Worker {
                 let jobs = std::mem::take(&mut pending.jobs);
                 (jobs, pending.upto, std::mem::take(&mut pending.queries), pending.stop)
             };
-            if let Some(upto) = upto.filter(|_| !jobs.is_empty()) {
+            let applied = !jobs.is_empty();
+            if let Some(upto) = upto.filter(|_| applied) {
                 self.guarded("applying", |worker, db| worker.apply(db, &jobs, upto));
                 self.shared.lock().applied = upto.0;
                 self.shared.changed.notify_all();
@@ -217,8 +218,10 @@ impl Worker {
                 });
                 return;
             }
-            // Gather: one larger batch costs less than many small ones.
-            std::thread::sleep(Duration::from_millis(5));
+            if applied {
+                // Gather: one larger batch costs less than many small ones.
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
     }
 

@@ -274,7 +274,11 @@ pub(super) fn no_such_job(id: JobId) -> Refusal {
 }
 
 fn wrong_state(id: JobId, verb: &str, why: &str) -> Refusal {
-    Refusal::new(Code::WrongState, format!("cannot {verb} job {id}: {why}"))
+    let message = match verb {
+        "now" => format!("cannot start job {id} now: {why}"),
+        verb => format!("cannot {verb} job {id}: {why}"),
+    };
+    Refusal::new(Code::WrongState, message)
 }
 
 /// Sizes and names, before anything else looks at them.

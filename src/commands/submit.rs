@@ -1,14 +1,14 @@
 //! Verbs about jobs to come: submit, run, plan.
 
 use super::follow::{self, Follow};
-use super::{Left, print};
-use crate::args::{Format, JobArgs};
+use super::{Left, print, which};
+use crate::args::{Format, JobArgs, Which};
 use crate::client::{Asked, Client};
 use crate::jobfile::{self, draft::Draft};
 use crate::output;
 use crate::render::{data, jobs, plan as ways};
 use crate::session::{Problems, Reached, Session, Without, is_file, problem, problems};
-use neap_model::job::{JobId, JobSpec, Objective};
+use neap_model::job::{JobSpec, Objective};
 use neap_model::plan::Remark;
 use neap_model::protocol::{Accepted, Submit};
 use neap_model::refusal::{Code, Refusal};
@@ -87,12 +87,10 @@ pub async fn run(session: &Session, job: &JobArgs, embedded: bool) -> Left {
 
 /// `neap plan`.
 pub async fn plan(session: &Session, job: &JobArgs, accept: Option<usize>) -> Left {
-    if let (Some(id), [], []) = (
-        job.what.file.as_ref().filter(|f| !is_file(f)).and_then(|f| f.parse().ok()),
-        job.what.command.as_slice(),
-        job.flags.as_slice(),
-    ) {
-        return plan_of(session, JobId(id), accept).await;
+    let word =
+        job.what.file.as_deref().filter(|word| !is_file(word) && (*word == "last" || word.parse::<u64>().is_ok()));
+    if let (Some(word), [], []) = (word, job.what.command.as_slice(), job.flags.as_slice()) {
+        return plan_of(session, word, accept).await;
     }
     let (draft, spec) = read(session, job)?;
     let Reached { client, embedded: hold, .. } = session.reach(Without::Scheduling)?;
@@ -132,14 +130,15 @@ pub async fn plan(session: &Session, job: &JobArgs, accept: Option<usize>) -> Le
 }
 
 /// The ways to run a job that waits.
-async fn plan_of(session: &Session, id: JobId, accept: Option<usize>) -> Left {
+async fn plan_of(session: &Session, word: &str, accept: Option<usize>) -> Left {
     if accept.is_some() {
         let refusal = Refusal::new(Code::BadValue, "--accept is for a job that is not submitted yet")
-            .hint("change one that waits", &["edit", &id.to_string(), "--not-before", "T"]);
+            .hint("change one that waits", &["edit", word, "--not-before", "T"]);
         return Err(problem(refusal));
     }
     let Reached { client, embedded: _hold, .. } = session.reach(Without::Reading)?;
-    let report = client.why(id).await.map_err(problems)?;
+    let which = Which { selectors: vec![word.to_owned()], all: false };
+    let report = client.why(which::one(&client, &which).await?).await.map_err(problems)?;
     let grid: Vec<_> = report.grid.clone().into_iter().collect();
     print(session, || ways::ways(&report.alternatives, report.now, &grid, &session.style), || data::why(&report))
 }

@@ -3,6 +3,7 @@
 use super::table::{Side, Table};
 use super::{Style, data, escape, footer, numbers, times};
 use chrono::{DateTime, Utc};
+use neap_model::grid::Grade;
 use neap_model::lifecycle::Phase;
 use neap_model::plan::{Decision, Outlook, Verdict};
 use neap_model::protocol::{Accepted, JobPage, JobReport};
@@ -80,7 +81,7 @@ pub fn outlook(job: &JobReport, decision: &Decision, now: DateTime<Utc>, style: 
     );
     match (&decision.verdict, decision.because()) {
         (Verdict::Start { because, .. }, _) => {
-            let _ = writeln!(text, "  {}", why_now(because));
+            let _ = writeln!(text, "  {}", why_now(because, decision.expected.as_ref()));
         }
         (_, Some(Reason::CleanerLater { .. })) => {
             let _ = writeln!(
@@ -111,13 +112,15 @@ fn compared(decision: &Decision, expected: &Outlook) -> String {
 
 /// Why a job starts now, in a sentence.
 #[must_use]
-pub fn why_now(because: &WhyNow) -> String {
+pub fn why_now(because: &WhyNow, expected: Option<&Outlook>) -> String {
+    let twice = expected.is_some_and(|outlook| outlook.grade == Grade::Climatology);
     match because {
         WhyNow::NotAsked => "It did not ask to wait for the grid (--delay carbon or --finish-by).".to_owned(),
         WhyNow::CleanestNow => "Now is the cleanest start it has.".to_owned(),
         WhyNow::SavingTooSmall { savings, asks } => format!(
-            "Waiting would save {}; it asks for {asks} at least.",
-            savings.ratio().map_or_else(|| "nothing".to_owned(), numbers::percent)
+            "Waiting would save {}; it asks for {asks} at least{}.",
+            savings.ratio().map_or_else(|| "nothing".to_owned(), numbers::percent),
+            if twice { ", twice its minimum, because only a climatology is known" } else { "" }
         ),
         WhyNow::NoForecast { grade: Some(grade) } => {
             format!("Nothing trustworthy is known about the hours ahead ({} only).", grade.word())

@@ -18,7 +18,7 @@ pub fn status(status: &StatusReport, server: &str, style: &Style) -> String {
     let jobs = if jobs.is_empty() { "none".to_owned() } else { jobs.join(", ") };
     let _ = writeln!(text, "ok    jobs      {jobs}");
     let lag =
-        if status.store_lag == 0 { String::new() } else { format!(" · archive {} turns behind", status.store_lag) };
+        if status.store_lag < 100 { String::new() } else { format!(" · archive {} turns behind", status.store_lag) };
     let _ = writeln!(text, "ok    journal   turn {}{lag}", status.journal_seq);
     for node in &status.nodes {
         let level = if node.up { "ok  " } else { "warn" };

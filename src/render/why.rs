@@ -246,7 +246,7 @@ fn started_because(report: &WhyReport, style: &Style) -> String {
         _ => None,
     });
     match planned.or(started).map(|decision| (&decision.verdict, decision)) {
-        Some((Verdict::Start { because, .. }, _)) => jobs::why_now(because),
+        Some((Verdict::Start { because, .. }, decision)) => jobs::why_now(because, decision.expected.as_ref()),
         Some((Verdict::Hold { because: Reason::CleanerLater { savings, .. }, .. }, decision)) => {
             let planned =
                 decision.start().map_or_else(String::new, |at| format!(" for {}", times::day_clock(at, style)));

@@ -36,7 +36,9 @@ pub fn history(report: &WhyReport, style: &Style) -> String {
 
 fn plan_of(decision: &Decision, now: DateTime<Utc>, style: &Style) -> String {
     match (&decision.verdict, &decision.expected) {
-        (Verdict::Start { because, .. }, _) => format!("to start at once: {}", jobs::why_now(because)),
+        (Verdict::Start { because, .. }, _) => {
+            format!("to start at once: {}", jobs::why_now(because, decision.expected.as_ref()))
+        }
         (Verdict::Hold { because, .. }, None) => format!("waits: {}", jobs::sentence(because, now, style)),
         (Verdict::Hold { because, .. }, Some(expected)) => {
             let start = times::short(expected.start, now, style);
@@ -83,7 +85,7 @@ fn happened(
         E::Overridden { by, reason } => ("now", words(by, reason)),
         E::Leased { epoch, node, zone, decision, .. } => {
             let because = match &decision.verdict {
-                Verdict::Start { because, .. } => jobs::why_now(because),
+                Verdict::Start { because, .. } => jobs::why_now(because, decision.expected.as_ref()),
                 Verdict::Hold { .. } => String::new(),
             };
             ("leased", format!("attempt {} to {} in {}: {because}", epoch.0, escape(node), escape(zone)))
