@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a neighbour may stay silent before it is asked for a sign of life.
+/// How long a neighbour may give no sign of life before it is lost.
 pub const SILENCE: Duration = Duration::from_secs(30);
 
 /// What the training loop needs from the others.
@@ -52,7 +52,6 @@ pub struct Ring {
     next: TcpStream,
     before: TcpStream,
     silence: Duration,
-    grace: Duration,
 }
 
 impl Ring {
@@ -94,13 +93,13 @@ impl Ring {
                 Err(_) => return Err(absent(prior)),
             }
         };
-        Ok(Self { rank, size, next, before, silence, grace: grace(silence) })
+        Ok(Self { rank, size, next, before, silence })
     }
 
     /// Other limits than those of joining.
     #[cfg(test)]
     pub(super) fn silence_is(&mut self, silence: Duration) {
-        (self.silence, self.grace) = (silence, grace(silence));
+        self.silence = silence;
     }
 
     fn prior(&self) -> usize {
@@ -114,22 +113,26 @@ impl Ring {
     fn send(&mut self, body: &[u8]) -> Result<(), KernelError> {
         let length = u32::try_from(body.len()).expect("a lane block is far below 4 GiB");
         let sent = self.next.write_all(&header(DATA, length)).and_then(|()| self.next.write_all(body));
-        sent.map_err(|source| {
-            // The neighbour may have left because of somebody else, and then has said so before.
-            let told = self.next.set_read_timeout(Some(self.grace)).and_then(|()| frame(&mut self.next));
-            let rank = told.ok().filter(|f| f.0 == LOST).map_or(self.after(), |f| f.1 as usize);
-            KernelError::PeerLost { rank, source }
-        })
+        sent.map_err(|source| self.unsent(source))
     }
 
+    /// The next one takes nothing more. It may have left because of somebody else, and then has said so before.
+    fn unsent(&mut self, source: io::Error) -> KernelError {
+        let told = self.next.set_read_timeout(Some(self.grace())).and_then(|()| Header::default().read(&mut self.next));
+        let rank = told.ok().filter(|f| f.0 == LOST).map_or(self.after(), |f| f.1 as usize);
+        KernelError::PeerLost { rank, source }
+    }
+
+    /// Whoever waits says so to the next one again and again. So only that worker is silent for whom nobody else is the cause,
+    /// however late the others began to wait.
     fn receive(&mut self, body: &mut [u8]) -> Result<(), KernelError> {
         let rank = self.prior();
         let lost = |source| KernelError::PeerLost { rank, source };
-        let mut wait = self.silence;
-        let mut asked = false;
+        let mut heard = Instant::now();
+        let mut head = Header::default();
+        self.before.set_read_timeout(Some(self.grace())).map_err(lost)?;
         loop {
-            self.before.set_read_timeout(Some(wait)).map_err(lost)?;
-            match frame(&mut self.before) {
+            match head.read(&mut self.before) {
                 Ok((DATA, length)) if length as usize == body.len() => {
                     self.before.set_read_timeout(Some(self.silence)).map_err(lost)?;
                     return self.before.read_exact(body).map_err(lost);
@@ -138,20 +141,22 @@ impl Ring {
                     let source = io::Error::other(format!("reported by worker {}", self.prior()));
                     return Err(KernelError::PeerLost { rank: rank as usize, source });
                 }
-                // Not this one, then: it waits itself, and will say for whom.
-                Ok((ALIVE, _)) => wait = self.silence.max(self.grace * self.size as u32),
+                Ok((ALIVE, _)) => heard = Instant::now(),
                 Ok((_, length)) => {
                     return Err(KernelError::Frame { rank, given: length as usize, expected: body.len() });
                 }
-                Err(e) if silent(&e) && !asked => {
-                    asked = true;
-                    wait = self.grace;
-                    // If this does not arrive the next round says so.
-                    let _ = self.next.write_all(&header(ALIVE, self.rank as u32));
+                Err(e) if silent(&e) && heard.elapsed() < self.silence => {
+                    let alive = self.next.write_all(&header(ALIVE, self.rank as u32));
+                    alive.map_err(|source| self.unsent(source))?;
                 }
                 Err(e) => return Err(lost(e)),
             }
         }
+    }
+
+    /// How often a waiting worker gives a sign of life, and how long one may take on the way.
+    fn grace(&self) -> Duration {
+        (self.silence / 10).max(Duration::from_millis(10))
     }
 
     fn rounds(&mut self, mine: &[f32], all: &mut Vec<f32>) -> Result<(), KernelError> {
@@ -199,11 +204,6 @@ impl Collective for Ring {
     }
 }
 
-/// How long a sign of life may take.
-fn grace(silence: Duration) -> Duration {
-    (silence / 10).max(Duration::from_millis(100))
-}
-
 fn hello(rank: usize, size: usize, token: u64) -> [u8; HELLO] {
     let mut bytes = [0; HELLO];
     bytes[..4].copy_from_slice(&(rank as u32).to_le_bytes());
@@ -234,11 +234,28 @@ fn header(kind: u32, number: u32) -> [u8; 8] {
     bytes
 }
 
-fn frame(stream: &mut TcpStream) -> io::Result<(u32, u32)> {
-    let mut bytes = [0; 8];
-    stream.read_exact(&mut bytes)?;
-    let [a, b, c, d, e, f, g, h] = bytes;
-    Ok((u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])))
+/// The head of a frame, kept over reads that end too early.
+#[derive(Default)]
+struct Header {
+    bytes: [u8; 8],
+    filled: usize,
+}
+
+impl Header {
+    /// The kind and the number, once all of it is there.
+    fn read(&mut self, stream: &mut TcpStream) -> io::Result<(u32, u32)> {
+        while self.filled < self.bytes.len() {
+            match stream.read(&mut self.bytes[self.filled..]) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => self.filled += read,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.filled = 0;
+        let [a, b, c, d, e, f, g, h] = self.bytes;
+        Ok((u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])))
+    }
 }
 
 fn silent(e: &io::Error) -> bool {

@@ -10,9 +10,10 @@ use super::signals::{Stop, kind};
 use super::train::{TrainOptions, listeners, run};
 use super::{EXIT_PAUSED, EXIT_TERMINATED, KernelError};
 use std::cell::Cell;
-use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn go_on() -> Stop {
     Stop::Not
@@ -160,45 +161,50 @@ fn without_a_checkpoint_a_pause_is_not_claimed() {
     assert_eq!((end.0, end.1.adam.step), (EXIT_TERMINATED, 1));
 }
 
-/// Four ranks, of which number 2 joins and then does `leave`; what the others say.
-fn without_rank_2(silence: Duration, leave: impl Fn(Ring) + Sync) -> Vec<String> {
+/// Four ranks, of which number 2 joins and then does `leave`, which can wait until nobody else is there any more; what
+/// the others say. Number `late` begins to wait half a silence after them.
+fn without_rank_2(silence: Duration, late: usize, leave: impl Fn(Ring, Receiver<()>) + Sync) -> Vec<String> {
     let (listeners, peers) = listeners(4).expect("loopback");
+    let (here, others) = channel();
+    let others = Mutex::new(Some(others));
     thread::scope(|scope| {
-        let ranks: Vec<_> = listeners
-            .iter()
-            .enumerate()
-            .map(|(rank, listener)| {
-                let (peers, leave) = (&peers, &leave);
-                scope.spawn(move || {
-                    let mut ring = Ring::join(listener, rank, peers, 7, Duration::from_secs(20)).expect("joins");
-                    if rank == 2 {
-                        leave(ring);
-                        return None;
-                    }
-                    ring.silence_is(silence);
-                    let mut all = Vec::new();
-                    Some((0..3).find_map(|_| ring.all_gather(&[1.0; 1000], &mut all).err()).expect("fails").to_string())
-                })
+        let join = |(rank, listener)| {
+            let (peers, leave, others, here) = (&peers, &leave, &others, here.clone());
+            scope.spawn(move || {
+                let mut ring = Ring::join(listener, rank, peers, 7, Duration::from_secs(20)).expect("joins");
+                if rank == 2 {
+                    drop(here);
+                    leave(ring, others.lock().expect("not poisoned").take().expect("one number 2"));
+                    return None;
+                }
+                ring.silence_is(silence);
+                if rank == late {
+                    thread::sleep(silence / 2);
+                }
+                let mut all = Vec::new();
+                Some((0..3).find_map(|_| ring.all_gather(&[1.0; 1000], &mut all).err()).expect("fails").to_string())
             })
-            .collect();
+        };
+        let ranks: Vec<_> = listeners.iter().enumerate().map(join).collect();
+        drop(here);
         ranks.into_iter().filter_map(|r| r.join().expect("no panic")).collect()
     })
 }
 
 #[test]
 fn a_dead_worker_is_named_by_all() {
-    assert_eq!(without_rank_2(Duration::from_secs(10), drop), ["worker 2 is lost"; 3]);
+    assert_eq!(without_rank_2(Duration::from_secs(10), 2, |ring, _| drop(ring)), ["worker 2 is lost"; 3]);
 }
 
 #[test]
-fn a_silent_worker_is_named_by_all() {
-    let began = Instant::now();
-    let hold = |ring| {
-        thread::sleep(Duration::from_millis(5500));
+fn a_silent_worker_is_named_by_all_however_late_they_began_to_wait() {
+    let hold = |ring, others: Receiver<()>| {
+        let _ = others.recv();
         drop(ring);
     };
-    assert_eq!(without_rank_2(Duration::from_secs(3), hold), ["worker 2 is lost"; 3]);
-    assert!(began.elapsed() < Duration::from_secs(20));
+    for late in [0, 1, 3] {
+        assert_eq!(without_rank_2(Duration::from_secs(2), late, hold), ["worker 2 is lost"; 3], "late: {late}");
+    }
 }
 
 #[test]
