@@ -9,9 +9,11 @@ mod alternatives;
 mod audit;
 mod integral;
 mod machine;
+pub mod market;
 mod order;
 mod planner;
 pub mod problem;
+pub mod replay;
 mod room;
 mod stamp;
 
