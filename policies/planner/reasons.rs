@@ -5,7 +5,7 @@ use crate::machine::Amount;
 use crate::order::{latest_start, length};
 use crate::problem::Job;
 use crate::room::{Room, ZoneRoom};
-use crate::stamp::{later, millis, stamp, time};
+use crate::stamp::{Stamp, later, millis, stamp, time};
 use chrono::TimeDelta;
 use chrono::{DateTime, Utc};
 use neap_model::footprint::{EnergyOver, footprint};
@@ -13,7 +13,7 @@ use neap_model::grid::Grade;
 use neap_model::plan::{Blocker, Decision, Outlook, Verdict};
 use neap_model::reason::Reason;
 use neap_model::seconds::Seconds;
-use neap_model::units::{Bytes, Watts};
+use neap_model::units::{Bytes, GramsCo2e, Intensity, Watts};
 use std::cmp::Reverse;
 
 /// What a run of that power and length would be. `None` where no hour of it is known.
@@ -31,6 +31,25 @@ pub(crate) fn outlook(zone: &ZoneRoom, watts: Watts, start: DateTime<Utc>, lengt
     };
     let grade = if whole { mean.worst } else { Grade::Static };
     Some(Outlook { start, end, energy, emits, intensity: mean.value, grade })
+}
+
+/// What a run in several pieces would be; the energy is spread over them by their lengths.
+pub(crate) fn broken_outlook(zone: &ZoneRoom, watts: Watts, runs: &[(Stamp, Stamp)]) -> Option<Outlook> {
+    let parts = runs.iter().map(|(from, until)| {
+        let length = Seconds(until.saturating_sub(*from).unsigned_abs().div_ceil(1_000));
+        outlook(zone, watts, time(*from), length)
+    });
+    let parts: Vec<Outlook> = parts.collect::<Option<_>>()?;
+    let energy = parts.iter().map(|part| part.energy).sum();
+    let emits: GramsCo2e = parts.iter().map(|part| part.emits).sum();
+    let grade = parts.iter().map(|part| part.grade).max()?;
+    let weighed = parts.iter().map(|part| u128::from(part.energy.0) * u128::from(part.intensity.0)).sum::<u128>();
+    let all: u128 = parts.iter().map(|part| u128::from(part.energy.0)).sum();
+    let intensity = match weighed.checked_div(all) {
+        Some(mean) => Intensity(u64::try_from(mean).unwrap_or(u64::MAX)),
+        None => parts.first()?.intensity,
+    };
+    Some(Outlook { start: parts.first()?.start, end: parts.last()?.end, energy, emits, intensity, grade })
 }
 
 /// A job that something outside the planner blocks. It gets no room.
@@ -67,6 +86,7 @@ pub(crate) fn hold(job: &Job, blockers: Vec<Blocker>) -> Decision {
         latest_start: latest_start(job),
         expected: None,
         run_now: None,
+        runs: Vec::new(),
     }
 }
 
