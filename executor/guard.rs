@@ -8,7 +8,7 @@ use crate::rundir::{AttemptDir, ExitRecord, Started, StopOrder, Work};
 use chrono::Utc;
 use neap_model::lifecycle::{AttemptEnd, Exit, StopCause};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, kill_process_group, pidfd_open};
 use rustix::time::{ClockId, clock_gettime};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -199,11 +199,17 @@ struct Ladder {
 impl Ladder {
     fn begin(cause: StopCause, grace: Duration, work: &Work, pid: Option<Pid>, now: Duration) -> Self {
         let own = work.lease.spec.flex.pause.as_ref().and_then(|pause| signal_named(&pause.signal));
-        let (first, then) = match (&cause, own) {
-            (StopCause::Pause { .. }, Some(own)) => (own, Signal::TERM),
-            _ => (Signal::TERM, Signal::KILL),
+        // Its first process knows what is to be saved; what it started may not know the signal and die of it.
+        let then = match (&cause, own, pid) {
+            (StopCause::Pause { .. }, Some(own), Some(pid)) => {
+                let _ = kill_process(pid, own);
+                Signal::TERM
+            }
+            _ => {
+                signal_group(pid, Signal::TERM);
+                Signal::KILL
+            }
         };
-        signal_group(pid, first);
         Self { cause, next: Some((then, now + grace)) }
     }
 

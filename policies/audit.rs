@@ -221,7 +221,7 @@ impl Auditor<'_> {
         let zone = self.zones.iter().find(|zone| zone.name == self.machines[node].zone);
         let right = zone.and_then(|zone| match pieces {
             [(from, _)] => reasons::outlook(zone, shape.watts, time(*from), length(job)),
-            pieces => reasons::broken_outlook(zone, shape.watts, pieces),
+            pieces => reasons::broken_outlook(zone, shape.watts, length(job), pieces),
         });
         if decision.expected != right {
             breaches.push(Breach::WrongOutlook { job: job.id });

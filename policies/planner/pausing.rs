@@ -101,7 +101,8 @@ impl Desk<'_> {
 
     fn pieces(&self, job: &Job, first: &Choice, choice: &Choice, broken: &Broken) -> WhyNow {
         let zone = &self.room.zones[choice.zone];
-        let emits = reasons::broken_outlook(zone, choice.shape.watts, &broken.runs).map(|outlook| outlook.emits);
+        let emits =
+            reasons::broken_outlook(zone, choice.shape.watts, length(job), &broken.runs).map(|outlook| outlook.emits);
         let savings = Savings {
             emits: emits.unwrap_or_default(),
             instead_of: self.outlook(job, first).map(|outlook| outlook.emits).unwrap_or_default(),
@@ -180,7 +181,7 @@ impl Desk<'_> {
         }
         let zone = &self.room.zones[zone];
         let instead_of = reasons::outlook(zone, shape.watts, self.now, length(job))?.emits;
-        let emits = reasons::broken_outlook(zone, shape.watts, &best.runs)?.emits;
+        let emits = reasons::broken_outlook(zone, shape.watts, length(job), &best.runs)?.emits;
         Some(Next::Pause(Pausing { until: time(from), savings: Savings { emits, instead_of } }))
     }
 }

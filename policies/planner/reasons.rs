@@ -13,7 +13,7 @@ use neap_model::grid::Grade;
 use neap_model::plan::{Blocker, Decision, Outlook, Verdict};
 use neap_model::reason::Reason;
 use neap_model::seconds::Seconds;
-use neap_model::units::{Bytes, GramsCo2e, Intensity, Watts};
+use neap_model::units::{Bytes, Intensity, Joules, Watts};
 use std::cmp::Reverse;
 
 /// What a run of that power and length would be. `None` where no hour of it is known.
@@ -33,23 +33,29 @@ pub(crate) fn outlook(zone: &ZoneRoom, watts: Watts, start: DateTime<Utc>, lengt
     Some(Outlook { start, end, energy, emits, intensity: mean.value, grade })
 }
 
-/// What a run in several pieces would be; the energy is spread over them by their lengths.
-pub(crate) fn broken_outlook(zone: &ZoneRoom, watts: Watts, runs: &[(Stamp, Stamp)]) -> Option<Outlook> {
-    let parts = runs.iter().map(|(from, until)| {
-        let length = Seconds(until.saturating_sub(*from).unsigned_abs().div_ceil(1_000));
-        outlook(zone, watts, time(*from), length)
-    });
-    let parts: Vec<Outlook> = parts.collect::<Option<_>>()?;
-    let energy = parts.iter().map(|part| part.energy).sum();
-    let emits: GramsCo2e = parts.iter().map(|part| part.emits).sum();
-    let grade = parts.iter().map(|part| part.grade).max()?;
-    let weighed = parts.iter().map(|part| u128::from(part.energy.0) * u128::from(part.intensity.0)).sum::<u128>();
-    let all: u128 = parts.iter().map(|part| u128::from(part.energy.0)).sum();
-    let intensity = match weighed.checked_div(all) {
-        Some(mean) => Intensity(u64::try_from(mean).unwrap_or(u64::MAX)),
-        None => parts.first()?.intensity,
-    };
-    Some(Outlook { start: parts.first()?.start, end: parts.last()?.end, energy, emits, intensity, grade })
+/// What a run in several pieces would be. The energy is that of one piece, spread evenly over the time in which it runs.
+pub(crate) fn broken_outlook(
+    zone: &ZoneRoom,
+    watts: Watts,
+    length: Seconds,
+    runs: &[(Stamp, Stamp)],
+) -> Option<Outlook> {
+    let energy = (watts * length).at_facility(zone.pue);
+    let all: i64 = runs.iter().map(|(from, until)| until - from).sum();
+    let (mut passed, mut given, mut over) = (0, Joules::ZERO, Vec::with_capacity(runs.len()));
+    let (mut weighed, mut grade) = (0u128, Grade::Measured);
+    for (from, until) in runs {
+        let mean = zone.curve.mean(time(*from), time(*until)).filter(|m| m.covered >= time(*until) - time(*from))?;
+        passed += until - from;
+        let upto = energy.scaled(passed.unsigned_abs(), all.unsigned_abs());
+        over.push(EnergyOver { from: time(*from), until: time(*until), energy: upto.saturating_sub(given) });
+        given = upto;
+        weighed += u128::from(mean.value.0) * u128::from((until - from).unsigned_abs());
+        grade = grade.max(mean.worst);
+    }
+    let intensity = Intensity(u64::try_from(weighed.checked_div(u128::from(all.unsigned_abs()))?).ok()?);
+    let emits = footprint(&over, &zone.curve, TimeDelta::zero()).emits;
+    Some(Outlook { start: over.first()?.from, end: over.last()?.until, energy, emits, intensity, grade })
 }
 
 /// A job that something outside the planner blocks. It gets no room.

@@ -118,6 +118,10 @@ impl Controller {
         }
         let fresh = matches!(job.phase, Phase::Leased { .. } | Phase::Stopping { since: None, .. });
         if fresh && report.started.is_some() {
+            if job.spec.flex.pause.is_some() {
+                // From now on there is a next pause to look out for.
+                self.planning.news();
+            }
             self.happens(now, id, JobEvent::Started { epoch, log: report.log.clone() }, turn);
         }
         for span in &report.spans {

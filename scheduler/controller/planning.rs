@@ -2,6 +2,7 @@
 
 use super::leases::SILENT;
 use super::{Controller, Turn};
+use crate::config::PauseConfig;
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::Zone;
 use neap_model::job::{Epoch, JobId, JobSpec, Objective, OnExpire};
@@ -28,15 +29,6 @@ const REMEMBERED: usize = 20;
 
 /// Fewer than that teach nothing.
 const ENOUGH: usize = 3;
-
-/// Run time that a pause is reckoned to cost until a job's own history says better: saving, loading, warming up.
-const PAUSE_COST: Seconds = Seconds::minutes(2);
-
-/// A job runs at least so long between two pauses.
-const LEAST_RUN: Seconds = Seconds::minutes(15);
-
-/// Pauses of one job for each day since it was submitted, begun ones counted whole.
-const PAUSES_A_DAY: u64 = 6;
 
 /// What the planner is told and what it answered.
 #[derive(Debug)]
@@ -196,7 +188,8 @@ impl Controller {
             _ => None,
         };
         let done = job.map_or(Seconds::ZERO, |job| job.ran);
-        let terms = spec.flex.pause.as_ref().map(|_| PauseTerms { cost: PAUSE_COST, least: LEAST_RUN });
+        let rules = queue.map(|queue| queue.pause).unwrap_or_default();
+        let terms = spec.flex.pause.as_ref().map(|_| PauseTerms { cost: rules.cost, least: rules.min_run });
         let not_before = if forced_by.is_some() { None } else { spec.time.not_before };
         Ask {
             id,
@@ -206,7 +199,7 @@ impl Controller {
             blocked,
             length: Seconds(self.length_of(spec).0.saturating_sub(done.0).max(1)),
             done,
-            pause: terms.filter(|_| job.is_none_or(|job| may_pause(job, self.planning.site.now))),
+            pause: terms.filter(|_| job.is_none_or(|job| may_pause(job, &rules, self.planning.site.now))),
             gpus: spec.resources.gpus,
             gpu_model: spec.resources.gpu_model.clone(),
             cpus: spec.resources.cpus,
@@ -528,9 +521,9 @@ impl Controller {
 }
 
 /// Whether a job may be paused again: it has saved its work every time, and was not paused too often.
-fn may_pause(job: &super::state::Job, now: DateTime<Utc>) -> bool {
+fn may_pause(job: &super::state::Job, rules: &PauseConfig, now: DateTime<Utc>) -> bool {
     let days = Seconds::between(job.submitted, now).0 / Seconds::hours(24).0 + 1;
-    job.unsaved == 0 && u64::from(job.pauses) < PAUSES_A_DAY * days
+    job.unsaved == 0 && u64::from(job.pauses) < u64::from(rules.max_per_day) * days
 }
 
 fn place_of(decision: &Decision) -> Option<&Place> {

@@ -1,7 +1,7 @@
 //! A site in moved time. Every turn goes through the bytes of the journal and into a second state, which must end up
 //! equal: replay is live operation.
 
-use crate::config::{Applies, Config, Delay, Grid, MetricsConfig, QueueConfig, TimeLimit, ZoneConfig};
+use crate::config::{Applies, Config, Delay, Grid, MetricsConfig, PauseConfig, QueueConfig, TimeLimit, ZoneConfig};
 use crate::controller::state::State;
 use crate::controller::{Answer, Caller, Controller, Effect, Input, Request, Turn, ZoneCurve};
 use crate::record;
@@ -68,6 +68,7 @@ pub fn config() -> Config {
         zones: Vec::new(),
         time_limit: TimeLimit { default: Seconds::hours(4), max: Seconds::hours(72) },
         replan_gain: Percent::whole(5),
+        pause: PauseConfig::default(),
     };
     let zone = |name: &str, home| ZoneConfig { name: name.into(), home, pue: None, annual_mean: None };
     Config {
