@@ -47,15 +47,15 @@ fn site() -> Site {
     site
 }
 
-/// Counts to eight, a busy second each, keeping count in a file; `on_signal` is what it does when told to pause.
-fn counts(site: &Site, on_signal: &str) -> Value {
+/// Counts to so many, a busy second each, keeping count in a file; `on_signal` is what it does when told to pause.
+fn counts(site: &Site, on_signal: &str, to: u32) -> Value {
     let script = format!(
         "n=$(cat count 2>/dev/null || echo 0); trap '{on_signal}' USR1\n\
          echo \"from $n resumed $NEAP_RESUMED\"\n\
-         while [ $n -lt 8 ]; do t=$(($(date +%s)+1)); while [ $(date +%s) -lt $t ]; do :; done; n=$((n+1)); done; echo all done"
+         while [ $n -lt {to} ]; do t=$(($(date +%s)+1)); while [ $(date +%s) -lt $t ]; do :; done; n=$((n+1)); done; echo all done"
     );
     let mut spec = spec("count", &["sh", "-c", &script], site.dir.path());
-    spec["time"]["expect"] = json!(8);
+    spec["time"]["expect"] = json!(to);
     spec["time"]["limit"] = json!(600);
     spec["flex"]["delay"] = json!("carbon");
     spec["flex"]["max_delay"] = json!(60);
@@ -86,7 +86,7 @@ fn pauses(why: &Value) -> Vec<Value> {
 #[test]
 fn a_job_saves_itself_rests_in_the_dirty_seconds_and_goes_on() {
     let site = site();
-    let spec = counts(&site, "echo $n > count; exit 85");
+    let spec = counts(&site, "echo $n > count; exit 85", 8);
     let (site, done, why) = runs(site, &spec);
     assert_eq!(done["phase"]["outcome"]["outcome"], "succeeded", "{done}");
     assert_eq!(pauses(&why), [json!({"code": 85})], "{}", why["history"]);
@@ -101,7 +101,7 @@ fn a_job_saves_itself_rests_in_the_dirty_seconds_and_goes_on() {
 #[test]
 fn a_job_that_ignores_its_signal_is_ended_and_not_paused_again() {
     let site = site();
-    let spec = counts(&site, ":");
+    let spec = counts(&site, ":", 14);
     let (_site, done, why) = runs(site, &spec);
     assert_eq!(done["phase"]["outcome"]["outcome"], "succeeded", "{done}");
     assert_eq!(pauses(&why), [json!({"signal": 15})], "TERM after the grace: {}", why["history"]);

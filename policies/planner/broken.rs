@@ -99,68 +99,71 @@ pub(crate) fn cheapest(
         slot = slot.checked_mul(2)?;
     }
     let first = from.checked_add(slot - 1)?.div_euclid(slot) * slot;
-    let (slots, work) =
-        (usize::try_from(until.checked_sub(first)? / slot).ok()?, usize::try_from(in_slots(slot)).ok()?);
-    if work == 0 || slots <= work {
-        return None;
-    }
-    let at = |index: usize| first + slot * i64::try_from(index).unwrap_or(i64::MAX / slot);
-    let costs: Vec<Option<u128>> = (0..slots)
+    let lattice = Lattice { first, slot, slots: usize::try_from(until.checked_sub(first)? / slot).ok()? };
+    let costs: Vec<Option<u128>> = (0..lattice.slots)
         .map(|index| {
-            let cost = integral.cost(at(index), slot).filter(|_| free(at(index), at(index + 1)))?;
-            Some(cost.integral)
+            let (from, until) = (lattice.at(index), lattice.at(index + 1));
+            Some(integral.cost(from, slot).filter(|_| free(from, until))?.integral)
         })
         .collect();
-    let chosen = programme(&costs, work, begins, |cost| {
-        cost * u128::from(terms.cost.unsigned_abs()) / u128::from(slot.unsigned_abs())
-    })?;
-    let mut runs: Vec<(Stamp, Stamp)> = Vec::new();
-    for index in chosen {
-        match runs.last_mut() {
-            Some((_, end)) if *end == at(index) => *end = at(index + 1),
-            _ => runs.push((at(index), at(index + 1))),
-        }
-    }
-    // The last slot is needed only in part.
-    let spare = slot * i64::try_from(work).ok()? - length;
-    if let Some((_, end)) = runs.last_mut() {
-        *end -= spare;
-    }
     let must = begins == Begins::Running { must: true };
-    let on_the_lattice = Broken::of(integral, runs, terms, begins, from)?;
-    let at_once = at_once(&on_the_lattice.runs, (from, first), begins)
-        .filter(|_| free(from, first))
-        .and_then(|runs| Broken::of(integral, runs, terms, begins, from));
-    match at_once {
-        Some(earlier) if must || earlier.integral <= on_the_lattice.integral => Some(earlier),
-        _ if must && from < first => None,
-        _ => Some(on_the_lattice),
+    let on_the_lattice = (!must || from == first)
+        .then(|| Broken::of(integral, lattice.runs(&costs, length, terms, begins)?, terms, begins, from))
+        .flatten();
+    if from == first || !free(from, first.min(from.saturating_add(length))) {
+        return on_the_lattice;
     }
+    let now = lattice.runs_from(&costs, from, length, terms).filter(|runs| {
+        // A job that waits does not begin for less than it has to run.
+        begins != Begins::Waiting || runs.len() == 1 || runs[0].1 - runs[0].0 >= terms.least
+    });
+    let now = now.and_then(|runs| Broken::of(integral, runs, terms, begins, from));
+    [now, on_the_lattice].into_iter().flatten().min_by_key(|broken| broken.integral)
 }
 
-/// The same runs, but for the time before the first slot's edge, in which the job runs too, and the last ones, which end
-/// sooner for it. A job that waits does not begin for that time alone.
-fn at_once(runs: &[(Stamp, Stamp)], (from, first): (Stamp, Stamp), begins: Begins) -> Option<Vec<(Stamp, Stamp)>> {
-    let mut runs = runs.to_vec();
-    if from == first {
-        return None;
+/// Slots of one length, side by side.
+struct Lattice {
+    first: Stamp,
+    slot: i64,
+    slots: usize,
+}
+
+impl Lattice {
+    fn at(&self, index: usize) -> Stamp {
+        self.first + self.slot * i64::try_from(index).unwrap_or(i64::MAX / self.slot)
     }
-    match runs.first_mut()? {
-        (begin, _) if *begin == first => *begin = from,
-        _ if begins == Begins::Waiting => return None,
-        _ => runs.insert(0, (from, first)),
-    }
-    let mut spare = first - from;
-    while let Some((begin, end)) = runs.last_mut() {
-        let cut = spare.min(*end - *begin);
-        *end -= cut;
-        spare -= cut;
-        if end > begin {
-            break;
+
+    /// The cheapest runs within the slots; the last slot is used only as far as it is needed.
+    fn runs(&self, costs: &[Option<u128>], length: i64, terms: Terms, begins: Begins) -> Option<Vec<(Stamp, Stamp)>> {
+        let work = length / self.slot + i64::from(length % self.slot > 0);
+        let spare = self.slot * work - length;
+        let work = usize::try_from(work).ok().filter(|work| *work > 0 && *work < self.slots)?;
+        let pause = |cost| cost * u128::from(terms.cost.unsigned_abs()) / u128::from(self.slot.unsigned_abs());
+        let mut runs: Vec<(Stamp, Stamp)> = Vec::new();
+        for index in programme(costs, work, begins, pause)? {
+            match runs.last_mut() {
+                Some((_, end)) if *end == self.at(index) => *end = self.at(index + 1),
+                _ => runs.push((self.at(index), self.at(index + 1))),
+            }
         }
-        runs.pop();
+        runs.last_mut()?.1 -= spare;
+        Some(runs)
     }
-    (!runs.is_empty()).then_some(runs)
+
+    /// The same, if the job runs from `from` on to the first slot's edge.
+    fn runs_from(&self, costs: &[Option<u128>], from: Stamp, length: i64, terms: Terms) -> Option<Vec<(Stamp, Stamp)>> {
+        let left = length - (self.first - from);
+        if left <= 0 {
+            return Some(vec![(from, from + length)]);
+        }
+        let mut runs = self.runs(costs, left, terms, Begins::Running { must: false })?;
+        if runs[0].0 == self.first {
+            runs[0].0 = from;
+        } else {
+            runs.insert(0, (from, self.first));
+        }
+        Some(runs)
+    }
 }
 
 /// Rows of the table: not begun, resting, running.
@@ -212,3 +215,6 @@ fn programme(costs: &[Option<u128>], work: usize, begins: Begins, pause: impl Fn
     }
     Some(chosen)
 }
+
+#[cfg(test)]
+mod tests;
