@@ -10,6 +10,7 @@ mod audit;
 mod integral;
 mod machine;
 pub mod market;
+pub mod menu;
 mod order;
 mod planner;
 pub mod problem;
