@@ -7,6 +7,8 @@
 mod admit;
 mod alternatives;
 mod audit;
+pub mod baselines;
+pub mod elastic;
 mod integral;
 mod machine;
 pub mod market;
