@@ -7,17 +7,22 @@
 
 mod alone;
 mod certify;
+mod climb;
+mod desk;
 mod draft;
 mod ground;
-mod prices;
+mod mean;
+mod repair;
 mod shelf;
 
 pub use certify::certify;
 
 use crate::market::{Market, Point, Pool, Prices, Share, Solution, Task};
+use climb::climb;
+use desk::Desk;
 use draft::Draft;
 use ground::Ground;
-use prices::{Desk, climb};
+use repair::repair;
 use shelf::Level;
 
 /// How much work to put into a solution, in steps: the same market and effort give the same bytes.
@@ -25,13 +30,15 @@ use shelf::Level;
 pub struct Effort {
     /// Rounds in which prices move.
     pub rounds: usize,
-    /// Times that every job is put back.
+    /// Times that every job is put back into what the others leave, after each climb of the prices.
     pub passes: usize,
+    /// A plan this close to its bound is good enough, in millionths of it.
+    pub close_ppm: u32,
 }
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { rounds: 300, passes: 8 }
+        Self { rounds: 400, passes: 6, close_ppm: 100 }
     }
 }
 
@@ -40,23 +47,30 @@ impl Default for Effort {
 pub fn solve(market: &Market, effort: Effort) -> Solution {
     let ground = Ground::new(market);
     let mut desk = Desk::new(&ground);
-    let none = Prices(market.pools.iter().map(|pool| vec![0.0; pool.capacity.len()]).collect());
     let order = tightest_first(&ground, &desk);
-    let mut first = Draft::new(&ground);
-    first.pass(&mut desk, &order, Level { prices: &none, factor: 0.0 });
-    let (prices, bound) = climb(&mut desk, &none, effort.rounds, first.cost());
-    let mut draft = Draft::new(&ground);
-    let mut best = first;
-    for pass in 0..effort.passes {
-        let factor = match pass {
-            0 => 1.0,
-            1 => 0.5,
-            2 => 0.25,
-            _ => 0.0,
-        };
-        draft.pass(&mut desk, &order, Level { prices: &prices, factor });
-        if draft.cost() < best.cost() {
-            best = draft.clone();
+    let mut prices = Prices(market.pools.iter().map(|pool| vec![0.0; pool.capacity.len()]).collect());
+    let mut best = Draft::new(&ground);
+    polish(&mut best, &mut desk, &order, &prices, 1);
+    let mut bound = f64::NEG_INFINITY;
+    let mut rounds = effort.rounds;
+    loop {
+        let climbed = climb(&mut desk, prices, rounds, best.cost());
+        (prices, bound) = (climbed.prices, climbed.bound.max(bound));
+        rounds -= climbed.rounds;
+        // From the average, where jobs share what they are indifferent between; and from nothing, by price alone.
+        let mut by_price = Draft::new(&ground);
+        for factor in [1.0, 0.5, 0.25] {
+            by_price.pass(&mut desk, &order, Level { prices: &prices, factor });
+        }
+        for mut draft in [climbed.mean.draft(&ground), by_price] {
+            polish(&mut draft, &mut desk, &order, &prices, effort.passes);
+            if draft.cost() < best.cost() {
+                best = draft;
+            }
+        }
+        let close = best.cost() - bound <= bound.abs() * f64::from(effort.close_ppm) * 1e-6;
+        if close || climbed.rounds == 0 || rounds == 0 {
+            break;
         }
     }
     let late = |(index, shares): (usize, &Vec<Share>)| {
@@ -64,6 +78,22 @@ pub fn solve(market: &Market, effort: Effort) -> Solution {
     };
     let late_gpu_hours = best.shares.iter().enumerate().map(late).sum();
     Solution { cost: best.cost(), shares: best.shares, prices, bound, late_gpu_hours }
+}
+
+/// Puts every job back at its true cost until nothing is gained; late ones may push others aside.
+fn polish(draft: &mut Draft, desk: &mut Desk, order: &[usize], prices: &Prices, passes: usize) {
+    for _ in 0..passes {
+        let before = draft.cost();
+        draft.pass(desk, order, Level { prices, factor: 0.0 });
+        if order.iter().any(|&task| draft.is_late(desk.ground, task)) {
+            let level = Level { prices, factor: 1.0 };
+            desk.stock(level);
+            repair(draft, desk, order, level);
+        }
+        if before - draft.cost() <= 1e-7 * before.abs() {
+            break;
+        }
+    }
 }
 
 /// Tasks by (window − least hours) ÷ least hours at their reference, then by due time and index.

@@ -1,8 +1,8 @@
 //! A plan in the making: who has what, what is left of every pool, and a task put back into that as well as it can be.
 
 use super::alone::{Stretch, shares};
+use super::desk::Desk;
 use super::ground::{Ground, Section};
-use super::prices::Desk;
 use super::shelf::{Level, Menu};
 use crate::market::Share;
 
@@ -105,13 +105,23 @@ impl Draft {
         found
     }
 
-    /// Every task in this order once more, in what the others leave, at these prices.
+    /// Every task in this order once more, in what the others leave, at these prices. Without prices nothing gets dearer.
     pub fn pass(&mut self, desk: &mut Desk, order: &[usize], level: Level) {
         desk.stock(level);
         for &task in order {
+            let before = self.bills[task];
             let old = self.lift(desk.ground, task);
             let new = self.best(desk, task, level);
-            self.place(desk.ground, task, if new.is_empty() { old } else { new });
+            self.place(desk.ground, task, new);
+            if level.factor <= 0.0 && self.bills[task] > before {
+                self.lift(desk.ground, task);
+                self.place(desk.ground, task, old);
+            }
         }
+    }
+
+    /// Whether some of the task's work is late or has no place.
+    pub fn is_late(&self, ground: &Ground, task: usize) -> bool {
+        ground.takes(task) && ground.bill(&ground.market.tasks[task], &self.shares[task]).late_gpu_hours > 0.0
     }
 }

@@ -1,10 +1,12 @@
 //! Elastic jobs, alone and sharing: the figures of a published set of scale profiles on the intensities of 2022.
 
+#![allow(clippy::print_stdout, reason = "the figures of the long tests are to be read")]
+
 mod data;
 
 use neap_policies::baselines::carbon_scaler;
-use neap_policies::elastic;
-use neap_policies::market::{Point, Share};
+use neap_policies::elastic::{self, Effort};
+use neap_policies::market::{Class, Market, Mode, Point, Pool, Share, Task};
 
 /// A zone's cells for windows of 24, 36 and 48 h.
 type Row = (&'static str, [[f64; 4]; 3]);
@@ -123,4 +125,95 @@ fn one_job_saves_what_it_can_in_some_zones() {
 #[ignore = "long: 14 400 runs, 8 s in debug"]
 fn one_job_saves_what_it_can_in_all_zones_and_windows() {
     check_saved((0..8).flat_map(|row| (0..3).map(move |column| (row, column))));
+}
+
+/// Sixty jobs of a day's work that arrive every other hour and have two days each; and what they emit at one server on arrival.
+fn sharing(zone: &str, servers: f64) -> Option<(Market, f64)> {
+    let profiles = profiles()?;
+    let intensity = data::intensity(zone, 3000)?;
+    let slots = 2 * 59 + 48 + 24;
+    let pool = Pool { capacity: vec![servers; slots], grams_per_kwh: intensity[..slots].to_vec() };
+    let class =
+        |(_, points): (String, Vec<Point>)| Class { pools: vec![0], points, mode: Mode::Interruptible, stays: true };
+    let classes: Vec<Class> = profiles.into_iter().map(class).collect();
+    let task = |i: usize| Task {
+        class: i % 6,
+        hours: WORK,
+        release: 2.0 * i as f64,
+        due: 2.0 * i as f64 + 48.0,
+        waiting: 0.0,
+    };
+    let tasks: Vec<Task> = (0..60).map(task).collect();
+    let now = (0..60).map(|i| classes[i % 6].points[0].kw * intensity[2 * i..2 * i + 24].iter().sum::<f64>()).sum();
+    let most = pool.grams_per_kwh.iter().copied().fold(0.0, f64::max);
+    let kw = classes.iter().flat_map(|c| &c.points).map(|p| p.kw / p.gpus).fold(0.0, f64::max);
+    Some((Market { slot_hours: 1.0, pools: vec![pool], classes, tasks, late: 10.0 * most * kw }, now))
+}
+
+/// The linear programme's optimum for 18, 24 and 36 servers, relative to running on arrival; computed beforehand by a solver.
+const LP: [(&str, [f64; 3]); 3] =
+    [("CA-ON", [0.7414, 0.7085, 0.6843]), ("US-CAL-CISO", [0.6832, 0.6161, 0.5859]), ("DE", [0.7373, 0.7007, 0.6623])];
+
+/// Breaks of the rules, found by plain arithmetic; and what the shares emit.
+fn audit(market: &Market, shares: &[Vec<Share>]) -> (Vec<String>, f64) {
+    let (mut wrong, mut grams) = (Vec::new(), 0.0);
+    let slots = market.pools[0].capacity.len();
+    let mut used = vec![vec![0.0; slots]; market.pools.len()];
+    for (index, (task, shares)) in market.tasks.iter().zip(shares).enumerate() {
+        let (points, mut busy, mut work) = (&market.classes[task.class].points, vec![0.0; slots], 0.0);
+        for share in shares {
+            let point = &points[share.point];
+            busy[share.slot] += share.hours;
+            work += share.hours * point.speed;
+            used[share.pool][share.slot] += share.hours * point.gpus;
+            grams += share.hours * point.kw * market.pools[share.pool].grams_per_kwh[share.slot];
+            let (from, until) = (share.slot as f64 * market.slot_hours, (share.slot + 1) as f64 * market.slot_hours);
+            if share.hours < 0.0 || until <= task.release || from >= task.due {
+                wrong.push(format!("job {index}: {share:?} outside its window"));
+            }
+        }
+        if busy.iter().any(|hours| *hours > market.slot_hours + 1e-9) {
+            wrong.push(format!("job {index} runs more than all the time"));
+        }
+        if (work - task.hours).abs() > 1e-6 {
+            wrong.push(format!("job {index}: {work} h of work for {}", task.hours));
+        }
+    }
+    for (pool, used) in market.pools.iter().zip(&used) {
+        for (slot, (used, gpus)) in used.iter().zip(&pool.capacity).enumerate() {
+            if *used > gpus * market.slot_hours + 1e-6 {
+                wrong.push(format!("slot {slot}: {used} of {gpus}"));
+            }
+        }
+    }
+    (wrong, grams)
+}
+
+fn check_sharing(row: usize, column: usize, rounds: usize, gap: f64) {
+    let (zone, servers) = (LP[row].0, [18.0, 24.0, 36.0][column]);
+    let Some((market, now)) = sharing(zone, servers) else { return };
+    let solution = elastic::solve(&market, Effort { rounds, ..Effort::default() });
+    let (wrong, grams) = audit(&market, &solution.shares);
+    assert_eq!((wrong, solution.late_gpu_hours), (vec![], 0.0));
+    assert!((grams / solution.cost - 1.0).abs() < 1e-9, "{grams} for {}", solution.cost);
+    let certified = elastic::certify(&market, &solution.prices);
+    assert!((certified / solution.bound - 1.0).abs() < 1e-9, "{certified} for {}", solution.bound);
+    let lp = LP[row].1[column];
+    println!("{zone} {servers}: {:.4}, bound {:.4}, optimum {lp}", solution.cost / now, certified / now);
+    assert!(certified / now < lp + 5e-5, "a bound above the optimum");
+    assert!(solution.cost / now > lp - 5e-5, "a plan below the optimum");
+    assert!(solution.cost / certified - 1.0 < gap, "{zone} {servers}: {}", solution.cost / certified - 1.0);
+}
+
+#[test]
+fn sixty_jobs_share_a_pool_in_a_few_rounds() {
+    check_sharing(1, 1, 120, 0.02);
+}
+
+#[test]
+#[ignore = "long: nine cells, a minute in debug, 4 s in release"]
+fn sixty_jobs_share_a_pool_at_the_optimum() {
+    for (row, column) in (0..3).flat_map(|row| (0..3).map(move |column| (row, column))) {
+        check_sharing(row, column, Effort::default().rounds, 0.002);
+    }
 }
