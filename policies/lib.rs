@@ -7,9 +7,12 @@
 mod admit;
 mod alternatives;
 mod audit;
+pub mod baselines;
+pub mod elastic;
 mod integral;
 mod machine;
 pub mod market;
+pub mod menu;
 mod order;
 mod planner;
 pub mod problem;

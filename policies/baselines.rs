@@ -1,0 +1,3 @@
+//! Published rules, each as its authors state it, to be compared with.
+
+pub mod carbon_scaler;
