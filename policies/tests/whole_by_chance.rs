@@ -141,6 +141,20 @@ proptest! {
     }
 
     #[test]
+    fn online_nobody_acts_on_what_has_not_come_yet(case in ragged(), first in 0usize..25, every in 600.0..9000.0) {
+        let terms = Terms::with_waiting(&case, 1.0);
+        let all = whole::online(&case, &terms, EFFORT, every);
+        prop_assert_eq!(whole::check(&case, &all.ran, &all.late), vec![]);
+        let Some(next) = case.jobs.get(first) else { return Ok(()) };
+        let fewer = Case { jobs: case.jobs[..first].to_vec(), ..case.clone() };
+        let without = whole::online(&fewer, &terms, EFFORT, every);
+        for (with, without) in all.ran.iter().zip(&without.ran) {
+            let before = |ran: &Ran| ran[0].from < next.arrival;
+            prop_assert!(with == without || !before(with) && !before(without), "{:?} and {:?}", with, without);
+        }
+    }
+
+    #[test]
     fn no_start_of_one_job_is_cheaper_than_the_one_found(
         values in prop::collection::vec(0u16..500, 1..30), length in 1.0..30_000.0, earliest in -9000.0..90_000.0,
         slack in 0.0..50_000.0, waiting in 0.0..300.0, shares in prop::collection::vec(0.0..=1.0, 30),

@@ -5,7 +5,7 @@
 //! included, and a plan within capacity never pays more for room than λ × capacity. So
 //! `Σ_j min (cost_j + λ·GPUh_j) − Σ λ·capacity` is at most the cost of every plan, whatever the prices are.
 
-use super::dual::Dual;
+use super::dual::value;
 use super::terms::{Standing, Terms};
 use crate::replay::{Case, Curve};
 
@@ -68,8 +68,7 @@ pub fn bound(case: &Case, terms: &Terms, standing: &Standing<'_>, prices: &RoomP
     for price in prices.places.iter_mut().flat_map(|cells| &mut cells.values) {
         *price = price.max(0.0);
     }
-    let (value, _) = Dual::new(case, terms, standing, &prices).solve(&prices);
-    with_margin(value)
+    with_margin(value(case, terms, standing, &prices))
 }
 
 /// A bound that rounding cannot have lifted above the truth.

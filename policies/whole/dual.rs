@@ -1,57 +1,38 @@
-//! Every job alone at prices of room, with all that does not depend on the prices worked out once.
+//! The dual problem: every job alone at prices of room, less what the room is worth.
 
 use super::bound::{Cells, RoomPrices};
+use super::menu::{Instant, Menu, menu, prefix};
 use super::terms::{Standing, Terms};
-use crate::replay::{Case, TraceJob};
+use crate::replay::{Case, Segment};
 
-/// An instant as a cell and the hours into it.
-type Instant = (usize, f64);
-
-/// A start of a job and what it costs where room is free.
-struct Choice {
-    cost: f64,
-    place: usize,
-    from: Instant,
-    until: Instant,
-}
-
-/// One job's choices, cheapest first, and what it costs at least if it is late by more than its length.
-struct Menu {
-    width: f64,
-    choices: Vec<Choice>,
-    otherwise: f64,
-}
-
-/// The dual of a case.
+/// The dual of a case, or of a sample of it with room in proportion, with all that no price changes worked out once.
 pub(super) struct Dual {
     menus: Vec<Menu>,
-    /// GPU-hours by place and cell that jobs may share, where they are limited.
+    /// GPU-hours by place and cell that the jobs may share, where they are limited.
     pub(super) room: Vec<Option<Vec<f64>>>,
     /// What the jobs cost that have started.
     fixed: f64,
+    /// The share of the work that it stands for.
+    pub(super) share: f64,
 }
 
 impl Dual {
-    /// `shape` says which cells there are.
-    pub(super) fn new(case: &Case, terms: &Terms, standing: &Standing<'_>, shape: &RoomPrices) -> Self {
-        let open = |shape: &Cells, gpus: f64| vec![gpus.floor() * shape.hours(); shape.values.len()];
-        let limits = case.places.iter().zip(&shape.places);
-        let mut room: Vec<_> = limits.map(|(place, shape)| place.gpus.map(|gpus| open(shape, gpus))).collect();
-        let (mut menus, mut fixed) = (vec![], 0.0);
-        for (index, job) in case.jobs.iter().enumerate() {
-            let Some(run) = standing.run(index) else {
-                menus.push(menu(case, terms, standing.now, shape, job));
-                continue;
-            };
-            fixed += terms.cost(case, job, run.place, run.from);
-            let cells = &shape.places[run.place];
-            if let Some(room) = &mut room[run.place] {
-                for (cell, taken) in hours_by_cell(cells, cells.locate(run.from), cells.locate(run.until)) {
-                    room[cell] -= run.gpus * taken;
-                }
-            }
+    /// Every `stride`-th job that has not started; `shape` says which cells there are.
+    pub(super) fn new(case: &Case, terms: &Terms, standing: &Standing<'_>, shape: &RoomPrices, stride: usize) -> Self {
+        let open =
+            || case.jobs.iter().enumerate().filter(|(index, _)| standing.run(*index).is_none()).map(|(_, job)| job);
+        let work = |jobs: &mut dyn Iterator<Item = &crate::replay::TraceJob>| -> f64 {
+            jobs.map(|job| job.width * job.length).sum()
+        };
+        let share = if stride == 1 { 1.0 } else { work(&mut open().step_by(stride)) / work(&mut open()) };
+        let mut room = free_room(case, standing, shape);
+        room.iter_mut().flatten().flatten().for_each(|hours| *hours *= share);
+        Self {
+            menus: open().step_by(stride).map(|job| menu(case, terms, standing.now, shape, job)).collect(),
+            room,
+            fixed: share * fixed(case, terms, standing),
+            share,
         }
-        Self { menus, room, fixed }
     }
 
     /// The value of the dual at these prices, and the GPU-hours the jobs then ask for, by place and cell.
@@ -59,7 +40,7 @@ impl Dual {
         let sums: Vec<Vec<f64>> = prices.places.iter().map(prefix).collect();
         // As differences, so that a long run costs no more steps than a short one.
         let mut demand: Vec<Vec<f64>> = prices.places.iter().map(|cells| vec![0.0; cells.values.len() + 1]).collect();
-        let mut total = self.fixed;
+        let mut total = self.fixed - worth(&self.room, prices);
         for menu in &self.menus {
             let (cost, chosen) = menu.cheapest(prices, &sums);
             total += cost;
@@ -70,49 +51,61 @@ impl Dual {
                 asked[cell + 1] += width * into;
             }
         }
-        for ((asked, room), cells) in demand.iter_mut().zip(&self.room).zip(&prices.places) {
+        for asked in &mut demand {
             let mut running = 0.0;
             for asked in asked.iter_mut() {
                 running += *asked;
                 *asked = running;
             }
             asked.pop();
-            let Some(room) = room else { continue };
-            total -= cells.values.iter().zip(room).map(|(price, room)| price * room).sum::<f64>();
         }
         (total, demand)
     }
 }
 
-impl Menu {
-    /// The least cost at these prices and the choice that has it, none if the job had better be hopelessly late.
-    fn cheapest(&self, prices: &RoomPrices, sums: &[Vec<f64>]) -> (f64, Option<&Choice>) {
-        let (mut best, mut chosen) = (self.otherwise, None);
-        for choice in &self.choices {
-            // Prices only add to a cost, and the choices are in order.
-            if choice.cost >= best {
-                break;
-            }
-            let (sum, price) = (&sums[choice.place], &prices.places[choice.place].values);
-            let up_to = |(cell, into): Instant| sum[cell] + price[cell] * into;
-            let cost = choice.cost + self.width * (up_to(choice.until) - up_to(choice.from));
-            if cost < best {
-                (best, chosen) = (cost, Some(choice));
-            }
-        }
-        (best, chosen)
-    }
+/// The value of the dual of all jobs at these prices, one job at a time.
+pub(super) fn value(case: &Case, terms: &Terms, standing: &Standing<'_>, prices: &RoomPrices) -> f64 {
+    let sums: Vec<Vec<f64>> = prices.places.iter().map(prefix).collect();
+    let open = case.jobs.iter().enumerate().filter(|(index, _)| standing.run(*index).is_none());
+    let alone =
+        open.map(|(_, job)| menu(case, terms, standing.now, prices, job).cheapest(prices, &sums).0).sum::<f64>();
+    fixed(case, terms, standing) + alone - worth(&free_room(case, standing, prices), prices)
 }
 
-/// Price × hours before each cell.
-fn prefix(cells: &Cells) -> Vec<f64> {
-    let mut sum = 0.0;
-    let before = cells.values.iter().map(|price| {
-        let before = sum;
-        sum += price * cells.hours();
-        before
-    });
-    before.collect()
+fn fixed(case: &Case, terms: &Terms, standing: &Standing<'_>) -> f64 {
+    let runs = case.jobs.iter().enumerate().filter_map(|(index, job)| Some((job, standing.run(index)?)));
+    runs.map(|(job, run)| terms.cost(case, job, run.place, run.from)).sum()
+}
+
+fn worth(room: &[Option<Vec<f64>>], prices: &RoomPrices) -> f64 {
+    let place = |(room, cells): (&Option<Vec<f64>>, &Cells)| -> f64 {
+        room.as_ref().map_or(0.0, |room| cells.values.iter().zip(room).map(|(price, room)| price * room).sum())
+    };
+    room.iter().zip(&prices.places).map(place).sum()
+}
+
+/// GPU-hours by place and cell that the jobs leave which have started.
+fn free_room(case: &Case, standing: &Standing<'_>, shape: &RoomPrices) -> Vec<Option<Vec<f64>>> {
+    let runs: Vec<Segment> = (0..case.jobs.len()).filter_map(|job| standing.run(job)).collect();
+    let place = |(place, cells): (usize, &Cells)| -> Option<Vec<f64>> {
+        let limit = case.places[place].gpus?.floor();
+        let here = || runs.iter().filter(|run| run.place == place);
+        let mut changes = vec![(cells.start, 0.0), (f64::INFINITY, 0.0)];
+        changes.extend(
+            here().flat_map(|run| [(run.from.max(cells.start), run.gpus), (run.until.max(cells.start), -run.gpus)]),
+        );
+        changes.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (mut used, mut free) = (0.0, vec![0.0; cells.values.len()]);
+        for pair in changes.windows(2) {
+            used += pair[0].1;
+            for (cell, hours) in hours_by_cell(cells, cells.locate(pair[0].0), cells.locate(pair[1].0)) {
+                // A place may have lost GPUs that are still in use: then nothing is free, but not less.
+                free[cell] += f64::max(limit - used, 0.0) * hours;
+            }
+        }
+        Some(free)
+    };
+    shape.places.iter().enumerate().map(place).collect()
 }
 
 fn hours_by_cell(cells: &Cells, from: Instant, until: Instant) -> impl Iterator<Item = (usize, f64)> {
@@ -122,47 +115,4 @@ fn hours_by_cell(cells: &Cells, from: Instant, until: Instant) -> impl Iterator<
         let end = if cell == until.0 { until.1 } else { hours };
         (cell, end - begin)
     })
-}
-
-/// Between starts at which the start or the end falls on a cell edge, or lateness begins or stops to grow, the cost is
-/// linear, so nothing cheaper is missed.
-fn menu(case: &Case, terms: &Terms, now: f64, shape: &RoomPrices, job: &TraceJob) -> Menu {
-    let earliest = job.arrival.max(now);
-    let latest = job.arrival + job.slack;
-    let hopeless = (latest + job.length).max(earliest);
-    let mut choices = vec![];
-    let mut cleanest = f64::INFINITY;
-    for (place, zone) in case.places.iter().enumerate() {
-        let allowed = place == job.home || case.anywhere;
-        if !allowed || zone.gpus.is_some_and(|gpus| job.width > gpus.floor()) {
-            continue;
-        }
-        let cells = &shape.places[place];
-        cleanest = zone.curve.values().iter().fold(cleanest, |least, value| least.min(zone.pue * value));
-        let mut starts = vec![earliest, latest.max(earliest), hopeless];
-        for offset in [0.0, job.length] {
-            let mut edge = ((earliest + offset - cells.start) / cells.cell).floor();
-            while cells.start + edge * cells.cell - offset <= hopeless {
-                starts.push((cells.start + edge * cells.cell - offset).max(earliest));
-                edge += 1.0;
-            }
-        }
-        starts.sort_by(f64::total_cmp);
-        starts.dedup();
-        choices.extend(starts.into_iter().map(|start| Choice {
-            cost: terms.cost(case, job, place, start),
-            place,
-            from: cells.locate(start),
-            until: cells.locate(start + job.length),
-        }));
-    }
-    // The sort is stable: of equals the first place and the earliest start stay first.
-    choices.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-    if choices.is_empty() {
-        // It never runs, and costs a plan nothing either.
-        return Menu { width: job.width, choices, otherwise: 0.0 };
-    }
-    let waited = terms.waiting * (hopeless - job.arrival) / 3600.0;
-    let gpu_hours = job.width * job.length / 3600.0;
-    Menu { width: job.width, choices, otherwise: waited + gpu_hours * (cleanest * case.kw_per_gpu + terms.late) }
 }

@@ -2,15 +2,18 @@
 //! steps. Any outcome proves a bound, only a better or a worse one.
 
 use super::bound::{RoomPrices, with_margin};
-use super::dual::Dual;
+use super::dual::{Dual, value};
 use super::terms::{Standing, Terms};
 use crate::replay::Case;
 
 /// How many earlier answers weigh in what jobs ask for: the share of the newest, in the first ten rounds and later.
 const NEWEST: (f64, f64) = (0.3, 0.15);
 
+/// Prices are found with so many jobs × places at most: those of a fair sample are hardly worse, and much sooner there.
+const SAMPLE: usize = 25_000;
+
 /// Prices after so many rounds from `first`, and the bound they prove, in grams. `known` is the cost of a plan that exists;
-/// it sets the length of the steps.
+/// it sets the length of the steps. The first prices must not be below zero.
 #[must_use]
 pub fn raise(
     case: &Case,
@@ -20,9 +23,11 @@ pub fn raise(
     known: f64,
     rounds: usize,
 ) -> (RoomPrices, f64) {
-    let dual = Dual::new(case, terms, standing, &first);
+    let stride = (case.jobs.len() * case.places.len()).div_ceil(SAMPLE).max(1);
+    let dual = Dual::new(case, terms, standing, &first, stride);
+    let known = dual.share * known;
     let mut best = first;
-    let (mut value, mut asked) = dual.solve(&best);
+    let (mut least, mut asked) = dual.solve(&best);
     let (mut factor, mut failures) = (0.5, 0);
     for round in 0..rounds {
         let slope = excess(&dual, &best, &asked);
@@ -30,7 +35,7 @@ pub fn raise(
         if norm <= 0.0 {
             break;
         }
-        let step = factor * (known - value).max(1e-5 * value.abs()) / norm;
+        let step = factor * (known - least).max(1e-5 * least.abs()) / norm;
         let mut next = best.clone();
         for (cells, slope) in next.places.iter_mut().zip(&slope) {
             for (price, slope) in cells.values.iter_mut().zip(slope) {
@@ -42,8 +47,8 @@ pub fn raise(
         for (asked, now) in asked.iter_mut().flatten().zip(now.iter().flatten()) {
             *asked = newest * now + (1.0 - newest) * *asked;
         }
-        if reached > value {
-            (best, value, failures) = (next, reached, 0);
+        if reached > least {
+            (best, least, failures) = (next, reached, 0);
             factor = f64::min(2.0, 1.1 * factor);
         } else {
             failures += 1;
@@ -52,7 +57,8 @@ pub fn raise(
             }
         }
     }
-    (best, with_margin(value))
+    let proven = if stride == 1 { least } else { value(case, terms, standing, &best) };
+    (best, with_margin(proven))
 }
 
 /// GPU-hours asked for beyond what there is, by place and cell; nothing where a price of zero would have to fall.
