@@ -19,6 +19,7 @@ pub mod problem;
 pub mod replay;
 mod room;
 mod stamp;
+pub mod whole;
 
 pub use admit::{admit, gpus_divide};
 pub use alternatives::alternatives;
