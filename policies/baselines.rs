@@ -5,11 +5,15 @@
 //! a rule that keeps widths whole, never runs, and its `Ran` is empty.
 
 mod ecovisor;
+mod first_come;
+mod first_come_whole;
 mod gaia_carbon_time;
 mod gaia_lowest_slot;
 mod gaia_lowest_window;
+mod global_sort;
 mod moments;
 mod queue;
+mod rooms;
 mod wait_awhile;
 
 use crate::replay::{Case, Ran, TraceJob};
@@ -33,6 +37,12 @@ pub enum Rule {
     WaitAwhile,
     /// The cheapest unbroken stretch of the window. No capacity.
     WaitAwhileContiguous,
+    /// Each job on arrival takes its cheapest slots in what earlier ones left; divisible.
+    FirstCome,
+    /// Each job on arrival takes its cheapest unbroken stretch in what earlier ones left; whole widths, whole minutes.
+    FirstComeWhole,
+    /// All slots of all jobs by intensity, allocated in that order; divisible.
+    GlobalSort,
 }
 
 /// Which length a rule is told.
@@ -58,7 +68,7 @@ impl Lengths {
 
 impl Rule {
     /// All of them, in the order of the reference.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::RunNow,
         Self::Fifo,
         Self::GaiaLowestSlot,
@@ -67,6 +77,9 @@ impl Rule {
         Self::Ecovisor,
         Self::WaitAwhile,
         Self::WaitAwhileContiguous,
+        Self::FirstCome,
+        Self::FirstComeWhole,
+        Self::GlobalSort,
     ];
 
     /// Its stable name, as typed and printed.
@@ -81,6 +94,9 @@ impl Rule {
             Self::Ecovisor => "ecovisor",
             Self::WaitAwhile => "wait-awhile",
             Self::WaitAwhileContiguous => "wait-awhile-contiguous",
+            Self::FirstCome => "first-come",
+            Self::FirstComeWhole => "first-come-whole",
+            Self::GlobalSort => "global-sort",
         }
     }
 
@@ -106,5 +122,8 @@ pub fn run(rule: Rule, case: &Case, lengths: Lengths) -> Vec<Ran> {
         Rule::Ecovisor => moments::each(case, ecovisor::run),
         Rule::WaitAwhile => moments::each(case, |place, job| wait_awhile::run(place, job, lengths)),
         Rule::WaitAwhileContiguous => moments::each(case, |place, job| wait_awhile::contiguous(place, job, lengths)),
+        Rule::FirstCome => first_come::run(case),
+        Rule::FirstComeWhole => first_come_whole::run(case),
+        Rule::GlobalSort => global_sort::run(case),
     }
 }

@@ -2,6 +2,8 @@
 
 mod data;
 
+#[path = "baselines/divisible.rs"]
+mod divisible;
 #[path = "baselines/set_up_g.rs"]
 mod set_up_g;
 
