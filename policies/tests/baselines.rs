@@ -4,6 +4,8 @@ mod data;
 
 #[path = "baselines/divisible.rs"]
 mod divisible;
+#[path = "baselines/one_job.rs"]
+mod one_job;
 #[path = "baselines/set_up_g.rs"]
 mod set_up_g;
 
