@@ -14,6 +14,7 @@ mod global_sort;
 mod moments;
 mod queue;
 mod rooms;
+pub mod thresholds;
 mod wait_awhile;
 
 use crate::replay::{Case, Ran, TraceJob};
@@ -43,6 +44,12 @@ pub enum Rule {
     FirstComeWhole,
     /// All slots of all jobs by intensity, allocated in that order; divisible.
     GlobalSort,
+    /// Run at or below the geometric mean of the extremes.
+    OneMin,
+    /// A falling threshold for each unit of work.
+    KMin,
+    /// The same with a price for switching on and off.
+    Opr,
 }
 
 /// Which length a rule is told.
@@ -68,7 +75,7 @@ impl Lengths {
 
 impl Rule {
     /// All of them, in the order of the reference.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::RunNow,
         Self::Fifo,
         Self::GaiaLowestSlot,
@@ -80,6 +87,9 @@ impl Rule {
         Self::FirstCome,
         Self::FirstComeWhole,
         Self::GlobalSort,
+        Self::OneMin,
+        Self::KMin,
+        Self::Opr,
     ];
 
     /// Its stable name, as typed and printed.
@@ -97,6 +107,9 @@ impl Rule {
             Self::FirstCome => "first-come",
             Self::FirstComeWhole => "first-come-whole",
             Self::GlobalSort => "global-sort",
+            Self::OneMin => "1-min",
+            Self::KMin => "k-min",
+            Self::Opr => "opr",
         }
     }
 
@@ -125,5 +138,8 @@ pub fn run(rule: Rule, case: &Case, lengths: Lengths) -> Vec<Ran> {
         Rule::FirstCome => first_come::run(case),
         Rule::FirstComeWhole => first_come_whole::run(case),
         Rule::GlobalSort => global_sort::run(case),
+        Rule::OneMin | Rule::KMin | Rule::Opr => {
+            moments::each(case, |place, job| thresholds::replay(rule, place, job, lengths))
+        }
     }
 }

@@ -8,6 +8,8 @@ mod divisible;
 mod one_job;
 #[path = "baselines/set_up_g.rs"]
 mod set_up_g;
+#[path = "baselines/thresholds.rs"]
+mod thresholds;
 
 /// Equal to the digits that are known.
 fn near(what: &str, got: f64, known: f64, within: f64) {
