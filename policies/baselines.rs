@@ -4,6 +4,7 @@
 //! perfectly. Ties go to the earliest. Every rule is total: a job without a zone, or wider than its zone can ever be under
 //! a rule that keeps widths whole, never runs, and its `Ran` is empty.
 
+pub mod capacity_curve;
 mod ecovisor;
 mod first_come;
 mod first_come_whole;
@@ -12,6 +13,7 @@ mod gaia_lowest_slot;
 mod gaia_lowest_window;
 mod global_sort;
 mod moments;
+pub mod pcaps;
 mod queue;
 mod rooms;
 pub mod thresholds;
@@ -50,6 +52,8 @@ pub enum Rule {
     KMin,
     /// The same with a price for switching on and off.
     Opr,
+    /// Queue order under an hourly curve of capacity that follows the grid.
+    CapacityCurve,
 }
 
 /// Which length a rule is told.
@@ -75,7 +79,7 @@ impl Lengths {
 
 impl Rule {
     /// All of them, in the order of the reference.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::RunNow,
         Self::Fifo,
         Self::GaiaLowestSlot,
@@ -90,6 +94,7 @@ impl Rule {
         Self::OneMin,
         Self::KMin,
         Self::Opr,
+        Self::CapacityCurve,
     ];
 
     /// Its stable name, as typed and printed.
@@ -110,6 +115,7 @@ impl Rule {
             Self::OneMin => "1-min",
             Self::KMin => "k-min",
             Self::Opr => "opr",
+            Self::CapacityCurve => "capacity-curve",
         }
     }
 
@@ -141,5 +147,6 @@ pub fn run(rule: Rule, case: &Case, lengths: Lengths) -> Vec<Ran> {
         Rule::OneMin | Rule::KMin | Rule::Opr => {
             moments::each(case, |place, job| thresholds::replay(rule, place, job, lengths))
         }
+        Rule::CapacityCurve => capacity_curve::run(case, lengths),
     }
 }

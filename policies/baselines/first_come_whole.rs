@@ -1,7 +1,7 @@
 //! First come, first served for whole jobs: each takes its cheapest unbroken stretch in what earlier jobs left.
 
 use super::first_come::by_arrival;
-use super::moments::{SAME, whole, within};
+use super::moments::{SAME, end, whole, within};
 use crate::replay::{Case, Ran, TraceJob};
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ impl Levels {
     fn starts(&self, first: i64, last: i64, minutes: i64, most: f64) -> Vec<(i64, i64)> {
         let mut free = Vec::new();
         let mut from = first;
-        let until = last.saturating_add(minutes);
+        let until = last.saturating_add(minutes).max(first + 1);
         let levels =
             std::iter::once((first, self.at(first))).chain(self.0.range(first + 1..until).map(|(m, l)| (*m, *l)));
         let mut levels = levels.peekable();
@@ -70,7 +70,9 @@ fn choose(case: &Case, levels: &[Levels], job: &TraceJob) -> Option<Choice> {
     let length = job.length.max(0.0);
     let minutes = (length / MINUTE).ceil() as i64;
     let first = (job.arrival / MINUTE).ceil() as i64;
-    let last = ((job.arrival + length + job.slack.max(0.0)) / MINUTE).floor() as i64 - minutes;
+    // Behind the curves nothing gets cheaper.
+    let known = case.places.iter().map(|p| (end(&p.curve) / MINUTE).ceil() as i64).fold(first, i64::max);
+    let last = (((job.arrival + length + job.slack.max(0.0)) / MINUTE).floor() as i64 - minutes).min(known);
     let all = case.places.len();
     let places = (0..all).filter(|&p| job.home < all && (case.anywhere || p == job.home));
     let free = |place: usize, first, last| {

@@ -91,12 +91,10 @@ impl<'a> Rooms<'a> {
         }
     }
 
-    /// The slots of a job's window in every zone it may use, by time and zone. Behind all curves nothing changes, and
-    /// such a slot is a choice only while the job would still run if it had started at once.
+    /// The slots of a job's window in every zone it may use, by time and zone. Behind all curves nothing changes:
+    /// there a slot is a choice only while the job would still run if it had started at once.
     pub fn window(&self, job: &TraceJob) -> Vec<Entry> {
-        let done = job.arrival + job.length.max(0.0);
-        let known = self.case.places.iter().map(|p| end(&p.curve)).fold(done, f64::max);
-        let due = (done + job.slack.max(0.0)).min(known);
+        let due = self.chosen_until(job);
         let first = ((job.arrival - self.origin) / self.slot).floor() as i64;
         let mut entries = Vec::new();
         for slot in first..first.saturating_add(MOST_SLOTS) {
@@ -110,6 +108,13 @@ impl<'a> Rooms<'a> {
             }
         }
         entries
+    }
+
+    /// The end of the part of the window in which slots are chosen.
+    fn chosen_until(&self, job: &TraceJob) -> f64 {
+        let done = job.arrival + job.length.max(0.0);
+        let known = self.case.places.iter().map(|p| end(&p.curve)).fold(done, f64::max);
+        (done + job.slack.max(0.0)).min(known)
     }
 
     fn entry(&self, slot: i64, place: usize, from: f64, until: f64) -> Entry {
@@ -144,12 +149,12 @@ impl<'a> Rooms<'a> {
         need.parts.push(Segment { from: entry.from, until, gpus, place: entry.place });
     }
 
-    /// Runs what is left from the first slot that begins behind the window, as soon as there is room, the cheaper zone
+    /// Runs what is left from the first slot that begins behind those of the window, as soon as there is room, the cheaper zone
     /// first.
     pub fn take_late(&mut self, need: &mut Need, job: &TraceJob) {
         let places = self.places(job);
         let none = self.case.places[places.clone()].iter().all(|p| p.gpus.is_some_and(|gpus| gpus <= 0.0));
-        let due = job.arrival + job.length.max(0.0) + job.slack.max(0.0);
+        let due = self.chosen_until(job);
         need.used.clear();
         let first = ((due - self.origin) / self.slot).ceil() as i64;
         for slot in first..first.saturating_add(MOST_SLOTS) {

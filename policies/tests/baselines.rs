@@ -2,6 +2,8 @@
 
 mod data;
 
+#[path = "baselines/by_chance.rs"]
+mod by_chance;
 #[path = "baselines/divisible.rs"]
 mod divisible;
 #[path = "baselines/one_job.rs"]

@@ -20,6 +20,12 @@ impl KMin {
         Self { units, high, alpha }
     }
 
+    /// With a ratio from elsewhere.
+    #[must_use]
+    pub fn with_alpha(units: usize, high: f64, alpha: f64) -> Self {
+        Self { units: units.max(1) as f64, high, alpha }
+    }
+
     /// The ratio to the optimum that it keeps: the root of `(1 − low/high)/(1 − 1/α) = (1 + 1/(αk))^k`.
     #[must_use]
     pub const fn alpha(&self) -> f64 {
