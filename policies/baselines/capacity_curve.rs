@@ -1,7 +1,8 @@
 //! CICS: an ordinary dispatcher under an hourly curve of capacity that is drawn for the day ahead and follows the grid.
 //!
 //! The published description leaves constants open; those chosen here are named below. The rule looks at past days for
-//! load and at the coming day for intensity, and it moves no single job: that is what is weak in it.
+//! load and at the coming day for intensity, and it moves no single job. That is what is weak in it, and that it was made
+//! for loads much wider than a job: under a curve narrower than itself a job waits until its slack is spent.
 
 mod deviations;
 #[cfg(test)]

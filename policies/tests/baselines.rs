@@ -17,3 +17,12 @@ mod thresholds;
 fn near(what: &str, got: f64, known: f64, within: f64) {
     assert!((got - known).abs() <= within, "{what}: {got}, known {known}");
 }
+
+#[test]
+fn a_rule_is_found_by_its_name() {
+    use neap_policies::baselines::Rule;
+    for rule in Rule::ALL {
+        assert_eq!(Rule::by_name(rule.name()), Some(rule));
+    }
+    assert_eq!(Rule::by_name("oracle"), None);
+}

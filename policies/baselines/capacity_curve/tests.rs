@@ -1,4 +1,6 @@
 use super::deviations::{Day, deviations};
+use crate::baselines::{Lengths, Rule, run};
+use crate::replay::{Case, Curve, Place, TraceJob};
 
 fn day(intensity: &[f64]) -> Day {
     Day {
@@ -56,4 +58,44 @@ fn nothing_to_move() {
     check(&day(&[]), &[]);
     check(&Day { flexible: 0.0, ..day(&[1.0, 2.0]) }, &[0.0, 0.0]);
     check(&Day { most: 0.0, ..day(&[1.0, 2.0]) }, &[0.0, 0.0]);
+}
+
+/// Dirty nights and clean days; every midnight so many jobs come, which could wait for noon.
+fn started_at_midnight(by_day: &[usize]) -> Vec<usize> {
+    let values = (0..by_day.len() * 24).map(|hour| if hour % 24 < 12 { 500.0 } else { 100.0 }).collect();
+    let curve = Curve::new(0.0, 3600.0, values).expect("values");
+    let place = Place { name: "zone".to_owned(), curve, forecast: None, pue: 1.0, gpus: None };
+    let (length, slack) = (6.0 * 3600.0, 20.0 * 3600.0);
+    let job = |day: usize| TraceJob {
+        arrival: day as f64 * 24.0 * 3600.0,
+        length,
+        width: 4.0,
+        slack,
+        assumed: length,
+        queue: 0,
+        home: 0,
+    };
+    let jobs: Vec<TraceJob> = by_day.iter().enumerate().flat_map(|(day, jobs)| vec![job(day); *jobs]).collect();
+    let case = Case { places: vec![place], jobs, anywhere: false, kw_per_gpu: 1.0 };
+    let ran = run(Rule::CapacityCurve, &case, Lengths::True);
+    let at_once = |day: usize| {
+        let came = job(day).arrival;
+        case.jobs.iter().zip(&ran).filter(|(job, ran)| job.arrival == came && ran[0].from == came).count()
+    };
+    (0..by_day.len()).map(at_once).collect()
+}
+
+#[test]
+fn jobs_wait_for_the_clean_half_of_the_day_once_a_day_is_known() {
+    let started = started_at_midnight(&[8, 8, 8]);
+    assert_eq!(started[0], 8, "nothing is known on the first day");
+    assert!(started[1..].iter().all(|jobs| *jobs <= 1), "{started:?}");
+}
+
+#[test]
+fn two_days_that_ask_for_more_than_foreseen_switch_the_curve_off_until_one_does_not() {
+    let started = started_at_midnight(&[8, 8, 16, 32, 8, 8]);
+    assert!(started[1] < 8 && started[2] < 16 && started[3] < 32, "{started:?}");
+    assert_eq!(started[4], 8, "off after two misses");
+    assert!(started[5] < 8, "on again: {started:?}");
 }
