@@ -1,7 +1,7 @@
 //! First come, first served for whole jobs: each takes its cheapest unbroken stretch in what earlier jobs left.
 
 use super::first_come::by_arrival;
-use super::moments::{SAME, end, whole, within};
+use super::moments::{SAME, cheaper, end, whole, within};
 use crate::replay::{Case, Ran, TraceJob};
 use std::collections::BTreeMap;
 
@@ -51,8 +51,8 @@ impl Levels {
 /// A choice: what it emits per GPU and kW, when it starts (a minute), where.
 type Choice = (f64, i64, usize);
 
-/// Whole widths under the whole GPUs of a zone, at every instant; windows are rounded inwards to minutes. A job that
-/// finds no stretch in its window takes the earliest one behind it, and is late.
+/// Whole widths under the whole GPUs of a zone, at every instant; windows are rounded inwards to minutes, and a job holds
+/// and prices the minutes it begins. One that finds no stretch in its window takes the earliest one behind it, and is late.
 pub fn run(case: &Case) -> Vec<Ran> {
     let mut levels = vec![Levels::default(); case.places.len()];
     let mut ran = vec![Ran::new(); case.jobs.len()];
@@ -80,29 +80,32 @@ fn choose(case: &Case, levels: &[Levels], job: &TraceJob) -> Option<Choice> {
         let fits = job.width <= gpus + SAME;
         if fits { levels[place].starts(first, last, minutes, gpus - job.width.max(0.0)) } else { Vec::new() }
     };
+    let held = minutes as f64 * MINUTE;
     let cost = |place: usize, start: i64| {
         let from = start as f64 * MINUTE;
-        (case.places[place].pue * case.places[place].curve.integral(from, from + length), start, place)
+        (case.places[place].pue * case.places[place].curve.integral(from, from + held), start, place)
     };
     let within_window = places.clone().flat_map(|place| {
         let ranges = free(place, first, last).into_iter();
-        ranges.flat_map(move |range| kinks(case, place, range, length)).map(move |start| cost(place, start))
+        ranges.flat_map(move |range| kinks(case, place, range, held)).map(move |start| cost(place, start))
     });
-    let dearer = |a: &Choice, b: &Choice| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2));
-    within_window.min_by(dearer).or_else(|| {
-        let behind =
-            places.filter_map(|place| Some(cost(place, free(place, first.max(last + 1), i64::MAX / 4).first()?.0)));
-        behind.min_by(|a, b| a.1.cmp(&b.1).then(dearer(a, b)))
+    let choices: Vec<Choice> = within_window.collect();
+    let least = choices.iter().map(|choice| choice.0).fold(f64::INFINITY, f64::min);
+    let best = choices.into_iter().filter(|choice| !cheaper(least, choice.0));
+    let sooner = |a: &Choice, b: &Choice| a.1.cmp(&b.1).then(a.0.total_cmp(&b.0)).then(a.2.cmp(&b.2));
+    best.min_by(sooner).or_else(|| {
+        let behind = |place| Some(cost(place, free(place, first.max(last + 1), i64::MAX / 4).first()?.0));
+        places.filter_map(behind).min_by(sooner)
     })
 }
 
 /// The minutes of a range at which the cost of a stretch can be least: both ends, and beside every instant at which its
 /// start or its end meets a step of the curve. In between it changes at one rate.
-fn kinks(case: &Case, place: usize, (first, last): (i64, i64), length: f64) -> Vec<i64> {
+fn kinks(case: &Case, place: usize, (first, last): (i64, i64), held: f64) -> Vec<i64> {
     let curve = &case.places[place].curve;
     let (from, until) = (first as f64 * MINUTE, last as f64 * MINUTE);
     let starts = within(curve, from, until).into_iter().map(|m| m.from);
-    let ends = within(curve, from + length, until + length).into_iter().map(|m| m.from - length);
+    let ends = within(curve, from + held, until + held).into_iter().map(|m| m.from - held);
     let minutes = starts.chain(ends).map(|at| at / MINUTE).flat_map(|at| [at.floor() as i64, at.ceil() as i64]);
     minutes.chain([first, last]).filter(|minute| (first..=last).contains(minute)).collect()
 }
