@@ -4,6 +4,8 @@ mod data;
 
 #[path = "baselines/by_chance.rs"]
 mod by_chance;
+#[path = "baselines/by_hand.rs"]
+mod by_hand;
 #[path = "baselines/divisible.rs"]
 mod divisible;
 #[path = "baselines/one_job.rs"]
