@@ -1,6 +1,7 @@
 //! Scenes to plan in, and how a plan reads in a test: one line a job.
 
 mod cases;
+mod certificate;
 mod life;
 mod properties;
 mod random;
