@@ -5,6 +5,7 @@ mod certificate;
 mod life;
 mod properties;
 mod random;
+mod starving;
 
 use crate::problem::{Delay, Job, NodeState, Occupant, Policy, Problem, Site, ZoneState};
 use crate::{Plan, audit, plan};
