@@ -5,6 +5,7 @@
 //! ever be under a rule that keeps widths whole, never runs, and its `Ran` is empty.
 
 pub mod capacity_curve;
+pub mod carbon_scaler;
 mod ecovisor;
 mod first_come;
 mod first_come_whole;
