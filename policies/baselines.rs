@@ -1,8 +1,8 @@
 //! The published policies a planner is compared with, each one faithful to its rule and to what is weak in it.
 //!
-//! A rule sees a whole `Case` and may look only at what its authors let it see; where none is named, intensity is known
-//! perfectly. Ties go to the earliest. Every rule is total: a job without a zone, or wider than its zone can ever be under
-//! a rule that keeps widths whole, never runs, and its `Ran` is empty.
+//! A rule sees a whole `Case` and may look only at what its authors let it see; where none is named, intensity is
+//! known perfectly. Ties go to the earliest. Every rule is total: a job without a zone, or wider than its zone can
+//! ever be under a rule that keeps widths whole, never runs, and its `Ran` is empty.
 
 pub mod capacity_curve;
 pub mod carbon_scaler;

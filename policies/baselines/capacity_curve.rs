@@ -1,8 +1,8 @@
 //! CICS: an ordinary dispatcher under an hourly curve of capacity that is drawn for the day ahead and follows the grid.
 //!
-//! The published description leaves constants open; those chosen here are named below. The rule looks at past days for
-//! load and at the coming day for intensity, and it moves no single job. That is what is weak in it, and that it was made
-//! for loads much wider than a job: under a curve narrower than itself a job waits until its slack is spent.
+//! The published description leaves constants open; those chosen here are named below. The rule looks at past days
+//! for load and at the coming day for intensity, and it moves no single job. That is what is weak in it, and that it
+//! was made for loads much wider than a job: under a curve narrower than itself a job waits until its slack is spent.
 
 mod deviations;
 #[cfg(test)]
@@ -26,9 +26,10 @@ const MOST: f64 = 0.5;
 /// A job waits for the curve this long at most, whatever its slack.
 const PATIENCE: f64 = 7.0 * DAY;
 
-/// Runs every zone by itself, whole widths, at home, nothing overtakes its own kind. A job without slack, or whose slack is
-/// spent, is inflexible: it starts before flexible ones and obeys the zone's GPUs alone; a flexible one starts only below
-/// the curve. On two days in a row with more requests than foreseen the curve is not used, until a day goes by without.
+/// Runs every zone by itself, whole widths, at home, nothing overtakes its own kind. A job without slack, or whose
+/// slack is spent, is inflexible: it starts before flexible ones and obeys the zone's GPUs alone; a flexible one
+/// starts only below the curve. On two days in a row with more requests than foreseen the curve is not used, until a
+/// day goes by without.
 pub fn run(case: &Case, lengths: Lengths) -> Vec<Ran> {
     let mut ran = vec![Ran::new(); case.jobs.len()];
     for (place, gpus) in case.places.iter().map(|p| p.gpus.unwrap_or(f64::INFINITY)).enumerate() {

@@ -51,8 +51,9 @@ impl Levels {
 /// A choice: what it emits per GPU and kW, when it starts (a minute), where.
 type Choice = (f64, i64, usize);
 
-/// Whole widths under the whole GPUs of a zone, at every instant; windows are rounded inwards to minutes, and a job holds
-/// and prices the minutes it begins. One that finds no stretch in its window takes the earliest one behind it, and is late.
+/// Whole widths under the whole GPUs of a zone, at every instant; windows are rounded inwards to minutes, and a job
+/// holds and prices the minutes it begins. One that finds no stretch in its window takes the earliest one behind it,
+/// and is late.
 pub fn run(case: &Case) -> Vec<Ran> {
     let mut levels = vec![Levels::default(); case.places.len()];
     let mut ran = vec![Ran::new(); case.jobs.len()];

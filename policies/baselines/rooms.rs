@@ -1,7 +1,8 @@
 //! What is left of every zone in slots, where a job may use any fraction of its width and room is counted per slot.
 //!
-//! Capacity holds on the average of a slot, not at every instant: a job whose window covers a part of a slot may use what
-//! the whole slot has left. That is the model in which bounds by linear programmes are exact; it is nobody's cluster.
+//! Capacity holds on the average of a slot, not at every instant: a job whose window covers a part of a slot may use
+//! what the whole slot has left. That is the model in which bounds by linear programmes are exact; it is nobody's
+//! cluster.
 
 use super::moments::{SAME, end, join, within};
 use crate::replay::{Case, Ran, Segment, TraceJob};
@@ -149,8 +150,8 @@ impl<'a> Rooms<'a> {
         need.parts.push(Segment { from: entry.from, until, gpus, place: entry.place });
     }
 
-    /// Runs what is left from the first slot that begins behind those of the window, as soon as there is room, the cheaper zone
-    /// first.
+    /// Runs what is left from the first slot that begins behind those of the window, as soon as there is room, the
+    /// cheaper zone first.
     pub fn take_late(&mut self, need: &mut Need, job: &TraceJob) {
         let places = self.places(job);
         let none = self.case.places[places.clone()].iter().all(|p| p.gpus.is_some_and(|gpus| gpus <= 0.0));

@@ -1,4 +1,5 @@
-//! Rules without forecasts: run while the intensity is at or below a threshold, and without regard to it when time is up.
+//! Rules without forecasts: run while the intensity is at or below a threshold, and without regard to it when time is
+//! up.
 //!
 //! The problem they were made for has k units of work, T slots and two bounds, `low ≤ I ≤ high`, which the rule must
 //! believe. What a run costs there is the sum of its intensities plus a price for each switch on and off.
@@ -69,9 +70,10 @@ const MONTH: f64 = 30.0 * 24.0 * 3600.0;
 /// Price of a switch in a replay, as a part of the mean intensity of a slot.
 const SWITCHING: f64 = 0.05;
 
-/// Runs a job of a trace at home. The bounds are the 2nd and 98th percentile of what was measured in the 30 days before it
-/// came (of the trace; the present value if there is nothing else), a unit is a step of the curve, a switch costs 5 % of
-/// the mean of those days. It runs without regard to the intensity once the believed length only just fits.
+/// Runs a job of a trace at home. The bounds are the 2nd and 98th percentile of what was measured in the 30 days
+/// before it came (of the trace; the present value if there is nothing else), a unit is a step of the curve, a switch
+/// costs 5 % of the mean of those days. It runs without regard to the intensity once the believed length only just
+/// fits.
 pub(super) fn replay(rule: Rule, place: &Place, job: &TraceJob, lengths: Lengths) -> Ran {
     let believed = lengths.of(job);
     let step = place.curve.step();

@@ -1,4 +1,5 @@
-//! How far each hour's share of the flexible load departs from an even one: the programme behind a day's capacity curve.
+//! How far each hour's share of the flexible load departs from an even one: the programme behind a day's capacity
+//! curve.
 
 /// The day ahead of one zone.
 #[derive(Clone, Debug, PartialEq)]

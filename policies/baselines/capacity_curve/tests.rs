@@ -31,8 +31,8 @@ fn a_dear_peak_flattens_the_day() {
     let mut flat = day(&[100.0, 200.0, 300.0, 400.0]);
     flat.peak = 1e4;
     check(&flat, &[0.0; 4]);
-    // The first sixth of a kW more moves half a unit from 400 to the other three and saves 600 g/kW; the next third of a
-    // kW moves one from 300 to 100 and 200 as well and saves 300 g/kW.
+    // The first sixth of a kW more moves half a unit from 400 to the other three and saves 600 g/kW; the next third
+    // of a kW moves one from 300 to 100 and 200 as well and saves 300 g/kW.
     flat.peak = 601.0;
     check(&flat, &[0.0; 4]);
     flat.peak = 599.0;

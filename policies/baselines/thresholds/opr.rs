@@ -2,7 +2,8 @@
 
 use super::{Threshold, root_above_one};
 
-/// `k-min` with a price for each switch on and off: a job that runs goes on up to Φᵢ, one that does not starts at Φᵢ − 2b.
+/// `k-min` with a price for each switch on and off: a job that runs goes on up to Φᵢ, one that does not starts at Φᵢ
+/// − 2b.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Opr {
     units: f64,

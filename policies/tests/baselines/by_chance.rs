@@ -1,5 +1,5 @@
-//! Every rule on small cases drawn by chance: all work runs, nothing before its arrival, nothing above the capacity that
-//! the rule knows, and what the rules promise about their windows.
+//! Every rule on small cases drawn by chance: all work runs, nothing before its arrival, nothing above the capacity
+//! that the rule knows, and what the rules promise about their windows.
 
 use neap_policies::baselines::{Lengths, Rule, run};
 use neap_policies::replay::{Case, Curve, Place, Ran, Segment, TraceJob, score};

@@ -75,27 +75,24 @@ fn divisible_in_five_zones() {
 /// Without waiting: what runs in its window, relative to run-now of all jobs; the late share is left out on this side.
 #[test]
 fn space_alone_in_five_zones() {
-    for (multiple, carbon, late) in [(1.25, 0.7413, 6.43), (1.5, 0.6994, 3.70), (2.0, 0.6451, 0.46), (3.0, 0.5442, 0.0)]
-    {
+    let rows = [(1.25, 0.7413, 6.43), (1.5, 0.6994, 3.70), (2.0, 0.6451, 0.46), (3.0, 0.5442, 0.0)];
+    for (multiple, carbon, late) in rows {
         let Some(mut case) = with_gpus(&FIVE, multiple * MEAN / 5.0) else { return };
         case.jobs.iter_mut().for_each(|job| job.slack = 0.0);
         let ran = run(Rule::GlobalSort, &case, Lengths::True);
         let mut grams = 0.0;
         for (job, ran) in case.jobs.iter().zip(&ran) {
             let due = job.arrival + job.length;
-            grams += ran
-                .iter()
-                .filter(|s| s.from < due)
-                .map(|s| case.grams(&Segment { until: s.until.min(due), ..*s }))
-                .sum::<f64>();
+            let in_time = ran.iter().filter(|s| s.from < due);
+            grams += in_time.map(|s| case.grams(&Segment { until: s.until.min(due), ..*s })).sum::<f64>();
         }
         near(&format!("space only {multiple}"), grams / unlimited(&case), carbon, 5.1e-5);
         near(&format!("space only {multiple}"), score(&case, &ran, &[]).late_work * 100.0, late, 5.1e-3);
     }
 }
 
-/// The reference counts in minutes: a job emits the mean of the minutes it holds, and is late if it holds one that is not
-/// wholly within its window.
+/// The reference counts in minutes: a job emits the mean of the minutes it holds, and is late if it holds one that is
+/// not wholly within its window.
 fn in_minutes(case: &Case) -> (f64, usize) {
     let ran = run(Rule::FirstComeWhole, case, Lengths::True);
     let (mut grams, mut late) = (0.0, 0);
