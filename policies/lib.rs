@@ -9,6 +9,7 @@ mod alternatives;
 mod audit;
 pub mod baselines;
 pub mod elastic;
+pub mod hardware;
 mod integral;
 mod machine;
 pub mod market;
