@@ -146,6 +146,8 @@ pub struct PlanReport {
     pub alternatives: Vec<Alternative>,
     /// Where the intensities come from.
     pub grid: Vec<ZoneGrid>,
+    /// How good the plan of the jobs that wait already can be at best; `None` where none is planned around the grid.
+    pub certificate: Option<Certificate>,
     /// The scheduler's clock.
     pub now: DateTime<Utc>,
 }

@@ -20,7 +20,7 @@ pub(crate) mod tests;
 use crate::order::{Rank, Turn, rank, turn};
 use crate::problem::{Job, Policy, Problem, Site};
 use crate::room::{Booking, Room, Slot};
-pub use certificate::certificate;
+pub use certificate::certified;
 use chrono::{DateTime, Utc};
 pub(crate) use decide::Desk;
 use neap_model::job::JobId;

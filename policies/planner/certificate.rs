@@ -23,7 +23,7 @@ use ways::{Ground, Window};
 /// The certificate of a plan for its problem. It speaks of the jobs that wait for the grid, have a planned run and know
 /// the intensity of all of it; without such jobs both figures are zero.
 #[must_use]
-pub fn certificate(problem: &Problem, plan: &Plan) -> Certificate {
+pub fn certified(problem: &Problem, plan: &Plan) -> Certificate {
     let now = problem.site.now;
     let room = Room::of(&problem.site, &problem.occupants);
     let jobs: Vec<(&Job, Window, GramsCo2e)> = problem

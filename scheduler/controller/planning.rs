@@ -118,7 +118,7 @@ impl Planning {
     #[must_use]
     pub fn certificate(&self) -> Option<Certificate> {
         let (problem, known) = self.solved.as_ref()?;
-        let certificate = known.get_or_init(|| neap_policies::certificate(problem, &self.plan));
+        let certificate = known.get_or_init(|| neap_policies::certified(problem, &self.plan));
         Some(*certificate).filter(|certificate| certificate.jobs > 0)
     }
 

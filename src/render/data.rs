@@ -197,6 +197,7 @@ pub fn plan(report: &PlanReport) -> Value {
         "decision": decision(&report.decision, report.spec.resources.gpus),
         "alternatives": report.alternatives.iter().map(|row| alternative(row, report.now)).collect::<Vec<_>>(),
         "grid": report.grid.iter().map(zone).collect::<Vec<_>>(),
+        "certificate": report.certificate.as_ref().map(certificate),
     })
 }
 

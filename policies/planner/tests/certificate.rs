@@ -3,7 +3,7 @@
 use super::random::problem;
 use super::{at, green, occupant, scene};
 use crate::problem::{PauseTerms, Policy, Problem};
-use crate::{certificate, plan};
+use crate::{certified, plan};
 use neap_model::grid::Grade;
 use neap_model::seconds::Seconds;
 use neap_model::units::Percent;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 const KNOWN: &[Grade] = &[Grade::Measured, Grade::Forecast, Grade::Climatology];
 
 /// Jobs, grams planned, and the bound, of a site with one zone and so many GPUs of a kilowatt each.
-fn certified(problem: &Problem) -> (u32, f64, f64) {
-    let found = certificate(problem, &plan(problem, &Policy::default()));
+fn figures(problem: &Problem) -> (u32, f64, f64) {
+    let found = certified(problem, &plan(problem, &Policy::default()));
     (found.jobs, found.emits.in_base(), found.bound.in_base())
 }
 
@@ -25,7 +25,7 @@ fn close(a: f64, b: f64) -> bool {
 #[test]
 fn alone_the_bound_is_what_is_planned() {
     let problem = scene(&[400, 300, 100, 200, 400], 2, [green(1, 60, 4)]);
-    let (jobs, planned, bound) = certified(&problem);
+    let (jobs, planned, bound) = figures(&problem);
     assert_eq!((jobs, planned), (1, 100.0));
     assert!(close(bound, 100.0), "{bound}");
 }
@@ -33,7 +33,7 @@ fn alone_the_bound_is_what_is_planned() {
 #[test]
 fn two_jobs_for_one_gpu_cannot_both_have_the_clean_hour() {
     let problem = scene(&[400, 300, 100, 200, 400], 1, [green(1, 60, 4), green(2, 60, 4)]);
-    let (jobs, planned, bound) = certified(&problem);
+    let (jobs, planned, bound) = figures(&problem);
     assert_eq!((jobs, planned), (2, 300.0));
     // Without prices it would be twice the clean hour: 200.
     assert!(close(bound, 300.0), "{bound}");
@@ -45,7 +45,7 @@ fn a_plan_that_gives_the_clean_hours_away_has_a_gap() {
     // would emit 400 + 500.
     let curve = [600, 600, 100, 300, 100, 600];
     let problem = scene(&curve, 1, [green(1, 60, 2), green(2, 180, 3)]);
-    let (jobs, planned, bound) = certified(&problem);
+    let (jobs, planned, bound) = figures(&problem);
     assert_eq!(jobs, 2);
     assert!(bound <= planned, "{bound} {planned}");
 }
@@ -54,7 +54,7 @@ fn a_plan_that_gives_the_clean_hours_away_has_a_gap() {
 fn what_occupants_hold_is_not_there() {
     let mut problem = scene(&[400, 300, 100, 200, 400], 1, [green(1, 60, 4)]);
     problem.occupants = vec![occupant(9, "a", &[0], 180)];
-    let (_, planned, bound) = certified(&problem);
+    let (_, planned, bound) = figures(&problem);
     assert_eq!(planned, 200.0);
     assert!(close(bound, 200.0), "{bound}");
 }
@@ -63,14 +63,14 @@ fn what_occupants_hold_is_not_there() {
 fn pieces_are_bounded_by_the_cleanest_hours() {
     let mut job = green(1, 120, 4);
     job.pause = Some(PauseTerms { cost: Seconds::ZERO, least: Seconds::minutes(15) });
-    let (_, planned, bound) = certified(&scene(&[100, 400, 400, 100, 400, 400], 1, [job]));
+    let (_, planned, bound) = figures(&scene(&[100, 400, 400, 100, 400, 400], 1, [job]));
     assert_eq!(planned, 200.0);
     assert!(close(bound, 200.0), "{bound}");
 }
 
 #[test]
 fn nobody_waits_nothing_is_claimed() {
-    assert_eq!(certified(&scene(&[400, 300], 1, [super::job(1, 60)])), (0, 0.0, 0.0));
+    assert_eq!(figures(&scene(&[400, 300], 1, [super::job(1, 60)])), (0, 0.0, 0.0));
 }
 
 proptest! {
@@ -78,7 +78,7 @@ proptest! {
 
     #[test]
     fn no_plan_is_below_its_bound(problem in problem(KNOWN, 0.02)) {
-        let found = certificate(&problem, &plan(&problem, &Policy::default()));
+        let found = certified(&problem, &plan(&problem, &Policy::default()));
         prop_assert!(found.bound <= found.emits, "{found:?}");
     }
 
@@ -95,7 +95,7 @@ proptest! {
             job
         }).collect();
         let problem = scene(&curve, gpus, jobs);
-        let first = certificate(&problem, &plan(&problem, &Policy::default()));
+        let first = certified(&problem, &plan(&problem, &Policy::default()));
         // Another queue is another plan of the same jobs: the bound of the first holds for it too if it decides on as many.
         let mut other = problem.clone();
         for (index, job) in other.waiting.iter_mut().enumerate() {
@@ -103,7 +103,7 @@ proptest! {
             moved.priority = i32::try_from(seed >> (index * 8) & 0x7f).expect("small");
             *job = Arc::new(moved);
         }
-        let second = certificate(&other, &plan(&other, &Policy::default()));
+        let second = certified(&other, &plan(&other, &Policy::default()));
         let in_time = |found: &neap_model::plan::Certificate| found.jobs;
         if in_time(&first) == in_time(&second) && all_in_time(&problem) && all_in_time(&other) {
             prop_assert!(first.bound <= second.emits, "{first:?} {second:?}");

@@ -292,7 +292,7 @@ impl Scene {
             history: self.history(id),
             grid: self.grids().into_iter().next(),
             alternatives,
-            certificate: Some(neap_policies::certificate(&self.problem, &self.plan)).filter(|c| c.jobs > 0),
+            certificate: Some(neap_policies::certified(&self.problem, &self.plan)).filter(|c| c.jobs > 0),
             now: now(),
         }
     }
@@ -332,7 +332,14 @@ impl Scene {
     pub fn plan(&self, id: u64) -> PlanReport {
         let why = self.why(id);
         let decision = self.decision(id);
-        PlanReport { spec: why.job.spec, decision, alternatives: why.alternatives, grid: self.grids(), now: now() }
+        PlanReport {
+            spec: why.job.spec,
+            decision,
+            alternatives: why.alternatives,
+            grid: self.grids(),
+            certificate: why.certificate,
+            now: now(),
+        }
     }
 
     pub fn grids(&self) -> Vec<ZoneGrid> {
@@ -432,7 +439,7 @@ impl Scene {
             jobs: vec![("planned".into(), 1), ("queued".into(), 3), ("running".into(), 2)],
             nodes: self.site.nodes.iter().map(node).collect(),
             degraded: vec![Degraded { mode: "node_down".into(), detail: "not heard of: nord07".into() }],
-            certificate: Some(neap_policies::certificate(&self.problem, &self.plan)),
+            certificate: Some(neap_policies::certified(&self.problem, &self.plan)),
             store_lag: 0,
             journal_seq: 48_211,
         }
