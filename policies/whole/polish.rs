@@ -13,11 +13,8 @@ const EJECTED: usize = 60;
 /// Of so many jobs drawn, the one that loses most by the others is moved.
 const DRAWN: usize = 4;
 
-/// At first a step may cost more by about this share of the mean cost of a job …
+/// At first a step may cost more by up to this share of the mean cost of a job, at last by nothing.
 const WARM: f64 = 0.05;
-
-/// … and at last by this share of that.
-const COOLED: f64 = 0.01;
 
 /// The same seed for every plan: the same case gives the same plan.
 const SEED: u64 = 1;
@@ -29,10 +26,12 @@ pub(super) fn polish(board: &mut Board<'_>, grounds: &[&[Ground]], ideal: &[Opti
     }
     let mut dice = Dice(SEED);
     let first: f64 = board.open.iter().filter_map(|&job| board.spots[job]).map(|spot| spot.cost).sum();
+    let mean = first.abs() / board.open.len() as f64;
     let (mut cost, mut least, mut best) = (first, first, board.spots.clone());
     let mut late = board.late();
     for step in 0..steps {
-        let heat = WARM * first.abs() / board.open.len() as f64 * COOLED.powf(step as f64 / steps as f64);
+        let left = (steps - step) as f64 / steps as f64;
+        let heat = WARM * mean * left * left * left;
         let wants = pick(board, ideal, &late, &mut dice);
         let mut lifted = vec![(wants, board.lift(wants))];
         let is_late = lifted[0].1.is_some_and(|spot| spot.at > board.works[wants].latest);
@@ -47,7 +46,7 @@ pub(super) fn polish(board: &mut Board<'_>, grounds: &[&[Ground]], ideal: &[Opti
         sort(board, &mut order[usize::from(ejects)..], &mut dice);
         let ground = grounds[dice.below(grounds.len())];
         let new: f64 = order.iter().map(|&job| board.insert(job, ground)).sum();
-        if new < old - heat * dice.share().ln() {
+        if new < old + heat * dice.share() {
             cost += new - old;
             if !late.is_empty() || order.iter().any(|&job| board.is_late(job)) {
                 late = board.late();
@@ -160,8 +159,8 @@ impl Dice {
         ((u128::from(mixed) * sides as u128) >> 64) as usize
     }
 
-    /// A number in (0, 1].
+    /// A number in [0, 1).
     fn share(&mut self) -> f64 {
-        (self.below(1 << 30) + 1) as f64 / f64::from(1 << 30)
+        self.below(1 << 30) as f64 / f64::from(1 << 30)
     }
 }
