@@ -148,12 +148,12 @@ impl<'a> Board<'a> {
 
     pub(super) fn late_gpu_hours(&self) -> f64 {
         let behind = |job: usize| self.spots[job].map_or(0.0, |s| late_gpu_hours(&self.case.jobs[job], seconds(s.at)));
-        self.late().into_iter().map(behind).sum()
+        self.late().into_iter().map(behind).fold(0.0, |sum, hours| sum + hours)
     }
 
     /// What all jobs cost by the terms, in grams, without those that stay off the board.
     pub(super) fn cost(&self) -> f64 {
-        self.fixed + self.open.iter().filter_map(|&job| self.spots[job]).map(|spot| spot.cost).sum::<f64>()
+        self.open.iter().filter_map(|&job| self.spots[job]).fold(self.fixed, |sum, spot| sum + spot.cost)
     }
 
     /// How a job runs; not at all if it stays off the board.
