@@ -3,7 +3,8 @@
 //! Every job is solved alone and exactly on the hull of its menu at given prices; prices rise where more is wanted than
 //! there is; a plan is filled at these prices, priced down and polished. This is the divisible model: a job may use any
 //! part of a slot, and capacity holds on the average of each slot. Contiguous jobs are not placed here: they get no
-//! shares, and have no part in cost and bound.
+//! shares, and have no part in cost and bound. Where jobs must stay in one of several pools the bound lets them divide
+//! themselves, so that more of the gap is the bound's.
 
 mod alone;
 mod certify;
