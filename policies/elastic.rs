@@ -3,7 +3,8 @@
 //! Every job is solved alone and exactly on the hull of its menu at given prices; prices rise where more is wanted than
 //! there is; a plan is filled at these prices, priced down and polished. This is the divisible model: a job may use any
 //! part of a slot, and capacity holds on the average of each slot. Contiguous jobs are not placed here: they get no
-//! shares, and have no part in cost and bound.
+//! shares, and have no part in cost and bound. Where jobs must stay in one of several pools the bound lets them divide
+//! themselves, so that more of the gap is the bound's.
 
 mod alone;
 mod certify;
@@ -28,17 +29,19 @@ use shelf::Level;
 /// How much work to put into a solution, in steps: the same market and effort give the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
-    /// Rounds in which prices move.
+    /// Rounds in which prices move. Jobs that must choose a pool get half as many again after each choice.
     pub rounds: usize,
     /// Times that every job is put back into what the others leave, after each climb of the prices.
     pub passes: usize,
+    /// Times that late jobs may push others aside, in all.
+    pub pushes: usize,
     /// A plan this close to its bound is good enough, in millionths of it.
     pub close_ppm: u32,
 }
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { rounds: 400, passes: 6, close_ppm: 100 }
+        Self { rounds: 400, passes: 6, pushes: 500, close_ppm: 100 }
     }
 }
 
@@ -50,9 +53,9 @@ pub fn solve(market: &Market, effort: Effort) -> Solution {
     let order = tightest_first(&ground, &desk);
     let mut prices = Prices(market.pools.iter().map(|pool| vec![0.0; pool.capacity.len()]).collect());
     let mut best = Draft::new(&ground);
-    polish(&mut best, &mut desk, &order, &prices, 1);
-    let mut bound = f64::NEG_INFINITY;
-    let mut rounds = effort.rounds;
+    let mut pushes = effort.pushes;
+    polish(&mut best, &mut desk, &order, &prices, (1, &mut pushes));
+    let (mut bound, mut rounds) = (f64::NEG_INFINITY, effort.rounds);
     loop {
         let climbed = climb(&mut desk, prices, rounds, best.cost());
         (prices, bound) = (climbed.prices, climbed.bound.max(bound));
@@ -63,7 +66,19 @@ pub fn solve(market: &Market, effort: Effort) -> Solution {
             by_price.pass(&mut desk, &order, Level { prices: &prices, factor });
         }
         for mut draft in [climbed.mean.draft(&ground), by_price] {
-            polish(&mut draft, &mut desk, &order, &prices, effort.passes);
+            polish(&mut draft, &mut desk, &order, &prices, (effort.passes, &mut pushes));
+            if draft.cost() < best.cost() {
+                best = draft;
+            }
+        }
+        if ground.kinds.iter().any(|kind| kind.choices.len() > 1) {
+            // With the pools chosen, what is left is the problem of prices again.
+            desk.held = best.choices(&ground);
+            let within = climb(&mut desk, prices.clone(), effort.rounds / 2, best.cost());
+            let mut draft = within.mean.draft(&ground);
+            polish(&mut draft, &mut desk, &order, &within.prices, (effort.passes, &mut pushes));
+            desk.held.fill(None);
+            polish(&mut draft, &mut desk, &order, &within.prices, (effort.passes, &mut pushes));
             if draft.cost() < best.cost() {
                 best = draft;
             }
@@ -81,14 +96,14 @@ pub fn solve(market: &Market, effort: Effort) -> Solution {
 }
 
 /// Puts every job back at its true cost until nothing is gained; late ones may push others aside.
-fn polish(draft: &mut Draft, desk: &mut Desk, order: &[usize], prices: &Prices, passes: usize) {
+fn polish(draft: &mut Draft, desk: &mut Desk, order: &[usize], prices: &Prices, (passes, pushes): (usize, &mut usize)) {
     for _ in 0..passes {
         let before = draft.cost();
         draft.pass(desk, order, Level { prices, factor: 0.0 });
-        if order.iter().any(|&task| draft.is_late(desk.ground, task)) {
+        if *pushes > 0 && order.iter().any(|&task| draft.is_late(desk.ground, task)) {
             let level = Level { prices, factor: 1.0 };
             desk.stock(level);
-            repair(draft, desk, order, level);
+            repair(draft, desk, order, level, pushes);
         }
         if before - draft.cost() <= 1e-7 * before.abs() {
             break;

@@ -5,6 +5,7 @@ use super::ground::{Ground, Kind, Section};
 use super::mean::Mean;
 use super::shelf::{Cook, Level, Menu, Shelf};
 use crate::market::{Prices, Share};
+use std::ops::Range;
 
 /// The best answer of every task at given prices, one at a time.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(super) struct Desk<'g, 'm> {
     pub shelves: Vec<Vec<Shelf>>,
     /// By task.
     pub sections: Vec<Vec<Section>>,
+    /// By task: the only choice it has for now, if it is held to one.
+    pub held: Vec<Option<usize>>,
     pub cook: Cook,
     pub chooser: Chooser,
 }
@@ -21,7 +24,14 @@ pub(super) struct Desk<'g, 'm> {
 impl<'g, 'm> Desk<'g, 'm> {
     pub fn new(ground: &'g Ground<'m>) -> Self {
         let sections = ground.market.tasks.iter().map(|task| ground.sections(task)).collect();
-        Self { ground, shelves: Vec::new(), sections, cook: Cook::default(), chooser: Chooser::default() }
+        let held = vec![None; ground.market.tasks.len()];
+        Self { ground, shelves: Vec::new(), sections, held, cook: Cook::default(), chooser: Chooser::default() }
+    }
+
+    /// The choices a task has.
+    pub fn choices(&self, task: usize) -> Range<usize> {
+        let all = self.ground.kinds[self.ground.market.tasks[task].class].choices.len();
+        self.held[task].map_or(0..all, |only| only..only + 1)
     }
 
     /// Builds the menus of all classes at these prices.
@@ -43,7 +53,9 @@ impl<'g, 'm> Desk<'g, 'm> {
         let in_time = sections.iter().take_while(|section| !section.late).count();
         // Late sections matter only where an hour of late work can be cheaper than the last hour in time.
         let mut tempted = false;
-        for shelf in &self.shelves[job.class] {
+        let choices = self.choices(task);
+        let shelves = &self.shelves[job.class][choices.clone()];
+        for shelf in shelves {
             let stretch = |section: &Section| Stretch { section: *section, menu: &shelf.menus[section.slot] };
             let stretches: Vec<Stretch> = sections[..in_time].iter().map(stretch).collect();
             let answer = self.chooser.answer(&stretches, job, kind.unplaced);
@@ -55,13 +67,13 @@ impl<'g, 'm> Desk<'g, 'm> {
         }
         if tempted {
             let (ground, cook) = (self.ground, &mut self.cook);
-            late = (0..kind.choices.len())
+            late = choices
                 .map(|choice| {
                     let menu = |s: &Section| cook.menu(ground, job.class, choice, s.slot, level, true);
                     sections[in_time..].iter().map(menu).collect()
                 })
                 .collect();
-            for (shelf, late) in self.shelves[job.class].iter().zip(&late) {
+            for (shelf, late) in shelves.iter().zip(&late) {
                 let stretch = |(index, section): (usize, &Section)| Stretch {
                     section: *section,
                     menu: if section.late { &late[index - in_time] } else { &shelf.menus[section.slot] },

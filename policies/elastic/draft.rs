@@ -2,9 +2,9 @@
 
 use super::alone::{Stretch, shares};
 use super::desk::Desk;
-use super::ground::{Ground, Section};
+use super::ground::{Ground, Section, Way};
 use super::shelf::{Level, Menu};
-use crate::market::Share;
+use crate::market::{Share, Task};
 
 /// Room below this share of a GPU is no room.
 const CRUMB: f64 = 1e-9;
@@ -65,7 +65,7 @@ impl Draft {
         let job = &ground.market.tasks[task];
         let kind = &ground.kinds[job.class];
         let mut best: Option<(f64, Vec<Share>)> = None;
-        for choice in 0..kind.choices.len() {
+        for choice in desk.choices(task) {
             let menus = self.menus(desk, task, choice, level);
             let stock = &desk.shelves[job.class][choice].menus;
             let mut stretches = Vec::with_capacity(menus.len());
@@ -118,6 +118,16 @@ impl Draft {
                 self.place(desk.ground, task, old);
             }
         }
+    }
+
+    /// By task: the choice its shares are of.
+    pub fn choices(&self, ground: &Ground) -> Vec<Option<usize>> {
+        let of = |(task, shares): (&Task, &Vec<Share>)| {
+            let share = shares.first()?;
+            let has = |choice: &Vec<Way>| choice.iter().any(|way| way.pool == share.pool);
+            ground.kinds[task.class].choices.iter().position(has)
+        };
+        ground.market.tasks.iter().zip(&self.shares).map(of).collect()
     }
 
     /// Whether some of the task's work is late or has no place.

@@ -7,11 +7,11 @@ use crate::market::Share;
 use std::collections::{BTreeSet, VecDeque};
 
 /// Lets every late job insist on its room, keeps what makes the whole cheaper. Prices are those in stock: they say where
-/// others can make room most easily.
-pub(super) fn repair(draft: &mut Draft, desk: &mut Desk, order: &[usize], level: Level) {
+/// others can make room most easily. `pushes` counts down how often anybody may push.
+pub(super) fn repair(draft: &mut Draft, desk: &mut Desk, order: &[usize], level: Level, pushes: &mut usize) {
     for &task in order {
-        if draft.is_late(desk.ground, task) {
-            let other = insist(draft.clone(), desk, order, task, level);
+        if *pushes > 0 && draft.is_late(desk.ground, task) {
+            let other = insist(draft.clone(), desk, order, task, level, pushes);
             if other.cost() < draft.cost() {
                 *draft = other;
             }
@@ -20,7 +20,7 @@ pub(super) fn repair(draft: &mut Draft, desk: &mut Desk, order: &[usize], level:
 }
 
 /// A chain of jobs that push each other aside; whoever has pushed stays where it is.
-fn insist(mut draft: Draft, desk: &mut Desk, order: &[usize], task: usize, level: Level) -> Draft {
+fn insist(mut draft: Draft, desk: &mut Desk, order: &[usize], task: usize, level: Level, pushes: &mut usize) -> Draft {
     let ground = desk.ground;
     let gpus = |task: usize, share: &Share| {
         ground.market.classes[ground.market.tasks[task].class].points[share.point].gpus * share.hours
@@ -30,6 +30,10 @@ fn insist(mut draft: Draft, desk: &mut Desk, order: &[usize], task: usize, level
         if !settled.insert(task) || !draft.is_late(ground, task) {
             continue;
         }
+        if *pushes == 0 {
+            break;
+        }
+        *pushes -= 1;
         draft.lift(ground, task);
         // For this job there is room wherever no settled one is.
         let mut wide = draft.clone();

@@ -93,6 +93,8 @@ fn scaling_as_measured_and_as_modelled() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn nothing_on_offer_beats_the_choice(
         offers in prop::collection::vec((1.0f64..100.0, 50.0f64..900.0, 0.0f64..9.0, 0u32..9, 0.0f64..0.5), 0..5),

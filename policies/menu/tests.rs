@@ -58,6 +58,8 @@ fn odd_offers_are_not_chosen() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn the_hull_is_below_all_convex_and_complete(
         points in prop::collection::vec((0.0f64..4.0, -2.0f64..9.0), 0..12),

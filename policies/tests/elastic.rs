@@ -211,7 +211,7 @@ fn sixty_jobs_share_a_pool_in_a_few_rounds() {
 }
 
 #[test]
-#[ignore = "long: nine cells, a minute in debug, 4 s in release"]
+#[ignore = "long: nine cells, half a minute in debug, 3 s in release"]
 fn sixty_jobs_share_a_pool_at_the_optimum() {
     for (row, column) in (0..3).flat_map(|row| (0..3).map(move |column| (row, column))) {
         check_sharing(row, column, Effort::default().rounds, 0.002);
