@@ -189,16 +189,43 @@ fn one_task_alone_costs_its_bound() {
 
 #[test]
 fn whole_widths_in_whole_slots_stay_near_their_bound() {
-    for (multiple, seed) in [(1.25, 1), (1.5, 2), (2.0, 3)] {
-        let market = synthetic(1000, 5, seed, multiple);
+    for (multiple, seed) in [(1.25, 1), (2.0, 2)] {
+        let market = synthetic(400, 5, seed, multiple);
         let effort = Effort { grain: Grain::Whole, ..Effort::default() };
         let solution = solve(&market, effort, None);
         assert_eq!(check(&market, &solution), vec![]);
         assert_eq!(solution.late_gpu_hours, 0.0);
-        assert!(solution.cost <= 1.02 * solution.bound, "{} over {} at {multiple}", solution.cost, solution.bound);
+        assert!(solution.cost <= 1.01 * solution.bound, "{} over {} at {multiple}", solution.cost, solution.bound);
         assert_eq!(solution, solve(&market, effort, None), "the same market gives the same bytes");
         let shares = solution.shares.iter().flatten();
         assert!(shares.clone().all(|share| share.hours == market.slot_hours), "lengths are whole slots");
+    }
+}
+
+#[test]
+fn a_market_without_tasks_slots_or_pools_has_an_answer() {
+    let full = market(&mut Dice(5), 3);
+    let none = Market { tasks: Vec::new(), ..full.clone() };
+    let mut short = full.clone();
+    for pool in &mut short.pools {
+        pool.capacity.clear();
+        pool.grams_per_kwh.clear();
+    }
+    let mut nowhere = full.clone();
+    nowhere.classes.iter_mut().for_each(|class| class.pools.clear());
+    let mut idle = full.clone();
+    idle.tasks.iter_mut().for_each(|task| task.hours = 0.0);
+    let mut no_gpus = full;
+    no_gpus.classes.iter_mut().for_each(|class| class.points[0].gpus = 0.0);
+    for market in [none, short, nowhere, idle, no_gpus] {
+        for stays in [false, true] {
+            for grain in [Grain::Divisible, Grain::Whole] {
+                let mut market = market.clone();
+                market.classes.iter_mut().for_each(|class| class.stays = stays);
+                let solution = solve(&market, Effort { grain, ..Effort::default() }, None);
+                assert_eq!(check(&market, &solution), vec![], "{market:?}");
+            }
+        }
     }
 }
 
