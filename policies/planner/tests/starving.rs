@@ -24,17 +24,17 @@ const STEP: i64 = 10;
 fn jobs() -> impl Strategy<Value = Vec<Job>> {
     let one = (10u64..300, 0u64..10, prop::option::weighted(0.5, 0i64..400), 0u32..40, 0u32..20, any::<bool>());
     prop::collection::vec(one, 1..6).prop_map(|jobs| {
-        let make =
-            |(id, (minutes, hours, spare, saving, gain, pauses)): (u64, (u64, u64, Option<i64>, u32, u32, bool))| {
-                let mut job = green(id, minutes, hours);
-                let minutes = i64::try_from(minutes).expect("small");
-                job.finish_by = spare.map(|spare| at(minutes + spare));
-                (job.delay.min_saving, job.delay.replan_gain) = (Percent::whole(saving), Percent::whole(gain));
-                let least = Seconds::minutes(15);
-                job.pause = pauses.then_some(PauseTerms { cost: Seconds::minutes(2), least });
-                job
-            };
-        (1..).zip(jobs).map(make).collect()
+        let mut made = Vec::new();
+        for (id, (minutes, hours, spare, saving, gain, pauses)) in (1..).zip(jobs) {
+            let mut job = green(id, minutes, hours);
+            let minutes = i64::try_from(minutes).expect("small");
+            job.finish_by = spare.map(|spare| at(minutes + spare));
+            (job.delay.min_saving, job.delay.replan_gain) = (Percent::whole(saving), Percent::whole(gain));
+            let least = Seconds::minutes(15);
+            job.pause = pauses.then_some(PauseTerms { cost: Seconds::minutes(2), least });
+            made.push(job);
+        }
+        made
     })
 }
 
