@@ -20,6 +20,10 @@ use neap_model::plan::{Certificate, Decision};
 use neap_model::units::GramsCo2e;
 use ways::{Ground, Window};
 
+/// Curves are not finer than that, in milliseconds. What a job is planned to emit is rounded once for each part of the
+/// curve it meets, by up to one of the finest steps of grams.
+const SHORTEST: i64 = 300_000;
+
 /// The certificate of a plan for its problem. It speaks of the jobs that wait for the grid, have a planned run and know
 /// the intensity of all of it; without such jobs both figures are zero.
 #[must_use]
@@ -37,7 +41,7 @@ pub fn certified(problem: &Problem, plan: &Plan) -> Certificate {
         })
         .collect();
     let ends = jobs.iter().map(|(_, window, _)| window.end).max();
-    let mut certificate = Certificate::default();
+    let (mut certificate, mut rounded) = (Certificate::default(), 0.0);
     let Some(ground) = ends.map(|end| Ground::new(&room, stamp(now), end)) else { return certificate };
     let mut dual = Dual::new(ground.supplies());
     for (job, window, emits) in jobs {
@@ -45,11 +49,11 @@ pub fn certified(problem: &Problem, plan: &Plan) -> Certificate {
             dual.add(ways);
             certificate.jobs += 1;
             certificate.emits += emits;
+            rounded += 2.0 + (window.length / SHORTEST) as f64;
         }
     }
     let planned = certificate.emits.0 as f64;
-    // Whole figures are rounded: each job by less than two of the finest steps.
-    let bound = dual.raise(planned) * (1.0 - 1e-9) - 2.0 * f64::from(certificate.jobs);
+    let bound = dual.raise(planned) * (1.0 - 1e-9) - rounded;
     certificate.bound = GramsCo2e(bound.max(0.0).floor() as u64);
     certificate
 }
