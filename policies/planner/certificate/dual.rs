@@ -11,6 +11,12 @@ const ROUNDS: usize = 300;
 /// When the gap is smaller than that share, prices are good enough.
 const GOOD: f64 = 1e-4;
 
+/// What sums of so many figures may be wrong by, as a share of their size.
+const ROUNDING: f64 = 1e-10;
+
+/// Below that, squares of unit-hours are rounding.
+const TINY: f64 = 1e-18;
+
 /// Jobs at prices of room. Emissions are in the finest step of grams.
 #[derive(Debug, Default)]
 pub(super) struct Dual {
@@ -59,7 +65,7 @@ impl Dual {
                 })
                 .collect();
             let norm: f64 = direction.iter().flatten().map(|over| over * over).sum();
-            if norm <= 0.0 {
+            if norm < TINY {
                 break;
             }
             let step = reach * (planned - best).max(1e-5 * best.abs()) / norm;
@@ -93,15 +99,17 @@ impl Dual {
         let mut asked: Vec<Vec<f64>> = prices.iter().map(|cells| vec![0.0; cells.len()]).collect();
         let worth = |(prices, there): (&Vec<f64>, &Vec<f64>)| prices.iter().zip(there).map(|(p, t)| p * t).sum::<f64>();
         let mut total = -prices.iter().zip(&self.supplies).map(worth).sum::<f64>();
+        let mut gross = -total;
         for ways in &self.jobs {
             let costs = ways.iter().map(|way| cost(way, &prices[way.supply], &sums[way.supply]));
             let least = costs.enumerate().min_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
             let Some((index, cost)) = least else { continue };
-            total += cost;
+            (total, gross) = (total + cost, gross + cost);
             let way = &ways[index];
             demand(way, &prices[way.supply], &mut asked[way.supply]);
         }
-        (total, asked)
+        // Large prices cancel out to the truth but for rounding, which must not lift the bound.
+        (total - ROUNDING * gross, asked)
     }
 }
 
