@@ -7,6 +7,7 @@
 mod admit;
 mod alternatives;
 mod audit;
+pub mod baselines;
 mod integral;
 mod machine;
 pub mod market;

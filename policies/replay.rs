@@ -4,8 +4,10 @@
 //! are seconds from the beginning of the replay; nothing here reads a file or a clock.
 
 mod curve;
+mod score;
 
 pub use curve::Curve;
+pub use score::{Score, Spread, quantile, score, unlimited};
 
 /// A zone as it was.
 #[derive(Clone, Debug, PartialEq)]
