@@ -8,6 +8,7 @@ mod admit;
 mod alternatives;
 mod audit;
 pub mod baselines;
+pub mod certificate;
 mod integral;
 mod machine;
 pub mod market;

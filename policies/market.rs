@@ -4,6 +4,19 @@
 //! in and once on the way out; in here nothing is rounded, and every sum and every tie has a fixed order, so that the same
 //! market gives the same bytes. Which node a job gets, and when to the second, is not decided here.
 
+mod alone;
+mod charge;
+mod network;
+mod polish;
+mod prices;
+mod room;
+mod solve;
+mod tree;
+mod window;
+
+pub use room::{Desk, Grain, Menu, Room, insert};
+pub use solve::{Effort, solve};
+
 /// A place with one kind of GPU on one grid: the unit of capacity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
