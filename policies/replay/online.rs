@@ -68,7 +68,8 @@ pub fn play(
         let mut used = vec![0.0; case.places.len()];
         if !live.is_empty() {
             let market = market(case, online, &live, now);
-            let before = prices.take().map(|(at, prices)| moved(prices, ((now - at) / online.slot).round() as usize, &market));
+            let before =
+                prices.take().map(|(at, prices)| moved(prices, ((now - at) / online.slot).round() as usize, &market));
             let solution = solve(&market, before.as_ref());
             if solution.bound.abs() > NOTHING {
                 played.gaps.push((solution.cost - solution.bound) / solution.bound.abs());
@@ -114,7 +115,13 @@ fn market(case: &Case, online: &Online<'_>, live: &[Live], now: f64) -> Market {
         .map(|live| {
             let job = &case.jobs[live.job];
             let due = (due(job) - now) / 3600.0;
-            Task { class: class(case, online, job, &mut classes), hours: live.left, release: 0.0, due, waiting: online.waiting }
+            Task {
+                class: class(case, online, job, &mut classes),
+                hours: live.left,
+                release: 0.0,
+                due,
+                waiting: online.waiting,
+            }
         })
         .collect();
     let last = tasks.iter().map(|task| task.due.max(task.hours)).fold(0.0, f64::max);
@@ -168,7 +175,8 @@ fn perform(
         let job = &case.jobs[live.job];
         for Share { pool, hours, .. } in shares.iter().filter(|share| share.slot == 0 && share.hours > 0.0) {
             // Work that must end within the slot is done by then, unless that is no longer possible.
-            let until = (now + online.slot).min(if due(job) - now > hours * 3600.0 - 1e-6 { due(job) } else { f64::INFINITY });
+            let until =
+                (now + online.slot).min(if due(job) - now > hours * 3600.0 - 1e-6 { due(job) } else { f64::INFINITY });
             run(case, live, *pool, (now, until), *hours, used, online, ran);
         }
     }
@@ -201,10 +209,11 @@ fn run(
     }
     live.left -= hours;
     used[place] += hours * job.width;
-    // Without a limit it runs at its width; within one it takes its share of the slot evenly.
-    let (until, gpus) = match case.places[place].gpus {
-        None => (from + hours * 3600.0, job.width),
-        Some(_) => (until, job.width * hours / length),
+    // It takes its share of the slot evenly; without a limit, and with the last of its work, it runs at its width.
+    let (until, gpus) = if case.places[place].gpus.is_none() || live.left <= NOTHING {
+        (from + hours * 3600.0, job.width)
+    } else {
+        (until, job.width * hours / length)
     };
     ran[live.job].push(Segment { from, until, gpus, place });
 }

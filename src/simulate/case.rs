@@ -49,11 +49,13 @@ pub fn read(options: &Options) -> Result<Setting, Problems> {
     let trace_file = File::read(options.trace.as_deref().unwrap_or_default(), "trace")?;
     let carbon_file = File::read(&options.carbon, "carbon")?;
     let mut inputs = vec![digest("trace", &trace_file), digest("carbon", &carbon_file)];
-    let (trace, grid) =
-        match (trace::read(&trace_file, options.format, options.whole_gpus), intensity::read(&carbon_file, &options.reading)) {
-            (Ok(trace), Ok(grid)) => (trace, grid),
-            (one, other) => return Err(one.err().into_iter().chain(other.err()).flatten().collect()),
-        };
+    let (trace, grid) = match (
+        trace::read(&trace_file, options.format, options.whole_gpus),
+        intensity::read(&carbon_file, &options.reading),
+    ) {
+        (Ok(trace), Ok(grid)) => (trace, grid),
+        (one, other) => return Err(one.err().into_iter().chain(other.err()).flatten().collect()),
+    };
     let gpus = match &options.nodes {
         Some(name) => {
             let file = File::read(name, "nodes")?;
@@ -93,7 +95,9 @@ pub fn together(
     if trace.jobs.is_empty() {
         return Err(problem(Refusal::new(Code::BadValue, "there is no job in the trace that could be replayed")));
     }
-    let cut = |seconds: f64| if options.truncate > 0.0 { (seconds / options.truncate).floor() * options.truncate } else { seconds };
+    let cut = |seconds: f64| {
+        if options.truncate > 0.0 { (seconds / options.truncate).floor() * options.truncate } else { seconds }
+    };
     let work: f64 = trace.jobs.iter().map(|job| job.width * job.length).sum();
     let last = trace.jobs.last().map_or(0.0, |job| job.arrival);
     // The span of a trace is that of its arrivals, in whole hours.
@@ -115,7 +119,9 @@ pub fn together(
     let each = total.map(|gpus| gpus / grid.zones.len() as f64);
     let each = if options.model == super::options::Model::Whole { each.map(f64::floor) } else { each };
     if each == Some(0.0) {
-        return Err(problem(Refusal::new(Code::BadValue, "the capacity is less than one GPU a zone").about("capacity", "")));
+        return Err(problem(
+            Refusal::new(Code::BadValue, "the capacity is less than one GPU a zone").about("capacity", ""),
+        ));
     }
     let places = grid.zones.iter().map(|zone| Place {
         name: zone.name.clone(),
@@ -127,7 +133,8 @@ pub fn together(
     let mut notes = Vec::new();
     let behind = jobs.iter().filter(|job| end_of(job) + job.slack > ends(grid, begins)).count();
     if behind > 0 {
-        notes.push(format!("{behind} jobs may wait past the last value, {}: it is held from there on", show(end(grid))));
+        notes
+            .push(format!("{behind} jobs may wait past the last value, {}: it is held from there on", show(end(grid))));
     }
     let anywhere = grid.zones.len() > 1 && options.moves != Moves::Home;
     let case = Case { places: places.collect(), jobs, anywhere, kw_per_gpu: options.watts / 1e3 };
@@ -158,7 +165,13 @@ fn beginning(trace: &Trace, grid: &Grid, options: &Options) -> Result<DateTime<U
     let (first, end) = (grid.zones.iter().map(|zone| zone.actual.start).max().unwrap_or_default(), end(grid));
     let outside = |what: String| {
         let refusal = Refusal::new(Code::BadValue, what);
-        Err(problem(refusal.note(format!("{} has {} rows, {} to {}", options.carbon, grid.rows.len(), show(first), show(end)))))
+        Err(problem(refusal.note(format!(
+            "{} has {} rows, {} to {}",
+            options.carbon,
+            grid.rows.len(),
+            show(first),
+            show(end)
+        ))))
     };
     let begins = match (options.start, trace.begins) {
         (Start::Row(row), _) => match grid.rows.get(row) {
@@ -182,7 +195,10 @@ fn beginning(trace: &Trace, grid: &Grid, options: &Options) -> Result<DateTime<U
 fn within(grid: &Grid, begins: DateTime<Utc>, until: f64, latest: f64) -> Result<(), Problems> {
     let (end, at) = (end(grid), |seconds: f64| begins + TimeDelta::seconds(seconds.ceil() as i64));
     if at(until) > end {
-        let refusal = Refusal::new(Code::BadValue, format!("the trace runs until {}, the data end {}", show(at(until)), show(end)));
+        let refusal = Refusal::new(
+            Code::BadValue,
+            format!("the trace runs until {}, the data end {}", show(at(until)), show(end)),
+        );
         return Err(problem(refusal.hint("begin earlier with --start, or give data that reach further", &[])));
     }
     let inside: Vec<String> = grid
@@ -194,7 +210,8 @@ fn within(grid: &Grid, begins: DateTime<Utc>, until: f64, latest: f64) -> Result
     if inside.is_empty() {
         return Ok(());
     }
-    let refusal = Refusal::new(Code::BadValue, format!("there are {} holes in the hours that are replayed", inside.len()));
+    let refusal =
+        Refusal::new(Code::BadValue, format!("there are {} holes in the hours that are replayed", inside.len()));
     Err(problem(refusal.note(inside.join(" · ")).hint("begin elsewhere with --start: nothing is filled in", &[])))
 }
 
@@ -252,7 +269,8 @@ fn curve(series: &Series, begins: DateTime<Utc>) -> Curve {
     let offset = (series.start - begins).num_seconds();
     let needed = ((-HISTORY - offset) / series.step).clamp(0, series.values.len() as i64 - 1) as usize;
     let now = (-offset / series.step).clamp(0, series.values.len() as i64 - 1) as usize;
-    let holed = series.values[needed..=now.max(needed)].iter().rposition(Option::is_none).map_or(needed, |n| needed + n + 1);
+    let holed =
+        series.values[needed..=now.max(needed)].iter().rposition(Option::is_none).map_or(needed, |n| needed + n + 1);
     let from = holed.min(series.values.len() - 1);
     // Behind the beginning there is no hole in the hours that are used; elsewhere the value before it stands in.
     let mut held = series.values[from..].iter().flatten().next().copied().unwrap_or(0.0);

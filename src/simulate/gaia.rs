@@ -46,12 +46,16 @@ pub fn read(file: &File, unit: Unit) -> Result<Trace, Problems> {
     lengths.sort_by(f64::total_cmp);
     let (median, longest) = (lengths.get(lengths.len() / 2).copied(), lengths.last().copied());
     let refused = |message: String, word: &str| {
-        let refusal = Refusal::new(Code::BadValue, message).note("the header does not say the unit, so it must be named");
+        let refusal =
+            Refusal::new(Code::BadValue, message).note("the header does not say the unit, so it must be named");
         Err(problem(refusal.hint(format!("read it with --format {word}"), &[])))
     };
     match (unit, median, longest) {
         (Unit::Seconds, Some(median), _) if median < SHORT_MEDIAN => {
-            return refused(format!("half of the jobs of {} run less than {median} s: it is in hours", file.name), "gaia-h");
+            return refused(
+                format!("half of the jobs of {} run less than {median} s: it is in hours", file.name),
+                "gaia-h",
+            );
         }
         (Unit::Hours, _, Some(longest)) if longest > LONG => {
             return refused(format!("a job of {} would run {longest} h: it is in seconds", file.name), "gaia-s");
@@ -90,7 +94,8 @@ mod tests {
 
     #[test]
     fn jobs_are_read_in_their_unit_and_order() {
-        let trace = lines("arrival_time,length,cpus\n68.0,1000.0,1\n0.0,6302.5,2\n9,0,1\n", Unit::Seconds).expect("a trace");
+        let trace =
+            lines("arrival_time,length,cpus\n68.0,1000.0,1\n0.0,6302.5,2\n9,0,1\n", Unit::Seconds).expect("a trace");
         let jobs: Vec<(f64, f64, f64)> = trace.jobs.iter().map(|j| (j.arrival, j.length, j.width)).collect();
         assert_eq!(jobs, [(0.0, 6302.5, 2.0), (68.0, 1000.0, 1.0)]);
         assert_eq!(trace.counts, [("without a length", 1)]);

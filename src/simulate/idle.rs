@@ -118,14 +118,23 @@ mod tests {
     fn case() -> (Case, Vec<Ran>) {
         let curve = Curve::new(0.0, 3600.0, vec![100.0; 24]).expect("a curve");
         let place = Place { name: "A".to_owned(), curve, forecast: None, pue: 1.5, gpus: Some(2.0) };
-        let job = TraceJob { arrival: 0.0, length: 7200.0, width: 1.0, slack: 7200.0, assumed: 7200.0, queue: 0, home: 0 };
+        let job =
+            TraceJob { arrival: 0.0, length: 7200.0, width: 1.0, slack: 7200.0, assumed: 7200.0, queue: 0, home: 0 };
         let segment = |from: f64, until: f64| Segment { from, until, gpus: 1.0, place: 0 };
         let ran = vec![segment(0.0, 3600.0), segment(7200.0, 10800.0)];
         (Case { places: vec![place], jobs: vec![job], anywhere: false, kw_per_gpu: 1.0 }, vec![ran])
     }
 
     fn options(idle: &str) -> Options {
-        let flags = [("format", "gaia-s"), ("carbon", "x"), ("policy", "run-now"), ("idle", idle), ("idle-watts", "100"), ("capacity", "2"), ("pause-cost", "360s,0.5")];
+        let flags = [
+            ("format", "gaia-s"),
+            ("carbon", "x"),
+            ("policy", "run-now"),
+            ("idle", idle),
+            ("idle-watts", "100"),
+            ("capacity", "2"),
+            ("pause-cost", "360s,0.5"),
+        ];
         let values: BTreeMap<&'static str, String> = flags.map(|(k, v)| (k, v.to_owned())).into();
         Options::of(Given { trace: Some("x"), values: &values, switches: &BTreeSet::new() }).expect("options")
     }

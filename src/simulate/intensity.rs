@@ -109,7 +109,8 @@ pub fn read(file: &File, reading: &Reading) -> Result<Grid, Problems> {
     let wanted = match (&reading.zones[..], &there[..]) {
         ([], [only]) => vec![(*only).to_owned()],
         ([], _) => {
-            let refusal = Refusal::new(Code::BadValue, format!("{} has several zones: say which with --zones", file.name));
+            let refusal =
+                Refusal::new(Code::BadValue, format!("{} has several zones: say which with --zones", file.name));
             return Err(problem(refusal.note(format!("zones there: {}", there.join(", ")))));
         }
         (some, _) => some.to_vec(),
@@ -127,7 +128,8 @@ pub fn read(file: &File, reading: &Reading) -> Result<Grid, Problems> {
 }
 
 fn missing(name: &str, there: &[&str], file: &File) -> Problems {
-    let refusal = Refusal::new(Code::NoSuchPlace, format!("zone `{name}` is not in {}", file.name)).about("zones", name);
+    let refusal =
+        Refusal::new(Code::NoSuchPlace, format!("zone `{name}` is not in {}", file.name)).about("zones", name);
     let refusal = refusal.note(format!("zones there: {}", there.join(", ")));
     problem(match did_you_mean(name, there.iter().copied()) {
         Some(near) => refusal.hint(format!("did you mean `{near}`?"), &[]),

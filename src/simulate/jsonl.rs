@@ -90,7 +90,8 @@ mod tests {
             r#"{"schema":"neap.job/1","id":9,"submitted":"2026-11-01T00:00:00Z","started":null,"ended":null,"gpus":1}"#,
         );
         let trace = read(&File::of("a.jsonl", text.to_owned())).expect("a trace");
-        let jobs: Vec<_> = trace.jobs.iter().map(|j| (j.name.as_str(), j.arrival, j.length, j.width, j.slack)).collect();
+        let jobs: Vec<_> =
+            trace.jobs.iter().map(|j| (j.name.as_str(), j.arrival, j.length, j.width, j.slack)).collect();
         assert_eq!(jobs, [("7", 0.0, 600.0, 1.0, None), ("8", 3600.0, 3600.0, 4.0, Some(7200.0))]);
         assert_eq!(trace.jobs[1].zone.as_deref(), Some("DE"));
         assert_eq!(trace.counts, [("not over", 1)]);

@@ -35,8 +35,7 @@ enum Read {
 /// # Errors
 /// A missing column, or wrong lines.
 pub fn read(file: &File, whole: bool) -> Result<Trace, Problems> {
-    let names =
-        ["name", "num_gpu", "gpu_milli", "qos", "creation_time", "deletion_time", "scheduled_time"];
+    let names = ["name", "num_gpu", "gpu_milli", "qos", "creation_time", "deletion_time", "scheduled_time"];
     let at = columns(file, names)?;
     let mut mistakes = Mistakes::of(file);
     let (mut never_ran, mut no_gpu, mut zero, mut shared) = (0, 0, 0, 0);

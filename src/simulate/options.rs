@@ -2,7 +2,7 @@
 
 mod read;
 
-pub use read::{Given, duration};
+pub use read::Given;
 
 use super::intensity::Reading;
 use super::trace::Format;

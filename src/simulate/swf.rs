@@ -43,7 +43,8 @@ pub fn read(file: &File) -> Result<Trace, Problems> {
     }
     mistakes.end()?;
     let first = jobs.iter().map(|job: &Job| job.arrival).min_by(f64::total_cmp).unwrap_or(0.0);
-    let begins = if first >= ABSOLUTE { Some(first) } else { unix_start.filter(|start| *start > 0.0).map(|s| s + first) };
+    let begins =
+        if first >= ABSOLUTE { Some(first) } else { unix_start.filter(|start| *start > 0.0).map(|s| s + first) };
     for job in &mut jobs {
         job.arrival -= first;
         if job.asked.is_some_and(|asked| asked < job.length) {

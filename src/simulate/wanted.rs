@@ -78,13 +78,18 @@ mod tests {
             Wanted::all(text).into_iter().map(|w| w.expect("a condition").holds(&figures).is_some()).collect()
         };
         assert_eq!(holds("late_jobs>0, late_jobs > 3, late_jobs>=3"), [true, false, true]);
-        assert_eq!(holds("carbon_ratio<0.7,carbon_ratio<=0.7,carbon_ratio==0.7,carbon_ratio!=0.7"), [false, true, true, false]);
+        assert_eq!(
+            holds("carbon_ratio<0.7,carbon_ratio<=0.7,carbon_ratio==0.7,carbon_ratio!=0.7"),
+            [false, true, true, false]
+        );
         assert_eq!(holds("gap_ratio>0.1"), [true]);
     }
 
     #[test]
     fn slips_are_told() {
-        for (text, word) in [("late_job>0", "late_jobs"), ("late_jobs=0", "condition"), ("late_jobs>x", "number"), ("x", "condition")] {
+        for (text, word) in
+            [("late_job>0", "late_jobs"), ("late_jobs=0", "condition"), ("late_jobs>x", "number"), ("x", "condition")]
+        {
             let refusal = Wanted::all(text).remove(0).expect_err(text);
             let said = format!("{} {:?}", refusal.message, refusal.hints);
             assert!(said.contains(word), "{text}: {said}");

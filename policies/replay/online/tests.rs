@@ -6,7 +6,8 @@ use crate::replay::{Case, Curve, Place, Ran, TraceJob};
 fn greedy(market: &Market, _: Option<&Prices>) -> Solution {
     let mut left: Vec<Vec<f64>> =
         market.pools.iter().map(|p| p.capacity.iter().map(|gpus| gpus * market.slot_hours).collect()).collect();
-    let mut solution = Solution { shares: vec![Vec::new(); market.tasks.len()], bound: 1.0, cost: 1.0, ..Solution::default() };
+    let mut solution =
+        Solution { shares: vec![Vec::new(); market.tasks.len()], bound: 1.0, cost: 1.0, ..Solution::default() };
     let mut order: Vec<usize> = (0..market.tasks.len()).collect();
     order.sort_by(|&a, &b| market.tasks[a].due.total_cmp(&market.tasks[b].due));
     for task in order {
@@ -16,11 +17,14 @@ fn greedy(market: &Market, _: Option<&Prices>) -> Solution {
             .pools
             .iter()
             .flat_map(|&pool| (0..left[pool].len()).map(move |slot| (pool, slot)))
-            .map(|(pool, slot)| (slot as f64 * market.slot_hours >= due, market.pools[pool].grams_per_kwh[slot], slot, pool))
+            .map(|(pool, slot)| {
+                (slot as f64 * market.slot_hours >= due, market.pools[pool].grams_per_kwh[slot], slot, pool)
+            })
             .collect();
         slots.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then((a.2, a.3).cmp(&(b.2, b.3))));
         for (late, _, slot, pool) in slots {
-            let most = if late { market.slot_hours } else { (due - slot as f64 * market.slot_hours).min(market.slot_hours) };
+            let most =
+                if late { market.slot_hours } else { (due - slot as f64 * market.slot_hours).min(market.slot_hours) };
             let take = hours.min(most).min(left[pool][slot] / class.points[0].gpus);
             if take > 1e-12 {
                 hours -= take;
@@ -55,7 +59,8 @@ fn done(ran: &Ran) -> f64 {
 
 #[test]
 fn all_work_is_done_within_window_and_room() {
-    let jobs: Vec<TraceJob> = (0..12).map(|n| job(f64::from(n) * 1234.5, 3000.0 + f64::from(n) * 700.0, 6.0 * 3600.0)).collect();
+    let jobs: Vec<TraceJob> =
+        (0..12).map(|n| job(f64::from(n) * 1234.5, 3000.0 + f64::from(n) * 700.0, 6.0 * 3600.0)).collect();
     let case = case((0..48).map(|hour| 100.0 + f64::from(hour * 37 % 24)).collect(), Some(3.5), jobs);
     let ran = played(&case, Outlook::Perfect, &[]);
     for (job, ran) in case.jobs.iter().zip(&ran) {

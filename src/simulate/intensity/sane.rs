@@ -45,7 +45,10 @@ pub fn check(name: &str, series: &Series, starts: bool, file: &File) -> Result<(
         return refused(message, "padding is no measurement: cut these rows off");
     }
     if mean < LOWEST_MEAN {
-        return refused(format!("the mean is {mean:.3}: no grid emits so little"), "is it in kg/kWh? intensity is in g/kWh");
+        return refused(
+            format!("the mean is {mean:.3}: no grid emits so little"),
+            "is it in kg/kWh? intensity is in g/kWh",
+        );
     }
     if starts {
         return Ok(());
@@ -53,7 +56,10 @@ pub fn check(name: &str, series: &Series, starts: bool, file: &File) -> Result<(
     let first = i64::from(series.start.num_seconds_from_midnight());
     let whole_days = DAY % series.step == 0 && (series.values.len() as i64 * series.step) % DAY == 0;
     if first % series.step.min(3600) == series.step.min(3600) - 1 || first % 3600 == 59 * 60 {
-        return refused(format!("the first stamp is {}, the end of a step", show(series.start)), "stamps name the start");
+        return refused(
+            format!("the first stamp is {}, the end of a step", show(series.start)),
+            "stamps name the start",
+        );
     }
     if whole_days && first == series.step {
         let message = format!("whole days from {}: the stamps seem to name the ends of steps", show(series.start));

@@ -15,9 +15,8 @@ pub fn columns(file: &File, reading: &Reading, mistakes: &mut Mistakes<'_>) -> R
     let header = lines.next().map_or("", |(_, line)| line);
     let names: Vec<&str> = header.split(',').map(str::trim).collect();
     let first = names.first().copied().unwrap_or_default().to_lowercase();
-    let refused = |message: String, note: &str| {
-        Err(vec![file.wrong(header, Refusal::new(Code::Syntax, message).note(note))])
-    };
+    let refused =
+        |message: String, note: &str| Err(vec![file.wrong(header, Refusal::new(Code::Syntax, message).note(note))]);
     if first.contains("end") {
         return refused(format!("`{}` names the end of a step", names[0]), "stamps must name the start of a step");
     }

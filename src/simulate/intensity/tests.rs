@@ -89,13 +89,15 @@ fn lines_that_cannot_be_are_told() {
     assert_eq!(numbers, [3, 4, 5, 6]);
     let twice = "datetime_utc,DE\n2022-01-01T00:00Z,400\n2022-01-01T00:00Z,400\n";
     assert!(refused(twice, &zones(&[])).contains("twice"));
-    let uneven = "datetime_utc,DE\n2022-01-01T00:00Z,400\n2022-01-01T01:00Z,400\n2022-01-01T02:00Z,4\n2022-01-01T02:30Z,4\n";
+    let uneven =
+        "datetime_utc,DE\n2022-01-01T00:00Z,400\n2022-01-01T01:00Z,400\n2022-01-01T02:00Z,4\n2022-01-01T02:30Z,4\n";
     assert!(refused(uneven, &zones(&[])).contains("step"));
 }
 
 #[test]
 fn stamps_of_every_shape_are_one_moment() {
-    for text in ["2022-03-01T12:00Z", "2022-03-01T13:00:00+01:00", "2022-03-01 08:30:00-0330", "2022-03-01T12:00:00.0Z"] {
+    for text in ["2022-03-01T12:00Z", "2022-03-01T13:00:00+01:00", "2022-03-01 08:30:00-0330", "2022-03-01T12:00:00.0Z"]
+    {
         assert_eq!(stamp(text, false).map(show).as_deref(), Ok("2022-03-01T12:00Z"), "{text}");
     }
     assert!(stamp("2022-03-01T12:00", false).is_err());

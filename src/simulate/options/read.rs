@@ -73,7 +73,7 @@ impl Reader<'_> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn duration(text: &str) -> Result<f64, String> {
+fn duration(text: &str) -> Result<f64, String> {
     if text.trim() == "0" {
         return Ok(0.0);
     }
@@ -136,7 +136,8 @@ fn idle(text: &str) -> Result<Idle, String> {
         "attributed" => Ok(Idle::Attributed),
         "on" => Ok(Idle::On),
         other => {
-            let after = other.strip_prefix("off:").ok_or(format!("`{text}` is not one of: none, attributed, on, off:S"))?;
+            let after =
+                other.strip_prefix("off:").ok_or(format!("`{text}` is not one of: none, attributed, on, off:S"))?;
             let seconds = after.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0);
             seconds.map_or_else(|| duration(after), Ok).map(Idle::OffAfter)
         }

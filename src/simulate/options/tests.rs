@@ -56,9 +56,19 @@ fn all_mistakes_are_told_at_once() {
         ("watts-per-gpu", "0"),
     ])
     .expect_err("mistakes");
-    for word in
-        ["--capacity", "--slack", "--start", "--idle-watts", "--capacity: how", "--pue", "divisble", "run-nwo", "late_jbs", "--slot", "--watts"]
-    {
+    for word in [
+        "--capacity",
+        "--slack",
+        "--start",
+        "--idle-watts",
+        "--capacity: how",
+        "--pue",
+        "divisble",
+        "run-nwo",
+        "late_jbs",
+        "--slot",
+        "--watts",
+    ] {
         assert!(wrong.iter().any(|message| message.contains(word)), "{word} in {wrong:?}");
     }
 }
