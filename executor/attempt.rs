@@ -11,6 +11,7 @@ use crate::process::{descendants, lives, table, tree_cpu_ms};
 use crate::rundir::{AttemptDir, ExitRecord, Identity, RunDir, RunDirError, Started, Work};
 use chrono::Utc;
 use neap_model::job::AttemptId;
+use neap_model::outcome::StopCause;
 use neap_model::protocol::{AttemptReport, Beat, PROTOCOL};
 use rand::Rng;
 use std::collections::BTreeMap;
@@ -60,7 +61,8 @@ struct Attempt {
     taken_up: Instant,
     started: Option<Started>,
     exit: Option<ExitRecord>,
-    stopping: bool,
+    /// Why it was told to end.
+    stopping: Option<StopCause>,
     /// Processes that were seen below its guard, with their start times.
     seen: BTreeMap<i32, u64>,
     meter: AttemptMeter,
@@ -278,7 +280,7 @@ impl Executor {
                 attempt: *id,
                 started: attempt.started.as_ref().map(|s| s.at),
                 ended: attempt.exit.as_ref().map(|exit| (exit.end.clone(), exit.at)),
-                stopping: attempt.stopping,
+                stopping: attempt.stopping.is_some(),
                 spans: attempt.meter.closed.clone(),
                 log: attempt.work.log.display().to_string(),
             })

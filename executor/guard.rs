@@ -8,7 +8,7 @@ use crate::rundir::{AttemptDir, ExitRecord, Started, StopOrder, Work};
 use chrono::Utc;
 use neap_model::lifecycle::{AttemptEnd, Exit, StopCause};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, kill_process_group, pidfd_open};
 use rustix::time::{ClockId, clock_gettime};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,7 +22,7 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(100);
 /// How long everything left behind may take to die.
 const SWEEP: Duration = Duration::from_secs(10);
-/// Time between TERM and KILL when the time limit ends a job.
+/// Time between TERM and KILL when the time limit ends a job, or it did not save itself in time for a pause.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Why a job could not be started; told to the person as it stands.
@@ -149,7 +149,7 @@ fn attend(dir: &AttemptDir, work: &Work, mut child: Child, output: OwnedFd, log:
     let watch = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     let limit = boot_now() + Duration::from(work.lease.limit);
     let mut output = std::fs::File::from(output);
-    let mut stopping: Option<(StopCause, Duration, bool)> = None;
+    let mut stopping: Option<Ladder> = None;
     let mut open = true;
     let status: Option<ExitStatus> = loop {
         wait(&output, watch.as_ref(), open);
@@ -160,19 +160,17 @@ fn attend(dir: &AttemptDir, work: &Work, mut child: Child, output: OwnedFd, log:
             Err(_) => break None,
         }
         let now = boot_now();
-        if stopping.is_none() {
+        // A pause gives way to every other order.
+        if stopping.as_ref().is_none_or(Ladder::pauses) {
             let order = dir.read::<StopOrder>("stop.json").map(|order| (order.cause, Duration::from(order.grace)));
-            let order = order.or_else(|| (now >= limit).then_some((StopCause::Limit, GRACE)));
+            let order = order.filter(|(cause, _)| stopping.as_ref().is_none_or(|ladder| ladder.cause != *cause));
+            let order = (now >= limit).then_some((StopCause::Limit, GRACE)).or(order);
             if let Some((cause, grace)) = order {
-                signal_group(pid, Signal::TERM);
-                stopping = Some((cause, now + grace, false));
+                stopping = Some(Ladder::begin(cause, grace, work, pid, now));
             }
         }
-        if let Some((_, deadline, killed @ false)) = &mut stopping
-            && now >= *deadline
-        {
-            signal_group(pid, Signal::KILL);
-            *killed = true;
+        if let Some(ladder) = &mut stopping {
+            ladder.climb(pid, now);
         }
     };
     // What its processes said before they are gone.
@@ -186,9 +184,57 @@ fn attend(dir: &AttemptDir, work: &Work, mut child: Child, output: OwnedFd, log:
         None => Exit::Code(255),
     };
     match stopping {
-        Some((cause, ..)) => AttemptEnd::Stopped { exit, cause },
+        Some(Ladder { cause, .. }) => AttemptEnd::Stopped { exit, cause },
         None => AttemptEnd::Exited { exit },
     }
+}
+
+/// What an attempt is told so that it ends: for a pause its own signal first, then TERM, then KILL.
+struct Ladder {
+    cause: StopCause,
+    /// The next signal, and when it is due.
+    next: Option<(Signal, Duration)>,
+}
+
+impl Ladder {
+    fn begin(cause: StopCause, grace: Duration, work: &Work, pid: Option<Pid>, now: Duration) -> Self {
+        let own = work.lease.spec.flex.pause.as_ref().and_then(|pause| signal_named(&pause.signal));
+        // Its first process knows what is to be saved; what it started may not know the signal and die of it.
+        let then = match (&cause, own, pid) {
+            (StopCause::Pause { .. }, Some(own), Some(pid)) => {
+                let _ = kill_process(pid, own);
+                Signal::TERM
+            }
+            _ => {
+                signal_group(pid, Signal::TERM);
+                Signal::KILL
+            }
+        };
+        Self { cause, next: Some((then, now + grace)) }
+    }
+
+    fn pauses(&self) -> bool {
+        matches!(self.cause, StopCause::Pause { .. })
+    }
+
+    fn climb(&mut self, pid: Option<Pid>, now: Duration) {
+        if let Some((signal, _)) = self.next.filter(|(_, due)| now >= *due) {
+            signal_group(pid, signal);
+            self.next = (signal == Signal::TERM).then_some((Signal::KILL, now + GRACE));
+        }
+    }
+}
+
+/// The signals that a job may name for its pause.
+fn signal_named(name: &str) -> Option<Signal> {
+    Some(match name {
+        "SIGUSR1" => Signal::USR1,
+        "SIGUSR2" => Signal::USR2,
+        "SIGTERM" => Signal::TERM,
+        "SIGINT" => Signal::INT,
+        "SIGHUP" => Signal::HUP,
+        _ => return None,
+    })
 }
 
 /// Sleeps until there is output, the process ended, or it is time to look for orders.

@@ -4,6 +4,7 @@
 
 use crate::job::{AttemptId, Epoch, JobId, JobSpec, Person};
 use crate::ledger::{EnergySpan, NodeSpan};
+pub use crate::outcome::{AttemptEnd, Exit, ExitFrom, Outcome, StopCause};
 use crate::plan::Decision;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,11 @@ pub enum Phase {
         /// Since.
         since: DateTime<Utc>,
     },
+    /// Stopped after it saved its work; goes on later. Until when stands in its decision.
+    Paused {
+        /// Since.
+        since: DateTime<Utc>,
+    },
     /// Told to end, and not gone yet.
     Stopping {
         /// The attempt.
@@ -55,151 +61,6 @@ pub enum Phase {
         /// When.
         at: DateTime<Utc>,
     },
-}
-
-/// Why a running job is ended by us.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "cause", rename_all = "snake_case")]
-pub enum StopCause {
-    /// A person cancelled it.
-    Cancelled {
-        /// Who.
-        by: String,
-        /// In their words.
-        reason: Option<String>,
-    },
-    /// It hit its time limit.
-    Limit,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Exit {
-    /// By itself, with that code.
-    Code(u8),
-    /// By that signal.
-    Signal(u8),
-}
-
-impl Exit {
-    /// As a shell reports it: the code, or 128 + the signal.
-    #[must_use]
-    pub const fn shell_code(self) -> u8 {
-        match self {
-            Self::Code(code) => code,
-            Self::Signal(signal) => 128u8.saturating_add(signal),
-        }
-    }
-}
-
-/// How a job's life ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
-    /// Exit code 0.
-    Succeeded,
-    /// Any other end by itself.
-    Failed {
-        /// How the process ended.
-        exit: Exit,
-    },
-    /// It could not be started at all.
-    Launch {
-        /// What stood in the way.
-        error: String,
-    },
-    /// By a person.
-    Cancelled {
-        /// Who.
-        by: String,
-        /// In their words.
-        reason: Option<String>,
-    },
-    /// It hit its time limit.
-    Timeout,
-    /// Finish-by had become impossible, and it had asked to be dropped then.
-    Expired,
-    /// Its node is gone and its retries are used up, or it had asked for none.
-    Lost,
-}
-
-impl Outcome {
-    /// The state's word.
-    #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed { .. } | Self::Launch { .. } => "failed",
-            Self::Cancelled { .. } => "cancelled",
-            Self::Timeout => "timeout",
-            Self::Expired => "expired",
-            Self::Lost => "lost",
-        }
-    }
-
-    /// `end.*`: the reason code of an end.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Succeeded | Self::Failed { exit: Exit::Code(_) } => "end.exit",
-            Self::Failed { exit: Exit::Signal(_) } => "end.signal",
-            Self::Launch { .. } => "end.launch",
-            Self::Cancelled { .. } => "end.cancelled",
-            Self::Timeout => "end.limit",
-            Self::Expired => "end.finish_by",
-            Self::Lost => "end.node_lost",
-        }
-    }
-
-    /// The exit code `neap run` and `neap wait` leave with, and whether it is the job's own.
-    #[must_use]
-    pub const fn exit_code(&self) -> (u8, ExitFrom) {
-        match self {
-            Self::Succeeded => (0, ExitFrom::Job),
-            Self::Failed { exit } => (exit.shell_code(), ExitFrom::Job),
-            Self::Launch { .. } => (127, ExitFrom::Job),
-            Self::Cancelled { .. } => (103, ExitFrom::Neap),
-            Self::Timeout => (104, ExitFrom::Neap),
-            Self::Expired => (105, ExitFrom::Neap),
-            Self::Lost => (106, ExitFrom::Neap),
-        }
-    }
-}
-
-/// Whose exit code it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExitFrom {
-    /// The job's own.
-    Job,
-    /// Ours, because the job did not end by itself.
-    Neap,
-}
-
-/// What an attempt's guard wrote down at its end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "end", rename_all = "snake_case")]
-pub enum AttemptEnd {
-    /// Its first process ended.
-    Exited {
-        /// How.
-        exit: Exit,
-    },
-    /// We ended it.
-    Stopped {
-        /// How its first process ended.
-        exit: Exit,
-        /// Why we ended it.
-        cause: StopCause,
-    },
-    /// It could not be started.
-    NotStarted {
-        /// What stood in the way.
-        error: String,
-    },
-    /// Its guard is gone without a word: whatever it left was ended, and nobody knows how far it had come.
-    Vanished,
 }
 
 /// What happened to one job.
@@ -383,11 +244,13 @@ impl Phase {
         use JobEvent as E;
         use Phase as P;
         Ok(match (self, event) {
-            (P::Queued | P::Held { .. }, E::Held { by }) => P::Held { by: by.clone() },
+            (P::Queued | P::Paused { .. } | P::Held { .. }, E::Held { by }) => P::Held { by: by.clone() },
             (P::Held { .. }, E::Released { .. }) => P::Queued,
-            (P::Queued | P::Held { .. }, E::Planned { .. } | E::Edited { .. }) => self.clone(),
-            (P::Queued | P::Held { .. }, E::Overridden { .. }) => P::Queued,
-            (P::Queued, E::Leased { epoch, node, .. }) => P::Leased { epoch: *epoch, node: node.clone(), at },
+            (P::Queued | P::Paused { .. } | P::Held { .. }, E::Planned { .. } | E::Edited { .. }) => self.clone(),
+            (P::Queued | P::Paused { .. } | P::Held { .. }, E::Overridden { .. }) => P::Queued,
+            (P::Queued | P::Paused { .. }, E::Leased { epoch, node, .. }) => {
+                P::Leased { epoch: *epoch, node: node.clone(), at }
+            }
             (P::Leased { epoch, node, .. }, E::Started { epoch: by, .. }) if epoch == by => {
                 P::Running { epoch: *epoch, node: node.clone(), since: at }
             }
@@ -397,18 +260,30 @@ impl Phase {
             (P::Running { epoch, node, since }, E::StopAsked { epoch: of, cause }) if epoch == of => {
                 P::Stopping { epoch: *epoch, node: node.clone(), since: Some(*since), cause: cause.clone() }
             }
+            // Whoever ends a job that is saving itself for a pause does not wait for the pause.
+            (P::Stopping { epoch, node, since, cause: StopCause::Pause { .. } }, E::StopAsked { epoch: of, cause })
+                if epoch == of && !matches!(cause, StopCause::Pause { .. }) =>
+            {
+                P::Stopping { epoch: *epoch, node: node.clone(), since: *since, cause: cause.clone() }
+            }
             (P::Stopping { epoch, node, since: None, cause }, E::Started { epoch: by, .. }) if epoch == by => {
                 P::Stopping { epoch: *epoch, node: node.clone(), since: Some(at), cause: cause.clone() }
+            }
+            (P::Stopping { epoch, .. }, E::AttemptEnded { epoch: of, end, at })
+                if epoch == of && end.paused().is_some() =>
+            {
+                P::Paused { since: *at }
             }
             (
                 P::Leased { epoch, .. } | P::Running { epoch, .. } | P::Stopping { epoch, .. },
                 E::AttemptEnded { epoch: of, end, at },
             ) if epoch == of => P::Ended { outcome: end.outcome(), at: *at },
-            (P::Leased { epoch, .. } | P::Running { epoch, .. }, E::AttemptLost { epoch: of, retried: true })
-                if epoch == of =>
-            {
-                P::Queued
-            }
+            (
+                P::Leased { epoch, .. }
+                | P::Running { epoch, .. }
+                | P::Stopping { epoch, cause: StopCause::Pause { .. }, .. },
+                E::AttemptLost { epoch: of, retried: true },
+            ) if epoch == of => P::Queued,
             (P::Leased { epoch, .. } | P::Running { epoch, .. }, E::AttemptLost { epoch: of, retried: false })
                 if epoch == of =>
             {
@@ -417,10 +292,10 @@ impl Phase {
             (P::Stopping { epoch, cause, .. }, E::AttemptLost { epoch: of, .. }) if epoch == of => {
                 P::Ended { outcome: cause.outcome(), at }
             }
-            (P::Queued | P::Held { .. }, E::Cancelled { by, reason }) => {
+            (P::Queued | P::Paused { .. } | P::Held { .. }, E::Cancelled { by, reason }) => {
                 P::Ended { outcome: Outcome::Cancelled { by: by.clone(), reason: reason.clone() }, at }
             }
-            (P::Queued | P::Held { .. }, E::Expired) => P::Ended { outcome: Outcome::Expired, at },
+            (P::Queued | P::Paused { .. } | P::Held { .. }, E::Expired) => P::Ended { outcome: Outcome::Expired, at },
             (phase, event) => return Err(Illegal { phase: phase.word(), event: event.word() }),
         })
     }
@@ -433,6 +308,7 @@ impl Phase {
             Self::Held { .. } => "held",
             Self::Leased { .. } => "starting",
             Self::Running { .. } => "running",
+            Self::Paused { .. } => "paused",
             Self::Stopping { .. } => "stopping",
             Self::Ended { outcome, .. } => outcome.word(),
         }
@@ -451,32 +327,7 @@ impl Phase {
             Self::Leased { epoch, node, .. }
             | Self::Running { epoch, node, .. }
             | Self::Stopping { epoch, node, .. } => Some((*epoch, node)),
-            Self::Queued | Self::Held { .. } | Self::Ended { .. } => None,
-        }
-    }
-}
-
-impl StopCause {
-    /// How a job ends that was stopped for it.
-    #[must_use]
-    pub fn outcome(&self) -> Outcome {
-        match self {
-            Self::Cancelled { by, reason } => Outcome::Cancelled { by: by.clone(), reason: reason.clone() },
-            Self::Limit => Outcome::Timeout,
-        }
-    }
-}
-
-impl AttemptEnd {
-    /// How a job ends whose attempt ended like this.
-    #[must_use]
-    pub fn outcome(&self) -> Outcome {
-        match self {
-            Self::Exited { exit: Exit::Code(0) } => Outcome::Succeeded,
-            Self::Exited { exit } => Outcome::Failed { exit: *exit },
-            Self::Stopped { cause, .. } => cause.outcome(),
-            Self::NotStarted { error } => Outcome::Launch { error: error.clone() },
-            Self::Vanished => Outcome::Lost,
+            Self::Queued | Self::Paused { .. } | Self::Held { .. } | Self::Ended { .. } => None,
         }
     }
 }

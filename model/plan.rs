@@ -80,6 +80,18 @@ pub struct Decision {
     pub expected: Option<Outlook>,
     /// What starting at the first possible moment would be, for a job that waits for the grid or could.
     pub run_now: Option<Outlook>,
+    /// When it is to run, where that is in more than one piece; empty: from the expected start to the expected end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Run>,
+}
+
+/// A stretch of time in which a job runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// It starts or goes on then.
+    pub from: DateTime<Utc>,
+    /// It pauses or ends then.
+    pub until: DateTime<Utc>,
 }
 
 impl Decision {

@@ -136,6 +136,13 @@ pub enum WhyNow {
     NotAsked,
     /// Now is the cleanest start it has.
     CleanestNow,
+    /// Now is clean enough to begin, and it is to pause later.
+    WithPauses {
+        /// How often.
+        pauses: u32,
+        /// With the pauses, against one piece from now on.
+        savings: Savings,
+    },
     /// Waiting would save less than it asks for.
     SavingTooSmall { savings: Savings, asks: Percent },
     /// Nothing trustworthy is known about the hours ahead.
@@ -153,6 +160,7 @@ impl WhyNow {
         match self {
             Self::NotAsked => "not_asked",
             Self::CleanestNow => "cleanest_now",
+            Self::WithPauses { .. } => "with_pauses",
             Self::SavingTooSmall { .. } => "saving_too_small",
             Self::NoForecast { .. } => "no_forecast",
             Self::LatestStart => "latest_start",

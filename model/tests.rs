@@ -96,6 +96,7 @@ fn one_life_from_submission_to_end() {
             latest_start: None,
             expected: None,
             run_now: None,
+            runs: Vec::new(),
         })
     };
     let leased = JobEvent::Leased {

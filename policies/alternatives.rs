@@ -86,18 +86,18 @@ pub fn alternatives(plan: &Plan, site: &Site, policy: &Policy, job: &Job) -> Vec
 
 /// Node and start that the planner takes: of a waiting job what it is promised, of a new one what it would be.
 fn chosen(plan: &Plan, desk: &Desk<'_>, job: &Job) -> Option<Choice> {
-    let (slot, decision) = match (plan.room.slots.get(&job.id), plan.decisions.get(&job.id)) {
-        (Some(slot), Some(decision)) => (*slot, decision.clone()),
+    let (slots, decision) = match (plan.room.slots.get(&job.id), plan.decisions.get(&job.id)) {
+        (Some(slots), Some(decision)) => (slots.clone(), decision.clone()),
         _ => {
-            let (decision, slot) = desk.decide(job, None);
-            (slot?, decision)
+            let (decision, slots) = desk.decide(job, None);
+            (slots, decision)
         }
     };
     let name = match &decision.verdict {
         Verdict::Start { place, .. } => Some(&place.node),
         Verdict::Hold { place, .. } => place.as_ref().map(|place| &place.node),
     }?;
-    search::there(desk.room, job, name, slot.from)
+    search::there(desk.room, job, name, slots.first()?.from)
 }
 
 fn longest(job: &Job) -> Seconds {

@@ -4,8 +4,8 @@
 
 use crate::machine::{Amount, Machine, Shape};
 use crate::order::{latest_start, length, waits_for_grid};
-use crate::planner::Plan;
 use crate::planner::reasons;
+use crate::planner::{Pausing, Plan};
 use crate::problem::{Job, Problem};
 use crate::room::{ZoneRoom, occupied_until};
 use crate::stamp::{Stamp, millis, stamp, time};
@@ -36,6 +36,8 @@ pub enum Breach {
     Idle { job: JobId, possible: DateTime<Utc> },
     /// Its planned run is not what the footprint says.
     WrongOutlook { job: JobId },
+    /// It is broken, or paused, although it may not be, not whole, or not in time.
+    WrongPause { job: JobId },
     /// A hold without a blocker, or whose binding reason is not the first blocker.
     WrongReason { job: JobId },
 }
@@ -47,6 +49,8 @@ struct Run<'a> {
     from: Stamp,
     until: Stamp,
     need: Amount,
+    /// The first piece of its job.
+    first: bool,
 }
 
 /// Every rule that the plan breaks; empty for a good plan.
@@ -68,7 +72,7 @@ pub fn audit(problem: &Problem, plan: &Plan) -> Vec<Breach> {
             None => breaches.push(Breach::NotOneDecision { job: *id }),
             Some(job) => {
                 breaches.extend(reason(decision));
-                runs.extend(auditor.run(job, decision, plan, &mut breaches));
+                runs.extend(auditor.runs(job, decision, plan, &mut breaches));
             }
         }
     }
@@ -80,7 +84,27 @@ pub fn audit(problem: &Problem, plan: &Plan) -> Vec<Breach> {
     let stray = plan.room.slots.keys().filter(|id| !placed(id));
     breaches.extend(stray.map(|id| Breach::NotReserved { job: *id }));
     auditor.capacity(&runs, &mut breaches);
+    breaches.extend(
+        plan.pauses
+            .iter()
+            .filter(|(id, pausing)| !may_pause(problem, **id, pausing))
+            .map(|(id, _)| Breach::WrongPause { job: *id }),
+    );
     breaches
+}
+
+/// Whether a job that runs may be paused like that: it consented, has run long enough, saves what it asks for, and can
+/// go on in time.
+fn may_pause(problem: &Problem, id: JobId, pausing: &Pausing) -> bool {
+    problem.running.iter().find(|running| running.job.id == id).is_some_and(|running| {
+        let (job, now) = (&*running.job, problem.site.now);
+        let saves = pausing.savings.ratio().is_some_and(|ratio| ratio + 1e-9 >= job.delay.min_saving.ratio());
+        waits_for_grid(job)
+            && saves
+            && job.pause.is_some_and(|terms| now - running.since >= terms.least.delta())
+            && pausing.until > now
+            && latest_start(job).is_some_and(|latest| pausing.until <= latest)
+    })
 }
 
 fn machines(problem: &Problem) -> Vec<Machine> {
@@ -127,12 +151,12 @@ impl Auditor<'_> {
     }
 
     /// What the decision claims of the world, checked on its own.
-    fn run<'j>(&self, job: &'j Job, decision: &Decision, plan: &Plan, breaches: &mut Vec<Breach>) -> Option<Run<'j>> {
+    fn runs<'j>(&self, job: &'j Job, decision: &Decision, plan: &Plan, breaches: &mut Vec<Breach>) -> Vec<Run<'j>> {
         let id = job.id;
         let (place, from) = match &decision.verdict {
             Verdict::Start { place, .. } => (place, self.now),
             Verdict::Hold { place: Some(place), until: Some(until), .. } => (place, stamp(*until)),
-            Verdict::Hold { .. } => return None,
+            Verdict::Hold { .. } => return Vec::new(),
         };
         if job.blocked.is_some() {
             breaches.push(Breach::BlockedButPlaced { job: id });
@@ -140,26 +164,49 @@ impl Auditor<'_> {
         if from < stamp(job.eligible) || from < self.now {
             breaches.push(Breach::TooEarly { job: id, at: time(from) });
         }
-        let Some(slot) = plan.room.slots.get(&id) else {
+        let slots = plan.room.slots.get(&id).map_or(&[][..], Vec::as_slice);
+        let Some(slot) = slots.first() else {
             breaches.push(Breach::NotReserved { job: id });
-            return None;
+            return Vec::new();
         };
         let wrong = || Breach::WrongPlace { job: id, place: place.clone() };
         let node = self.machines.iter().position(|m| m.name == place.node && m.zone == place.zone);
         let Some(node) = node.filter(|node| self.machines[*node].up && self.allows(job, &place.zone)) else {
             breaches.push(wrong());
-            return None;
+            return Vec::new();
         };
         let Some(shape) = self.machines[node].shapes(job).find(|shape| shape.need == slot.need) else {
             breaches.push(wrong());
-            return None;
+            return Vec::new();
         };
-        let until = from.saturating_add(millis(length(job)));
-        if (slot.node, slot.from, slot.until) != (node, from, until) {
+        let pieces = self.pieces(job, decision, from, breaches);
+        let reserved = slots.iter().map(|slot| (slot.node, slot.need, slot.from, slot.until));
+        if !reserved.eq(pieces.iter().map(|(from, until)| (node, shape.need, *from, *until))) {
             breaches.push(Breach::NotReserved { job: id });
         }
-        self.outlook(job, decision, &shape, node, from, breaches);
-        Some(Run { job, node, from, until, need: shape.need })
+        self.outlook(job, decision, &shape, node, &pieces, breaches);
+        let run =
+            |(from_here, until)| Run { job, node, from: from_here, until, need: shape.need, first: from_here == from };
+        pieces.into_iter().map(run).collect()
+    }
+
+    /// When the job runs: in one piece, or as the decision breaks it; only a job that may be paused is broken, its pieces
+    /// add up to all of it, and they end in time.
+    fn pieces(&self, job: &Job, decision: &Decision, from: Stamp, breaches: &mut Vec<Breach>) -> Vec<(Stamp, Stamp)> {
+        let all = millis(length(job));
+        if decision.runs.is_empty() {
+            return vec![(from, from.saturating_add(all))];
+        }
+        let pieces: Vec<(Stamp, Stamp)> = decision.runs.iter().map(|run| (stamp(run.from), stamp(run.until))).collect();
+        let apart = pieces.windows(2).all(|pair| pair[0].1 < pair[1].0) && pieces.iter().all(|(a, b)| a < b);
+        let in_time = latest_start(job)
+            .is_some_and(|latest| pieces.last().is_some_and(|(_, end)| *end <= stamp(latest).saturating_add(all)));
+        let whole = pieces.iter().map(|(a, b)| b - a).sum::<i64>() == all;
+        let begins = pieces.first().is_some_and(|(a, _)| *a == from);
+        if !(job.pause.is_some() && waits_for_grid(job) && apart && in_time && whole && begins) {
+            breaches.push(Breach::WrongPause { job: job.id });
+        }
+        pieces
     }
 
     fn outlook(
@@ -168,11 +215,14 @@ impl Auditor<'_> {
         decision: &Decision,
         shape: &Shape,
         node: usize,
-        from: Stamp,
+        pieces: &[(Stamp, Stamp)],
         breaches: &mut Vec<Breach>,
     ) {
         let zone = self.zones.iter().find(|zone| zone.name == self.machines[node].zone);
-        let right = zone.and_then(|zone| reasons::outlook(zone, shape.watts, time(from), length(job)));
+        let right = zone.and_then(|zone| match pieces {
+            [(from, _)] => reasons::outlook(zone, shape.watts, time(*from), length(job)),
+            pieces => reasons::broken_outlook(zone, shape.watts, length(job), pieces),
+        });
         if decision.expected != right {
             breaches.push(Breach::WrongOutlook { job: job.id });
         }
@@ -193,7 +243,7 @@ impl Auditor<'_> {
         if !breaches.iter().all(words) {
             return; // gaps in a wrong account mean nothing
         }
-        for run in runs {
+        for run in runs.iter().filter(|run| run.first) {
             let latest = latest_start(run.job);
             let late = latest.filter(|latest| stamp(*latest) < run.from);
             if waits_for_grid(run.job) && late.is_none() {

@@ -1,15 +1,23 @@
 //! The published policies a planner is compared with, each one faithful to its rule and to what is weak in it.
 //!
-//! A rule sees a whole `Case` and may look only at what its authors let it see; where none is named, intensity is known
-//! perfectly. Ties go to the earliest. Every rule is total: a job without a zone, or wider than its zone can ever be under
-//! a rule that keeps widths whole, never runs, and its `Ran` is empty.
+//! A rule sees a whole `Case` and may look only at what its authors let it see; where none is named, intensity is
+//! known perfectly. Ties go to the earliest. Every rule is total: a job without a zone, or wider than its zone can
+//! ever be under a rule that keeps widths whole, never runs, and its `Ran` is empty.
 
+pub mod capacity_curve;
+pub mod carbon_scaler;
 mod ecovisor;
+mod first_come;
+mod first_come_whole;
 mod gaia_carbon_time;
 mod gaia_lowest_slot;
 mod gaia_lowest_window;
+mod global_sort;
 mod moments;
+pub mod pcaps;
 mod queue;
+mod rooms;
+pub mod thresholds;
 mod wait_awhile;
 
 use crate::replay::{Case, Ran, TraceJob};
@@ -33,6 +41,20 @@ pub enum Rule {
     WaitAwhile,
     /// The cheapest unbroken stretch of the window. No capacity.
     WaitAwhileContiguous,
+    /// Each job on arrival takes its cheapest slots in what earlier ones left; divisible.
+    FirstCome,
+    /// Each job on arrival takes its cheapest unbroken stretch in what earlier ones left; whole widths, whole minutes.
+    FirstComeWhole,
+    /// All slots of all jobs by intensity, allocated in that order; divisible.
+    GlobalSort,
+    /// Run at or below the geometric mean of the extremes.
+    OneMin,
+    /// A falling threshold for each unit of work.
+    KMin,
+    /// The same with a price for switching on and off.
+    Opr,
+    /// Queue order under an hourly curve of capacity that follows the grid.
+    CapacityCurve,
 }
 
 /// Which length a rule is told.
@@ -58,7 +80,7 @@ impl Lengths {
 
 impl Rule {
     /// All of them, in the order of the reference.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 15] = [
         Self::RunNow,
         Self::Fifo,
         Self::GaiaLowestSlot,
@@ -67,6 +89,13 @@ impl Rule {
         Self::Ecovisor,
         Self::WaitAwhile,
         Self::WaitAwhileContiguous,
+        Self::FirstCome,
+        Self::FirstComeWhole,
+        Self::GlobalSort,
+        Self::OneMin,
+        Self::KMin,
+        Self::Opr,
+        Self::CapacityCurve,
     ];
 
     /// Its stable name, as typed and printed.
@@ -81,6 +110,13 @@ impl Rule {
             Self::Ecovisor => "ecovisor",
             Self::WaitAwhile => "wait-awhile",
             Self::WaitAwhileContiguous => "wait-awhile-contiguous",
+            Self::FirstCome => "first-come",
+            Self::FirstComeWhole => "first-come-whole",
+            Self::GlobalSort => "global-sort",
+            Self::OneMin => "1-min",
+            Self::KMin => "k-min",
+            Self::Opr => "opr",
+            Self::CapacityCurve => "capacity-curve",
         }
     }
 
@@ -106,5 +142,12 @@ pub fn run(rule: Rule, case: &Case, lengths: Lengths) -> Vec<Ran> {
         Rule::Ecovisor => moments::each(case, ecovisor::run),
         Rule::WaitAwhile => moments::each(case, |place, job| wait_awhile::run(place, job, lengths)),
         Rule::WaitAwhileContiguous => moments::each(case, |place, job| wait_awhile::contiguous(place, job, lengths)),
+        Rule::FirstCome => first_come::run(case),
+        Rule::FirstComeWhole => first_come_whole::run(case),
+        Rule::GlobalSort => global_sort::run(case),
+        Rule::OneMin | Rule::KMin | Rule::Opr => {
+            moments::each(case, |place, job| thresholds::replay(rule, place, job, lengths))
+        }
+        Rule::CapacityCurve => capacity_curve::run(case, lengths),
     }
 }

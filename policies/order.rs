@@ -20,12 +20,14 @@ pub(crate) fn waits_for_grid(job: &Job) -> bool {
 /// From then on the job starts whatever the grid does, as soon as there is room.
 ///
 /// It is the earliest of start-by, finish-by less the planning length and, for a job that may be delayed for carbon,
-/// the time it became eligible plus its longest delay. `None`: the job promised nothing.
+/// the time it became eligible plus its longest delay and the work that is done already, so that all waiting together
+/// stays within that delay. Start-by speaks of the first start. `None`: the job promised nothing.
 #[must_use]
 pub fn latest_start(job: &Job) -> Option<DateTime<Utc>> {
-    let delayed = (job.delay.objective == Objective::Carbon).then(|| later(job.eligible, job.delay.max));
+    let delayed =
+        (job.delay.objective == Objective::Carbon).then(|| later(later(job.eligible, job.delay.max), job.done));
     let in_time = job.finish_by.map(|by| earlier(by, length(job)));
-    [job.start_by, delayed, in_time].into_iter().flatten().min()
+    [job.start_by.filter(|_| job.done == Seconds::ZERO), delayed, in_time].into_iter().flatten().min()
 }
 
 /// Whether the job is to be dropped: its finish-by can no longer be met and it asked not to run late.

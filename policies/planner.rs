@@ -8,7 +8,9 @@
 //! things gives the same choice. So planning twice without news changes nothing, and inserting jobs one by one in the
 //! order of the queue gives the same plan as planning them at once.
 
+mod broken;
 mod decide;
+mod pausing;
 pub(crate) mod reasons;
 pub(crate) mod search;
 #[cfg(test)]
@@ -17,10 +19,12 @@ pub(crate) mod tests;
 use crate::order::{Rank, Turn, rank, turn};
 use crate::problem::{Job, Policy, Problem, Site};
 use crate::room::{Booking, Room, Slot};
+use chrono::{DateTime, Utc};
 pub(crate) use decide::Desk;
 use neap_model::job::JobId;
 use neap_model::plan::{Blocker, Decision, Verdict};
 use neap_model::reason::Reason;
+pub use pausing::Pausing;
 use std::collections::BTreeMap;
 
 /// What was decided for every waiting job, and the room that is left.
@@ -30,6 +34,10 @@ pub struct Plan {
     pub decisions: BTreeMap<JobId, Decision>,
     /// What is promised to occupants and to planned jobs.
     pub room: Room,
+    /// Who of those that run is paused now.
+    pub pauses: BTreeMap<JobId, Pausing>,
+    /// When a running job comes to the next pause that is in sight.
+    pub look_again: Option<DateTime<Utc>>,
     /// Jobs that compete for room, by priority.
     queued: BTreeMap<i32, usize>,
 }
@@ -57,10 +65,8 @@ impl Plan {
         }
     }
 
-    fn put(&mut self, job: &Job, decision: Decision, slot: Option<Slot>) {
-        if let Some(slot) = slot {
-            self.room.promise(job.id, slot);
-        }
+    fn put(&mut self, job: &Job, decision: Decision, slots: Vec<Slot>) {
+        self.room.promise(job.id, slots);
         if competes(&decision) {
             *self.queued.entry(job.priority).or_default() += 1;
         }
@@ -91,10 +97,10 @@ pub fn plan(problem: &Problem, policy: &Policy) -> Plan {
     for (_, index) in order {
         let job = &*problem.waiting[index];
         let desk = Desk { room: &room, policy, now };
-        let (decision, slot) = if let Some(reason) = &job.blocked {
-            (reasons::blocked(job, reason), None)
+        let (decision, slots) = if let Some(reason) = &job.blocked {
+            (reasons::blocked(job, reason), Vec::new())
         } else if !possible(&room, job) {
-            (reasons::hopeless(&room, job, now), None)
+            (reasons::hopeless(&room, job, now), Vec::new())
         } else {
             let depth = if job.eligible <= now { &mut ready } else { &mut unready };
             *depth += 1;
@@ -106,12 +112,11 @@ pub fn plan(problem: &Problem, policy: &Policy) -> Plan {
                 desk.decide(job, problem.previous.get(&job.id))
             }
         };
-        if let Some(slot) = slot {
-            room.promise(job.id, slot);
-        }
+        room.promise(job.id, slots);
         decisions.push((job.id, decision));
     }
-    Plan { decisions: decisions.into_iter().collect(), room, queued }
+    let (pauses, look_again) = pausing::pauses(problem, policy, &room);
+    Plan { decisions: decisions.into_iter().collect(), room, pauses, look_again, queued }
 }
 
 /// Whether a node that is up could run the job if it were empty.
@@ -128,17 +133,17 @@ pub fn insert(plan: &mut Plan, site: &Site, policy: &Policy, job: &Job) -> Decis
         plan.forget(job);
     }
     let desk = Desk { room: &plan.room, policy, now: site.now };
-    let (decision, slot) = if let Some(reason) = &job.blocked {
-        (reasons::blocked(job, reason), None)
+    let (decision, slots) = if let Some(reason) = &job.blocked {
+        (reasons::blocked(job, reason), Vec::new())
     } else if plan.room.is_blank() {
-        (reasons::hold(job, vec![Blocker { reason: Reason::Evaluating, clears: None }]), None)
+        (reasons::hold(job, vec![Blocker { reason: Reason::Evaluating, clears: None }]), Vec::new())
     } else if !possible(&plan.room, job) {
-        (reasons::hopeless(&plan.room, job, site.now), None)
+        (reasons::hopeless(&plan.room, job, site.now), Vec::new())
     } else {
         let before: usize = plan.queued.range(job.priority..).map(|(_, count)| count).sum();
         let unplanned = before >= policy.depth && turn(job, site.now) == Turn::Ordinary;
         if unplanned { desk.glance(job, before) } else { desk.decide(job, None) }
     };
-    plan.put(job, decision.clone(), slot);
+    plan.put(job, decision.clone(), slots);
     decision
 }

@@ -63,8 +63,12 @@ pub struct Job {
     pub eligible: DateTime<Utc>,
     /// A blocker outside the planner's reach (hold, dependency); it then gets no room.
     pub blocked: Option<Reason>,
-    /// Planning length.
+    /// Planning length; of a job that ran before and saved its work, what is left of it.
     pub length: Seconds,
+    /// Work that was done and saved before a pause.
+    pub done: Seconds,
+    /// How it may be paused; `None`: it runs in one piece.
+    pub pause: Option<PauseTerms>,
     /// GPUs.
     pub gpus: u32,
     /// Acceptable models, best first; empty: any. A model matches if it equals or starts with the name asked for
@@ -101,6 +105,26 @@ pub struct Delay {
     pub replan_gain: Percent,
 }
 
+/// How a job may be paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PauseTerms {
+    /// Run time that each pause costs: saving, loading, warming up.
+    pub cost: Seconds,
+    /// It runs at least so long between two pauses.
+    pub least: Seconds,
+}
+
+/// A job that runs and may be paused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The job; `length` is what is left of it, and its zone is the only one it may use.
+    pub job: Arc<Job>,
+    /// Where it runs.
+    pub node: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
 /// A job that occupies room now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Occupant {
@@ -125,6 +149,8 @@ pub struct Problem {
     pub site: Site,
     /// Who occupies room.
     pub occupants: Vec<Occupant>,
+    /// Who of them may be paused.
+    pub running: Vec<Running>,
     /// Who waits, in any order.
     pub waiting: Vec<Arc<Job>>,
     /// What was decided last time, by job: planning twice without news changes nothing.

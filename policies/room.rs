@@ -23,7 +23,8 @@ pub struct Room {
     pub(crate) zones: Vec<ZoneRoom>,
     pub(crate) nodes: Vec<NodeRoom>,
     home: usize,
-    pub(crate) slots: BTreeMap<JobId, Slot>,
+    /// By job, in the order of time; more than one for a job that is planned with pauses.
+    pub(crate) slots: BTreeMap<JobId, Vec<Slot>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,30 +142,33 @@ impl Room {
         })
     }
 
-    /// Promises a slot to a job, which gives back what it was promised before.
-    pub(crate) fn promise(&mut self, job: JobId, slot: Slot) {
+    /// Promises slots to a job, which gives back what it was promised before.
+    pub(crate) fn promise(&mut self, job: JobId, slots: Vec<Slot>) {
         self.release(job);
-        let node = &mut self.nodes[slot.node];
-        node.change(slot.from, slot.until, |free| free.take(&slot.need));
-        let at = node.starts.partition_point(|start| *start < (slot.from, job));
-        node.starts.insert(at, (slot.from, job));
-        self.slots.insert(job, slot);
+        for slot in &slots {
+            let node = &mut self.nodes[slot.node];
+            node.change(slot.from, slot.until, |free| free.take(&slot.need));
+            let at = node.starts.partition_point(|start| *start < (slot.from, job));
+            node.starts.insert(at, (slot.from, job));
+        }
+        if !slots.is_empty() {
+            self.slots.insert(job, slots);
+        }
     }
 
     /// Takes a promise back.
     pub(crate) fn release(&mut self, job: JobId) {
-        let Some(slot) = self.slots.remove(&job) else {
-            return;
-        };
-        let node = &mut self.nodes[slot.node];
-        node.change(slot.from, slot.until, |free| free.give(&slot.need));
-        node.starts.retain(|start| *start != (slot.from, job));
+        for slot in self.slots.remove(&job).unwrap_or_default() {
+            let node = &mut self.nodes[slot.node];
+            node.change(slot.from, slot.until, |free| free.give(&slot.need));
+            node.starts.retain(|start| *start != (slot.from, job));
+        }
     }
 
-    /// What the job is promised.
+    /// What the job is promised first.
     #[must_use]
     pub fn booking(&self, job: JobId) -> Option<Booking> {
-        let slot = self.slots.get(&job)?;
+        let slot = self.slots.get(&job)?.first()?;
         let machine = &self.nodes[slot.node].machine;
         let (cpus, memory, gpus) = machine.named(&slot.need);
         let (from, until) = (time(slot.from), time(slot.until));
@@ -268,6 +272,17 @@ impl NodeRoom {
     /// Whether `need` is free for the whole of `[from, from + length)`.
     pub fn fits(&self, need: &Amount, from: Stamp, length: i64) -> bool {
         self.earliest(need, from, length, from) == Some(from)
+    }
+
+    /// Whether `need` is free for the whole of `[from, until)` once `held`, which someone has until then, is given back.
+    pub fn fits_beside(&self, need: &Amount, (from, until): (Stamp, Stamp), held: &Amount, held_until: Stamp) -> bool {
+        (self.step(from)..self.steps.len()).take_while(|step| self.steps[*step].0 < until).all(|step| {
+            let (begins, mut free) = self.steps[step];
+            if begins < held_until {
+                free.give(held);
+            }
+            free.covers(need)
+        })
     }
 
     /// The planned job whose start ends the room that `need` has at `from`.

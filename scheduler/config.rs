@@ -100,6 +100,8 @@ pub struct QueueConfig {
     pub time_limit: TimeLimit,
     /// A planned start moves only for a gain of this size.
     pub replan_gain: Percent,
+    /// What pauses cost, and how often a job may be paused.
+    pub pause: PauseConfig,
 }
 
 /// When and how long jobs of a queue wait for the grid.
@@ -122,6 +124,23 @@ pub enum Applies {
     OptIn,
     /// All that do not say `--delay none`.
     All,
+}
+
+/// How jobs that consent to pauses are paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PauseConfig {
+    /// Run time that each pause is reckoned to cost: saving, loading, warming up.
+    pub cost: Seconds,
+    /// A job runs at least so long between two pauses.
+    pub min_run: Seconds,
+    /// Pauses of one job for each day since it was submitted, begun ones counted whole.
+    pub max_per_day: u32,
+}
+
+impl Default for PauseConfig {
+    fn default() -> Self {
+        Self { cost: Seconds::minutes(2), min_run: Seconds::minutes(15), max_per_day: 6 }
+    }
 }
 
 /// Time limits of a queue.

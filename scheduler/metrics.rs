@@ -268,11 +268,19 @@ fn jobs(page: &mut Page, controller: &Controller) {
             *seconds as f64,
         );
     }
-    for (queue, energy) in &totals.lost_work {
+    for (queue, count) in &totals.pauses {
+        page.counter(
+            "neap_job_preemptions_total",
+            "Running jobs that were stopped to go on later.",
+            &[("queue", queue), ("reason", "grid.cleaner_later")],
+            *count as f64,
+        );
+    }
+    for ((queue, reason), energy) in &totals.lost_work {
         page.counter(
             "neap_job_lost_work_joules_total",
             "Energy of work thrown away by preemption or failure of a node.",
-            &[("queue", queue), ("reason", "end.node_lost")],
+            &[("queue", queue), ("reason", reason)],
             energy.in_base(),
         );
     }

@@ -3,7 +3,7 @@
 use super::{Attempt, Executor, ExecutorError, REMEMBERED, SWEEP};
 use crate::meter::AttemptMeter;
 use crate::process::{Members, bury, end_all, strays};
-use crate::rundir::{AttemptDir, ExitRecord, Started, Work};
+use crate::rundir::{AttemptDir, ExitRecord, Started, StopOrder, Work};
 use chrono::Utc;
 use neap_model::job::AttemptId;
 use neap_model::lifecycle::AttemptEnd;
@@ -27,7 +27,7 @@ impl Executor {
             let attempt = Attempt {
                 guard: dir.read("guard.json"),
                 exit: None,
-                stopping: dir.0.join("stop.json").exists(),
+                stopping: dir.read::<StopOrder>("stop.json").map(|order| order.cause),
                 seen: BTreeMap::new(),
                 child: None,
                 taken_up: Instant::now(),

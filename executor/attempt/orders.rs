@@ -44,11 +44,11 @@ impl Executor {
         }
         for stop in reply.stops {
             if let Some(attempt) = self.attempts.get_mut(&stop.attempt)
-                && !attempt.stopping
+                && attempt.stopping.as_ref() != Some(&stop.cause)
             {
                 let order = StopOrder { cause: stop.cause, grace: stop.grace };
                 if attempt.dir.write("stop.json", &order).is_ok() {
-                    attempt.stopping = true;
+                    attempt.stopping = Some(order.cause);
                     news = true;
                 }
             }
@@ -83,11 +83,16 @@ impl Executor {
     }
 
     pub(super) fn discard(&mut self, id: AttemptId) -> bool {
-        let Some(attempt) = self.let_go(id) else { return false };
+        let Some(mut attempt) = self.let_go(id) else { return false };
         if attempt.exit.is_none() {
             (self.notice)(&format!("attempt {id} is not wanted any more: it is ended"));
-            if let Some(guard) = &attempt.guard {
-                kill_known(guard);
+            // Either we claim it and no guard will start it any more, or there is a guard, known by name or not yet.
+            if !attempt.dir.claim().unwrap_or(false) {
+                if let Some(child) = &mut attempt.child {
+                    let _ = child.kill().and_then(|()| child.wait());
+                } else if let Some(guard) = attempt.guard.clone().or_else(|| attempt.dir.read("guard.json")) {
+                    kill_known(&guard);
+                }
             }
             self.sweep(&attempt);
         }
@@ -128,7 +133,7 @@ impl Executor {
             taken_up: Instant::now(),
             started: None,
             exit: None,
-            stopping: false,
+            stopping: None,
             seen: BTreeMap::new(),
             meter: AttemptMeter::new(Utc::now()),
             work,

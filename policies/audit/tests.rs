@@ -33,10 +33,10 @@ fn start(node: &str) -> Verdict {
 /// Moves a job's reservation and its decision to another start, consistently.
 fn shift(plan: &mut Plan, job: u64, minutes: i64) {
     let id = JobId(job);
-    let mut slot = plan.room.slots[&id];
+    let mut slot = plan.room.slots[&id][0];
     let by = minutes * 60_000;
     (slot.from, slot.until) = (slot.from + by, slot.until + by);
-    plan.room.promise(id, slot);
+    plan.room.promise(id, vec![slot]);
     let moved = decision(plan, job);
     if let Verdict::Hold { until: Some(until), .. } = &mut moved.verdict {
         *until += chrono::TimeDelta::minutes(minutes);
@@ -83,7 +83,7 @@ fn a_start_without_its_reservation_is_found() {
     assert!(found(&problem, &plan).contains(&Breach::NotReserved { job: JobId(2) }));
     // And a reservation without a decision.
     let (problem, mut plan) = good();
-    let slot = plan.room.slots[&JobId(2)];
+    let slot = plan.room.slots[&JobId(2)].clone();
     plan.room.promise(JobId(3), slot);
     assert_eq!(found(&problem, &plan), [Breach::NotReserved { job: JobId(3) }]);
 }

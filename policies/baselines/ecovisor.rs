@@ -6,6 +6,7 @@ use crate::replay::{Place, Ran, TraceJob};
 const DAY: f64 = 24.0 * 3600.0;
 
 /// θ is fixed at arrival. While the intensity is not below it the wait is spent; once it is spent the job runs on.
+/// Patience without end that meets no such hour any more is no reason never to run: the rest goes on where it stopped.
 pub fn run(place: &Place, job: &TraceJob) -> Ran {
     let threshold = percentile(within(&place.curve, job.arrival, job.arrival + DAY), 0.3 * DAY);
     let slack = job.slack.max(0.0);

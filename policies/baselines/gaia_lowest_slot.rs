@@ -3,7 +3,8 @@
 use super::moments::{end, whole};
 use crate::replay::{Place, Ran, TraceJob};
 
-/// Starts at the beginning of the cheapest step touched by `[arrival, arrival + slack]`; at once if that is the present one.
+/// Starts at the beginning of the cheapest step touched by `[arrival, arrival + slack]`; at once if that is the
+/// present one.
 pub fn run(place: &Place, job: &TraceJob) -> Ran {
     let curve = &place.curve;
     let latest = (job.arrival + job.slack.max(0.0)).min(end(curve));

@@ -1,7 +1,7 @@
 //! GAIA's Lowest-Window: the cheapest window of the believed length, among whole hours after arrival.
 
 use super::Lengths;
-use super::moments::{end, whole};
+use super::moments::{cheaper, end, whole};
 use crate::replay::{Place, Ran, TraceJob};
 
 /// `argmin C(s, L̂)` over s = 0, 1 … h up to the slack; the clock's hours play no part.
@@ -10,7 +10,7 @@ pub fn run(place: &Place, job: &TraceJob, lengths: Lengths) -> Ran {
     let mut best = (f64::INFINITY, job.arrival);
     for start in starts(place, job) {
         let cost = place.curve.integral(start, start + believed);
-        if cost < best.0 {
+        if cheaper(cost, best.0) {
             best = (cost, start);
         }
     }

@@ -16,6 +16,12 @@ pub struct Moment {
     pub grams: f64,
 }
 
+/// Whether one cost is truly below another. Integrals of equal stretches differ in their last digits, and a tie must
+/// go to the earliest.
+pub fn cheaper(a: f64, b: f64) -> bool {
+    b - a > 1e-9 * a.abs()
+}
+
 /// First second behind the last value of a curve.
 pub fn end(curve: &Curve) -> f64 {
     curve.start() + curve.step() * curve.values().len() as f64

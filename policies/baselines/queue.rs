@@ -12,9 +12,9 @@ struct Running {
     gpus: f64,
 }
 
-/// Runs every zone's queue by itself. Only the head holds a reservation: the earliest time enough GPUs come free, as far
-/// as lengths are known. With `backfill` another job starts now if it fits and either ends by then or uses only what
-/// the head leaves over. A job wider than its zone never runs and holds up nobody.
+/// Runs every zone's queue by itself. Only the head holds a reservation: the earliest time enough GPUs come free, as
+/// far as lengths are known. With `backfill` another job starts now if it fits and either ends by then or uses only
+/// what the head leaves over. A job wider than its zone never runs and holds up nobody.
 pub fn run(case: &Case, lengths: Lengths, backfill: bool) -> Vec<Ran> {
     let mut ran = vec![Ran::new(); case.jobs.len()];
     for (place, gpus) in case.places.iter().map(|p| p.gpus.unwrap_or(f64::INFINITY)).enumerate() {

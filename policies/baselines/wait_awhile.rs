@@ -1,7 +1,7 @@
 //! Wait Awhile: the cheapest moments of the window, suspended and resumed at will; or its cheapest unbroken stretch.
 
 use super::Lengths;
-use super::moments::{end, through, whole, within};
+use super::moments::{cheaper, end, through, whole, within};
 use crate::replay::{Place, Ran, TraceJob};
 
 /// Takes exactly the believed length, cheapest moments first, the earlier of equals; the last one from its beginning.
@@ -37,7 +37,7 @@ pub fn contiguous(place: &Place, job: &TraceJob, lengths: Lengths) -> Ran {
     let mut best = (f64::INFINITY, job.arrival);
     for start in starts {
         let cost = curve.integral(start, start + believed);
-        if cost < best.0 {
+        if cheaper(cost, best.0) {
             best = (cost, start);
         }
     }

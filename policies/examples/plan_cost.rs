@@ -73,6 +73,8 @@ fn job(id: u64, green: u64, dice: &mut Dice) -> Job {
         eligible: at(-60),
         blocked: None,
         length: Seconds::minutes(15 + dice.below(465)),
+        done: Seconds::ZERO,
+        pause: None,
         gpus: 1 << dice.below(4),
         gpu_model: vec!["H100".to_owned()],
         cpus: None,
@@ -110,7 +112,7 @@ fn problem(jobs: u64, nodes: u32, green: u64) -> Problem {
     let site = site(nodes, &mut dice);
     let occupants = occupants(&site, &mut dice);
     let waiting = (1..=jobs).map(|id| Arc::new(job(id, green, &mut dice))).collect();
-    Problem { site, occupants, waiting, previous: Arc::default() }
+    Problem { site, occupants, running: Vec::new(), waiting, previous: Arc::default() }
 }
 
 /// Median and worst of so many runs, in microseconds.

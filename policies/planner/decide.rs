@@ -11,20 +11,22 @@ use crate::room::{Room, Slot};
 use crate::stamp::{Stamp, millis, stamp, time};
 use chrono::{DateTime, Utc};
 use neap_model::footprint::Savings;
-use neap_model::plan::{Blocker, Decision, Outlook, Place, Verdict};
+use neap_model::plan::{Blocker, Decision, Outlook, Place, Run, Verdict};
 use neap_model::reason::{Reason, WhyNow};
 use neap_model::units::Percent;
 
 /// What a job is to do, and what it would do if it did not wait for the grid.
 #[derive(Clone, Debug)]
-struct Target {
-    choice: Choice,
+pub(super) struct Target {
+    pub choice: Choice,
+    /// Two or more runs with pauses between them; empty: one piece.
+    pub runs: Vec<(Stamp, Stamp)>,
     /// Why it starts at the first possible moment; `None`: it waits for the grid.
-    why: Option<WhyNow>,
+    pub why: Option<WhyNow>,
     /// The least saving that was asked for the wait.
-    asks: Percent,
+    pub asks: Percent,
     /// The reason as it was told, where the present one cannot be put in numbers.
-    told: Option<Reason>,
+    pub told: Option<Reason>,
 }
 
 /// What everybody who decides has to know.
@@ -37,14 +39,21 @@ pub(crate) struct Desk<'a> {
 
 impl Desk<'_> {
     /// The decision, and the room it needs.
-    pub fn decide(&self, job: &Job, previous: Option<&Decision>) -> (Decision, Option<Slot>) {
+    pub fn decide(&self, job: &Job, previous: Option<&Decision>) -> (Decision, Vec<Slot>) {
         let from = stamp(self.now.max(job.eligible));
         let Some(first) = search::earliest(self.room, job, from) else {
-            return (reasons::hopeless(self.room, job, self.now), None);
+            return (reasons::hopeless(self.room, job, self.now), Vec::new());
         };
         let flexible = waits_for_grid(job);
         let target = if flexible { self.flexible(job, first, previous) } else { rigid(job, first) };
-        let expected = self.outlook(job, &target.choice);
+        let expected = match target.runs.as_slice() {
+            [] => self.outlook(job, &target.choice),
+            runs => {
+                let zone = &self.room.zones[target.choice.zone];
+                reasons::broken_outlook(zone, target.choice.shape.watts, length(job), runs)
+            }
+        };
+        let runs = target.runs.iter().map(|(from, until)| Run { from: time(*from), until: time(*until) }).collect();
         let run_now = flexible.then(|| self.outlook(job, &first)).flatten();
         let place = Some(self.place(&target.choice));
         let verdict = match (target.choice.start <= stamp(self.now), place, &target.why) {
@@ -53,8 +62,15 @@ impl Desk<'_> {
                 Verdict::Hold { until: Some(time(target.choice.start)), place, because: Reason::Evaluating }
             }
         };
-        let mut decision =
-            Decision { job: job.id, verdict, blockers: Vec::new(), latest_start: latest_start(job), expected, run_now };
+        let mut decision = Decision {
+            job: job.id,
+            verdict,
+            blockers: Vec::new(),
+            latest_start: latest_start(job),
+            expected,
+            run_now,
+            runs,
+        };
         if let Verdict::Hold { because, .. } = &mut decision.verdict {
             let mut blockers = reasons::until_first(self.room, job, self.now, &first);
             if target.why.is_none() {
@@ -64,18 +80,25 @@ impl Desk<'_> {
             *because = blockers.first().map_or(Reason::Evaluating, |blocker| blocker.reason.clone());
             decision.blockers = blockers;
         }
-        (decision, Some(target.choice.slot(job)))
+        let slots = match target.runs.as_slice() {
+            [] => vec![target.choice.slot(job)],
+            runs => runs
+                .iter()
+                .map(|(from, until)| Slot { from: *from, until: *until, ..target.choice.slot(job) })
+                .collect(),
+        };
+        (decision, slots)
     }
 
     /// A job beyond the planned depth starts if that delays nobody who has a reservation; otherwise it is told how many
     /// go first.
-    pub fn glance(&self, job: &Job, before: usize) -> (Decision, Option<Slot>) {
+    pub fn glance(&self, job: &Job, before: usize) -> (Decision, Vec<Slot>) {
         let now = stamp(self.now);
         let waits = waits_for_grid(job) && turn(job, self.now) == Turn::Ordinary;
         if !waits && job.eligible <= self.now && search::at_once(self.room, job, now).is_some() {
             return self.decide(job, None);
         }
-        (reasons::behind(job, self.now, before), None)
+        (reasons::behind(job, self.now, before), Vec::new())
     }
 
     fn place(&self, choice: &Choice) -> Place {
@@ -91,7 +114,10 @@ impl Desk<'_> {
 
     /// When a job that may wait starts.
     fn flexible(&self, job: &Job, first: Choice, previous: Option<&Decision>) -> Target {
-        let fresh = self.fresh(job, first);
+        let fresh = self.with_pauses(job, &first, self.fresh(job, first));
+        if let Some(kept) = self.kept_with_pauses(job, &first, &fresh, previous) {
+            return kept;
+        }
         let Some(kept) = self.kept(job, &first, previous) else {
             return fresh;
         };
@@ -101,7 +127,7 @@ impl Desk<'_> {
         let Some(now) = first.price else {
             // Nothing is known about its first moment any more. That is no reason to give up what was planned.
             let told = previous.and_then(Decision::because).cloned();
-            let waits = Target { choice: kept, why: None, asks: job.delay.min_saving, told };
+            let waits = Target { choice: kept, runs: Vec::new(), why: None, asks: job.delay.min_saving, told };
             return if kept.start == first.start { fresh } else { waits };
         };
         if kept.start == first.start {
@@ -118,12 +144,13 @@ impl Desk<'_> {
         if moves || (as_good(&first) && old.emits > now.emits) {
             return fresh;
         }
-        Target { choice: kept, why: None, asks: asks(job, old, now), told: None }
+        Target { choice: kept, runs: Vec::new(), why: None, asks: asks(job, old, now), told: None }
     }
 
     /// The decision of somebody who has promised nothing yet.
     fn fresh(&self, job: &Job, first: Choice) -> Target {
-        let at_first = |why| Target { choice: first, why: Some(why), asks: job.delay.min_saving, told: None };
+        let at_first =
+            |why| Target { choice: first, runs: Vec::new(), why: Some(why), asks: job.delay.min_saving, told: None };
         let Some(until) = self.until(job).filter(|until| *until > stamp(self.now) && first.start <= *until) else {
             return at_first(WhyNow::LatestStart);
         };
@@ -138,14 +165,14 @@ impl Desk<'_> {
         let best = [good, any].into_iter().flatten().filter(worth).min_by_key(|c| (c.price, c.start));
         if let Some(choice) = best {
             let asks = choice.price.map_or(job.delay.min_saving, |price| asks(job, price, now));
-            return Target { choice, why: None, asks, told: None };
+            return Target { choice, runs: Vec::new(), why: None, asks, told: None };
         }
         let cleaner = any.filter(|choice| choice.price.is_some_and(|price| price.emits < now.emits));
         at_first(cleaner.map_or(WhyNow::CleanestNow, |choice| self.too_small(job, &first, &choice)))
     }
 
     /// The last start that counts for the grid.
-    fn until(&self, job: &Job) -> Option<Stamp> {
+    pub(super) fn until(&self, job: &Job) -> Option<Stamp> {
         let horizon = stamp(self.now).saturating_add(millis(self.policy.horizon));
         latest_start(job).map(|latest| stamp(latest).min(horizon))
     }
@@ -166,7 +193,7 @@ impl Desk<'_> {
 
     fn not_again(&self, job: &Job, first: Choice, later: &Target) -> Target {
         let why = self.too_small(job, &first, &later.choice);
-        Target { choice: first, why: Some(why), asks: later.asks, told: None }
+        Target { choice: first, runs: Vec::new(), why: Some(why), asks: later.asks, told: None }
     }
 
     fn too_small(&self, job: &Job, first: &Choice, later: &Choice) -> WhyNow {
@@ -202,11 +229,11 @@ impl Desk<'_> {
 
 fn rigid(job: &Job, first: Choice) -> Target {
     let why = job.forced_by.as_ref().map_or(WhyNow::NotAsked, |by| WhyNow::Override { by: by.clone() });
-    Target { choice: first, why: Some(why), asks: job.delay.min_saving, told: None }
+    Target { choice: first, runs: Vec::new(), why: Some(why), asks: job.delay.min_saving, told: None }
 }
 
 /// The least saving a job asks for; on climatology twice as much.
-fn asks(job: &Job, then: Price, now: Price) -> Percent {
+pub(super) fn asks(job: &Job, then: Price, now: Price) -> Percent {
     let twice = then.poor || now.poor;
     Percent(job.delay.min_saving.0.saturating_mul(if twice { 2 } else { 1 }))
 }

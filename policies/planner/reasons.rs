@@ -5,7 +5,7 @@ use crate::machine::Amount;
 use crate::order::{latest_start, length};
 use crate::problem::Job;
 use crate::room::{Room, ZoneRoom};
-use crate::stamp::{later, millis, stamp, time};
+use crate::stamp::{Stamp, later, millis, stamp, time};
 use chrono::TimeDelta;
 use chrono::{DateTime, Utc};
 use neap_model::footprint::{EnergyOver, footprint};
@@ -13,7 +13,7 @@ use neap_model::grid::Grade;
 use neap_model::plan::{Blocker, Decision, Outlook, Verdict};
 use neap_model::reason::Reason;
 use neap_model::seconds::Seconds;
-use neap_model::units::{Bytes, Watts};
+use neap_model::units::{Bytes, Intensity, Joules, Watts};
 use std::cmp::Reverse;
 
 /// What a run of that power and length would be. `None` where no hour of it is known.
@@ -31,6 +31,31 @@ pub(crate) fn outlook(zone: &ZoneRoom, watts: Watts, start: DateTime<Utc>, lengt
     };
     let grade = if whole { mean.worst } else { Grade::Static };
     Some(Outlook { start, end, energy, emits, intensity: mean.value, grade })
+}
+
+/// What a run in several pieces would be. The energy is that of one piece, spread evenly over the time in which it runs.
+pub(crate) fn broken_outlook(
+    zone: &ZoneRoom,
+    watts: Watts,
+    length: Seconds,
+    runs: &[(Stamp, Stamp)],
+) -> Option<Outlook> {
+    let energy = (watts * length).at_facility(zone.pue);
+    let all: i64 = runs.iter().map(|(from, until)| until - from).sum();
+    let (mut passed, mut given, mut over) = (0, Joules::ZERO, Vec::with_capacity(runs.len()));
+    let (mut weighed, mut grade) = (0u128, Grade::Measured);
+    for (from, until) in runs {
+        let mean = zone.curve.mean(time(*from), time(*until)).filter(|m| m.covered >= time(*until) - time(*from))?;
+        passed += until - from;
+        let upto = energy.scaled(passed.unsigned_abs(), all.unsigned_abs());
+        over.push(EnergyOver { from: time(*from), until: time(*until), energy: upto.saturating_sub(given) });
+        given = upto;
+        weighed += u128::from(mean.value.0) * u128::from((until - from).unsigned_abs());
+        grade = grade.max(mean.worst);
+    }
+    let intensity = Intensity(u64::try_from(weighed.checked_div(u128::from(all.unsigned_abs()))?).ok()?);
+    let emits = footprint(&over, &zone.curve, TimeDelta::zero()).emits;
+    Some(Outlook { start: over.first()?.from, end: over.last()?.until, energy, emits, intensity, grade })
 }
 
 /// A job that something outside the planner blocks. It gets no room.
@@ -67,6 +92,7 @@ pub(crate) fn hold(job: &Job, blockers: Vec<Blocker>) -> Decision {
         latest_start: latest_start(job),
         expected: None,
         run_now: None,
+        runs: Vec::new(),
     }
 }
 

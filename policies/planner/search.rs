@@ -1,5 +1,6 @@
 //! Finds starts for one job in what is left: the first one, and the cleanest one.
 
+use super::broken::{self, Begins, Broken, Terms, Window};
 use crate::integral::Cleanest;
 use crate::machine::Shape;
 use crate::order::length;
@@ -7,6 +8,12 @@ use crate::problem::Job;
 use crate::room::{Room, Slot, ZoneRoom};
 use crate::stamp::{Stamp, millis};
 use neap_model::units::Percent;
+
+/// The unit of [`Percent`]: all of it.
+pub(crate) const WHOLE: u128 = 100_000;
+
+/// Nodes for which broken runs are searched in what is left on them, for one job.
+const CLOSER_LOOKS: usize = 4;
 
 /// What a run emits, up to one constant factor: mW × PUE in thousandths × mg CO2e per kWh × milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +26,6 @@ pub(crate) struct Price {
 impl Price {
     /// Whether this emits less than `other` by at least that share of it, and less at all.
     pub fn saves(self, other: Self, share: Percent) -> bool {
-        const WHOLE: u128 = 100_000;
         let rest = WHOLE.saturating_sub(u128::from(share.0));
         self.emits < other.emits && self.emits.saturating_mul(WHOLE) <= other.emits.saturating_mul(rest)
     }
@@ -59,7 +65,7 @@ impl Choice {
     }
 }
 
-fn rate(zone: &ZoneRoom, shape: &Shape) -> u128 {
+pub(crate) fn rate(zone: &ZoneRoom, shape: &Shape) -> u128 {
     u128::from(shape.watts.0) * ((zone.pue.ratio() * 1_000.0).round() as u128)
 }
 
@@ -136,6 +142,67 @@ pub(crate) fn cleanest(
         }
     }
     (good, any)
+}
+
+/// The cleanest way to run with pauses within `window`, on models not worse than `rank`. It stays on one node.
+///
+/// Nodes that can take what would be best if there were room are preferred; otherwise some of the nodes are looked at
+/// one by one.
+pub(crate) fn broken(
+    room: &Room,
+    job: &Job,
+    terms: Terms,
+    window: Window,
+    rank: usize,
+    begins: Begins,
+) -> Option<(Choice, Broken)> {
+    let length = millis(length(job));
+    let mut wished: Vec<Option<Option<Broken>>> = vec![None; room.zones.len()];
+    let mut tries = CLOSER_LOOKS;
+    let mut best: Option<(Choice, Broken)> = None;
+    for (index, node, zone) in room.open(job) {
+        let integral = &room.zones[zone].integral;
+        for shape in node.machine.shapes(job).filter(|shape| shape.rank <= rank) {
+            let wish = wished[zone]
+                .get_or_insert_with(|| broken::cheapest(integral, |_, _| true, window, length, terms, begins));
+            let Some(wish) = wish else { continue };
+            let free = |from: Stamp, until: Stamp| node.fits(&shape.need, from, until - from);
+            let found = if wish.runs.iter().all(|(from, until)| free(*from, *until)) {
+                wish.clone()
+            } else if tries > 0 {
+                tries -= 1;
+                let Some(found) = broken::cheapest(integral, free, window, length, terms, begins) else { continue };
+                found
+            } else {
+                continue;
+            };
+            let emits = rate(&room.zones[zone], &shape).saturating_mul(found.integral);
+            let start = found.runs.first().map_or(window.from, |run| run.0);
+            let choice = Choice { node: index, zone, shape, start, price: Some(Price { emits, poor: found.poor }) };
+            let key = |c: &Choice| (self::emits(c), c.start, c.taste(room, job));
+            if best.as_ref().is_none_or(|(best, _)| key(&choice) < key(best)) {
+                best = Some((choice, found));
+            }
+        }
+    }
+    best
+}
+
+/// The runs that were planned before on the node of that name, if there is still room for all of them.
+pub(crate) fn broken_there(
+    room: &Room,
+    job: &Job,
+    terms: Terms,
+    node: &str,
+    runs: &[(Stamp, Stamp)],
+) -> Option<(Choice, Broken)> {
+    let (index, node, zone) = room.open(job).find(|(_, open, _)| open.machine.name == node)?;
+    let fits = |shape: &Shape| runs.iter().all(|(from, until)| node.fits(&shape.need, *from, until - from));
+    let shape = node.machine.shapes(job).filter(fits).min_by_key(|shape| shape.rank)?;
+    let found = Broken::of(&room.zones[zone].integral, runs.to_vec(), terms, Begins::Waiting, runs.first()?.0)?;
+    let emits = rate(&room.zones[zone], &shape).saturating_mul(found.integral);
+    let price = Some(Price { emits, poor: found.poor });
+    Some((Choice { node: index, zone, shape, start: runs.first()?.0, price }, found))
 }
 
 /// The place for a run that has to start at `start` on the node of that name; `None` where there is no room.

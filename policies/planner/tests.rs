@@ -59,6 +59,8 @@ pub(crate) fn job(id: u64, minutes: u64) -> Job {
         eligible: at(0),
         blocked: None,
         length: Seconds::minutes(minutes),
+        done: Seconds::ZERO,
+        pause: None,
         gpus: 1,
         gpu_model: Vec::new(),
         cpus: None,
@@ -104,6 +106,7 @@ pub(crate) fn scene(forecast: &[u64], gpus: u32, jobs: impl IntoIterator<Item = 
             nodes: vec![node("a", "DE", gpus, "H100")],
         },
         occupants: Vec::new(),
+        running: Vec::new(),
         waiting: jobs.into_iter().map(Arc::new).collect(),
         previous: Arc::default(),
     }

@@ -154,7 +154,9 @@ impl Controller {
         let place = job.place.as_ref().map(|p| p.zone.clone());
         let zone = place.unwrap_or_else(|| self.config.home().name.clone());
         let mut report = report_of(job, decision, self.pue_of(&zone));
-        if job.leased.is_none() || matches!(job.phase, Phase::Queued | Phase::Held { .. }) {
+        if let Phase::Paused { since } = job.phase {
+            report.waited_for_grid = Seconds(job.waited_for_grid.0 + Seconds::between(since, now).0);
+        } else if job.first_leased.is_none() && matches!(job.phase, Phase::Queued | Phase::Held { .. }) {
             // Still waiting: for the grid, only since it could have run.
             if let Some(first) = job.first_told.as_ref().and_then(|d| d.run_now).map(|o| o.start) {
                 report.waited_for_grid = Seconds::between(first, now);

@@ -6,7 +6,7 @@
 use super::{Answer, Caller, Controller, Effect, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::job::{AttemptId, Epoch, JobId, Retry};
-use neap_model::lifecycle::{AttemptEnd, Event, JobEvent, Phase};
+use neap_model::lifecycle::{AttemptEnd, Event, JobEvent, Phase, StopCause};
 use neap_model::protocol::{AttemptReport, Beat, BeatReply, Lease, PROTOCOL, Stop};
 use neap_model::refusal::{Code, Refusal};
 use neap_model::seconds::Seconds;
@@ -118,6 +118,10 @@ impl Controller {
         }
         let fresh = matches!(job.phase, Phase::Leased { .. } | Phase::Stopping { since: None, .. });
         if fresh && report.started.is_some() {
+            if job.spec.flex.pause.is_some() {
+                // From now on there is a next pause to look out for.
+                self.planning.news();
+            }
             self.happens(now, id, JobEvent::Started { epoch, log: report.log.clone() }, turn);
         }
         for span in &report.spans {
@@ -146,7 +150,8 @@ impl Controller {
     fn lose(&mut self, now: DateTime<Utc>, id: JobId, epoch: Epoch, turn: &mut Turn) {
         let job = &self.state.jobs[&id];
         let retried = match (&job.phase, job.spec.retry) {
-            (Phase::Stopping { .. }, _) | (_, Retry::Never) => false,
+            (Phase::Stopping { cause, .. }, _) if !matches!(cause, StopCause::Pause { .. }) => false,
+            (_, Retry::Never) => false,
             (_, Retry::UpTo(most)) => job.losses < most,
         };
         self.happens(now, id, JobEvent::AttemptLost { epoch, retried }, turn);
@@ -216,14 +221,19 @@ impl Controller {
                         zone,
                         cpus: job.cpus,
                         gpus: job.gpus.clone(),
-                        limit: job.spec.time.limit.unwrap_or(Seconds::hours(24)),
+                        limit: Seconds(
+                            job.spec.time.limit.unwrap_or(Seconds::hours(24)).0.saturating_sub(job.ran.0).max(1),
+                        ),
                         resumed: job.epoch.0 > 1,
                     });
                 }
                 Phase::Stopping { epoch, cause, .. } => reply.stops.push(Stop {
                     attempt: AttemptId { job: id, epoch: *epoch },
                     cause: cause.clone(),
-                    grace: GRACE,
+                    grace: match (cause, &job.spec.flex.pause) {
+                        (StopCause::Pause { .. }, Some(pause)) => pause.grace,
+                        _ => GRACE,
+                    },
                 }),
                 _ => {}
             }

@@ -11,6 +11,7 @@ use neap_model::grid::Grade;
 use neap_model::job::AttemptId;
 use neap_model::ledger::{EnergySpan, NodeSpan};
 use neap_model::lifecycle::{Event, JobEvent, Phase};
+use neap_model::seconds::Seconds;
 use neap_model::units::{GramsCo2e, Joules, Pue};
 use std::collections::BTreeMap;
 
@@ -83,8 +84,10 @@ pub struct Totals {
     pub idle_energy: BTreeMap<(String, String), Joules>,
     /// Milliseconds without readings, by node and component.
     pub gaps: BTreeMap<(String, Component), u64>,
-    /// Energy that attempts lost with their node had used, by queue.
-    pub lost_work: BTreeMap<String, Joules>,
+    /// Energy of attempts whose work was lost, by queue and reason.
+    pub lost_work: BTreeMap<(String, &'static str), Joules>,
+    /// Pauses, by queue.
+    pub pauses: BTreeMap<String, u64>,
 }
 
 fn queue_of(job: &Job) -> String {
@@ -163,8 +166,19 @@ impl Totals {
         *self.idle_energy.entry((zone.to_owned(), node.to_owned())).or_default() += counted.saturating_sub(used);
     }
 
-    pub(super) fn lost(&mut self, job: &Job) {
-        *self.lost_work.entry(queue_of(job)).or_default() += job.account.actual.energy;
+    /// The attempt that just ended saved nothing: what it used was for nothing.
+    pub(super) fn lost(&mut self, job: &Job, reason: &'static str) {
+        let energy = job.account.actual.energy.saturating_sub(job.accounted);
+        *self.lost_work.entry((queue_of(job), reason)).or_default() += energy;
+    }
+
+    pub(super) fn paused(&mut self, job: &Job) {
+        *self.pauses.entry(queue_of(job)).or_default() += 1;
+    }
+
+    /// It goes on after a pause of that length.
+    pub(super) fn resumed(&mut self, job: &Job, rest: Seconds) {
+        *self.waited.entry((queue_of(job), "grid")).or_default() += rest.0;
     }
 }
 
@@ -191,8 +205,9 @@ impl Controller {
         let Some(job) = self.state.jobs.get(&attempt.job) else { return };
         let zone = job.place.as_ref().map_or("", |p| p.zone.as_str());
         let energy = span.energy().at_facility(self.pue_of(zone).unwrap_or_default());
+        // Had it not waited, it would not have paused either: this attempt would have followed on the work before it.
         let shift = match (job.first_possible_start(), job.leased) {
-            (Some(first), Some(leased)) => (first - leased).min(TimeDelta::zero()),
+            (Some(first), Some(leased)) => (first + job.ran.delta() - leased).min(TimeDelta::zero()),
             _ => TimeDelta::zero(),
         };
         let over = [EnergyOver { from: span.from, until: span.until, energy }];

@@ -2,16 +2,19 @@
 
 use super::leases::SILENT;
 use super::{Controller, Turn};
+use crate::config::PauseConfig;
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::Zone;
 use neap_model::job::{Epoch, JobId, JobSpec, Objective, OnExpire};
-use neap_model::lifecycle::{Event, JobEvent, Phase};
+use neap_model::lifecycle::{Event, JobEvent, Phase, StopCause};
 use neap_model::plan::{Alternative, Decision, Place, Verdict};
 use neap_model::reason::Reason;
 use neap_model::refusal::Refusal;
 use neap_model::seconds::Seconds;
-use neap_policies::Plan;
-use neap_policies::problem::{Delay, Job as Ask, NodeState, Occupant, Policy, Problem, Site, ZoneState};
+use neap_policies::problem::{
+    Delay, Job as Ask, NodeState, Occupant, PauseTerms, Policy, Problem, Running, Site, ZoneState,
+};
+use neap_policies::{Pausing, Plan};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -184,6 +187,9 @@ impl Controller {
             _ if !open.is_empty() => Some(Reason::Dependency { on: open }),
             _ => None,
         };
+        let done = job.map_or(Seconds::ZERO, |job| job.ran);
+        let rules = queue.map(|queue| queue.pause).unwrap_or_default();
+        let terms = spec.flex.pause.as_ref().map(|_| PauseTerms { cost: rules.cost, least: rules.min_run });
         let not_before = if forced_by.is_some() { None } else { spec.time.not_before };
         Ask {
             id,
@@ -191,12 +197,18 @@ impl Controller {
             submitted,
             eligible: not_before.map_or(submitted, |at| at.max(submitted)),
             blocked,
-            length: self.length_of(spec),
+            length: Seconds(self.length_of(spec).0.saturating_sub(done.0).max(1)),
+            done,
+            pause: terms.filter(|_| job.is_none_or(|job| may_pause(job, &rules, self.planning.site.now))),
             gpus: spec.resources.gpus,
             gpu_model: spec.resources.gpu_model.clone(),
             cpus: spec.resources.cpus,
             memory: spec.resources.memory.unwrap_or_default(),
-            zones: spec.flex.zones.clone(),
+            zones: match job.and_then(|job| job.place.as_ref()) {
+                // What it saved lies where it ran.
+                Some(place) if done > Seconds::ZERO => vec![place.zone.clone()],
+                _ => spec.flex.zones.clone(),
+            },
             start_by: spec.time.start_by,
             finish_by: spec.time.finish_by,
             on_expire: spec.time.on_expire,
@@ -337,6 +349,7 @@ impl Controller {
         let problem = Problem {
             site: self.planning.site.clone(),
             occupants: self.occupants(now),
+            running: self.pausable(now),
             waiting: self.planning.asks.values().cloned().collect(),
             previous: Arc::new(previous),
         };
@@ -353,6 +366,40 @@ impl Controller {
         for decision in &decided {
             self.act(now, decision, turn);
         }
+        if let Some(at) = self.planning.plan.look_again {
+            self.planning.next = Some(self.planning.next.map_or(at, |next| next.min(at)));
+        }
+        for (id, pausing) in self.planning.plan.pauses.clone() {
+            self.pause(now, id, pausing, turn);
+        }
+    }
+
+    /// Tells a running job to save itself and stop for a while.
+    fn pause(&mut self, now: DateTime<Utc>, id: JobId, pausing: Pausing, turn: &mut Turn) {
+        let Some(job) = self.state.jobs.get(&id) else { return };
+        let (Phase::Running { epoch, .. }, Some(terms)) = (&job.phase, &job.spec.flex.pause) else { return };
+        let (epoch, saved) = (*epoch, terms.exit);
+        let cause = StopCause::Pause { until: pausing.until, savings: pausing.savings, saved };
+        self.happens(now, id, JobEvent::StopAsked { epoch, cause }, turn);
+        *self.planning.decisions.entry(("pause", "grid.cleaner_later")).or_default() += 1;
+        self.wake_node_of(now, id, turn);
+    }
+
+    /// Who of those that run may be paused.
+    fn pausable(&self, now: DateTime<Utc>) -> Vec<Running> {
+        let on_nodes = self.planning.placed.iter().flat_map(|(node, jobs)| jobs.iter().map(move |id| (node, id)));
+        let pausable = on_nodes.filter_map(|(node, id)| {
+            let job = self.state.jobs.get(id)?;
+            let Phase::Running { since, .. } = job.phase else { return None };
+            let mut ask = self.ask_of(*id, &job.spec);
+            ask.pause?;
+            let ran = Seconds::between(since, now);
+            ask.length = Seconds(ask.length.0.saturating_sub(ran.0).max(1));
+            ask.done = ask.done + ran;
+            ask.zones = job.place.iter().map(|place| place.zone.clone()).collect();
+            Some(Running { job: Arc::new(ask), node: node.clone(), since })
+        });
+        pausable.collect()
     }
 
     /// Carries a decision out: a start becomes a lease, a new promise is written down.
@@ -455,8 +502,9 @@ impl Controller {
             let Some((_, node)) = job.phase.attempt() else { continue };
             let since =
                 job.started.filter(|_| !matches!(job.phase, Phase::Leased { .. })).or(job.leased).unwrap_or(now);
-            let expected = since + self.length_of(&job.spec).delta();
-            let limit = since + job.spec.time.limit.unwrap_or(Seconds::hours(24)).delta();
+            let left = |whole: Seconds| Seconds(whole.0.saturating_sub(job.ran.0)).delta();
+            let expected = since + left(self.length_of(&job.spec));
+            let limit = since + left(job.spec.time.limit.unwrap_or(Seconds::hours(24)));
             // Past its expected end a job is reckoned with up to its limit, past that for another minute.
             let until = if expected > now { expected } else { limit.max(now + TimeDelta::seconds(60)) };
             occupants.push(Occupant {
@@ -470,6 +518,12 @@ impl Controller {
         }
         occupants
     }
+}
+
+/// Whether a job may be paused again: it has saved its work every time, and was not paused too often.
+fn may_pause(job: &super::state::Job, rules: &PauseConfig, now: DateTime<Utc>) -> bool {
+    let days = Seconds::between(job.submitted, now).0 / Seconds::hours(24).0 + 1;
+    job.unsaved == 0 && u64::from(job.pauses) < u64::from(rules.max_per_day) * days
 }
 
 fn place_of(decision: &Decision) -> Option<&Place> {

@@ -190,8 +190,9 @@ impl Controller {
         }
         match (ask, &phase) {
             // Asking for what is already so is no error: retries after a lost answer end well.
-            (Ask::Cancel { .. }, Phase::Ended { .. } | Phase::Stopping { .. }) | (Ask::Hold, Phase::Held { .. }) => {}
-            (Ask::Cancel { reason }, Phase::Queued | Phase::Held { .. }) => {
+            (Ask::Cancel { .. }, Phase::Ended { .. }) | (Ask::Hold, Phase::Held { .. }) => {}
+            (Ask::Cancel { .. }, Phase::Stopping { cause, .. }) if !matches!(cause, StopCause::Pause { .. }) => {}
+            (Ask::Cancel { reason }, Phase::Queued | Phase::Paused { .. } | Phase::Held { .. }) => {
                 self.happens(now, id, JobEvent::Cancelled { by: name, reason }, turn);
                 self.leave_queue(id);
                 self.dependants(now, id, turn);
@@ -202,7 +203,7 @@ impl Controller {
                 self.happens(now, id, JobEvent::StopAsked { epoch, cause }, turn);
                 self.wake_node_of(now, id, turn);
             }
-            (Ask::Hold, Phase::Queued) => {
+            (Ask::Hold, Phase::Queued | Phase::Paused { .. }) => {
                 self.happens(now, id, JobEvent::Held { by: name }, turn);
                 self.requeue(now, id);
             }
@@ -210,13 +211,13 @@ impl Controller {
                 self.happens(now, id, JobEvent::Released { by: name }, turn);
                 self.requeue(now, id);
             }
-            (Ask::Release, Phase::Queued) => {}
-            (Ask::Now { reason }, Phase::Queued | Phase::Held { .. }) => {
+            (Ask::Release, Phase::Queued | Phase::Paused { .. }) => {}
+            (Ask::Now { reason }, Phase::Queued | Phase::Paused { .. } | Phase::Held { .. }) => {
                 self.happens(now, id, JobEvent::Overridden { by: name, reason }, turn);
                 self.requeue(now, id);
                 self.settle_now(now, turn);
             }
-            (Ask::Edit { spec }, Phase::Queued | Phase::Held { .. }) => {
+            (Ask::Edit { spec }, Phase::Queued | Phase::Paused { .. } | Phase::Held { .. }) => {
                 let spec = self.admit(now, by, *spec)?;
                 self.happens(now, id, JobEvent::Edited { by: name, spec: Box::new(spec) }, turn);
                 self.requeue(now, id);

@@ -8,7 +8,7 @@ use neap_model::lifecycle::{AttemptEnd, Event, Illegal, JobEvent, Outcome, Phase
 use neap_model::plan::{Decision, Place};
 use neap_model::protocol::Happened;
 use neap_model::seconds::Seconds;
-use neap_model::units::GpuSeconds;
+use neap_model::units::Joules;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -46,6 +46,16 @@ pub struct Job {
     pub place: Option<Place>,
     /// When that attempt was leased.
     pub leased: Option<DateTime<Utc>>,
+    /// When the first attempt was leased.
+    pub first_leased: Option<DateTime<Utc>>,
+    /// Run time of earlier attempts whose work was saved at a pause.
+    pub ran: Seconds,
+    /// Pauses so far.
+    pub pauses: u32,
+    /// Pauses before which it did not save its work; it is not paused again.
+    pub unsaved: u32,
+    /// Facility energy up to the last end of an attempt.
+    pub accounted: Joules,
     /// Cores of that attempt.
     pub cpus: u32,
     /// GPUs of that attempt.
@@ -79,11 +89,21 @@ impl Job {
     #[must_use]
     pub fn first_possible_start(&self) -> Option<DateTime<Utc>> {
         let told = self.first_told.as_ref().and_then(|d| d.run_now).map(|o| o.start);
-        match (told, self.leased) {
+        match (told, self.first_leased) {
             (Some(told), Some(leased)) => Some(told.min(leased)),
             (None, leased) => leased,
             (told, None) => told,
         }
+    }
+
+    /// Books the GPU time of an attempt that just ended.
+    fn hold_gpus(&mut self, before: &Phase, until: DateTime<Utc>) {
+        let since = match before {
+            Phase::Running { .. } | Phase::Stopping { since: Some(_), .. } => self.started,
+            _ => None,
+        };
+        let held = since.map_or(Seconds::ZERO, |since| Seconds::between(since, until));
+        self.account.gpu_seconds.0 += held.0 * self.gpus.len() as u64;
     }
 
     /// Whether it missed its finish-by. A job that a person cancelled missed nothing.
@@ -235,6 +255,11 @@ impl State {
             told: None,
             place: None,
             leased: None,
+            first_leased: None,
+            ran: Seconds::ZERO,
+            pauses: 0,
+            unsaved: 0,
+            accounted: Joules::ZERO,
             cpus: 0,
             gpus: Vec::new(),
             log: None,
@@ -263,14 +288,8 @@ impl State {
             return Err(Illegal { phase: "unknown", event: event.word() });
         };
         let job = Arc::make_mut(job);
-        let before = std::mem::replace(&mut job.phase, Phase::Queued);
-        job.phase = match before.after(event, at) {
-            Ok(phase) => phase,
-            Err(illegal) => {
-                job.phase = before;
-                return Err(illegal);
-            }
-        };
+        let after = job.phase.after(event, at)?;
+        let before = std::mem::replace(&mut job.phase, after);
         match event {
             JobEvent::Planned { decision } => {
                 job.first_told.get_or_insert_with(|| (**decision).clone());
@@ -292,9 +311,20 @@ impl State {
                 job.leased = Some(at);
                 job.place = Some(Place { zone: zone.clone(), node: node.clone() });
                 (job.cpus, job.gpus, job.log) = (*cpus, gpus.clone(), None);
-                let first = job.first_possible_start().unwrap_or(at);
-                job.waited_for_grid = Seconds::between(first, at);
-                self.totals.leased(job, at);
+                match (before, job.first_leased) {
+                    (Phase::Paused { since }, Some(_)) => {
+                        let rest = Seconds::between(since, at);
+                        job.waited_for_grid = Seconds(job.waited_for_grid.0 + rest.0);
+                        self.totals.resumed(job, rest);
+                    }
+                    (_, Some(_)) => {}
+                    (_, None) => {
+                        job.first_leased = Some(at);
+                        let first = job.first_possible_start().unwrap_or(at);
+                        job.waited_for_grid = Seconds::between(first, at);
+                        self.totals.leased(job, at);
+                    }
+                }
             }
             JobEvent::Started { log, .. } => {
                 job.started = Some(at);
@@ -302,17 +332,39 @@ impl State {
             }
             JobEvent::AttemptLost { .. } => {
                 job.losses += 1;
-                self.totals.lost(job);
+                self.totals.lost(job, "end.node_lost");
+                job.accounted = job.account.actual.energy;
+                job.hold_gpus(&before, at);
             }
-            JobEvent::AttemptEnded { end: AttemptEnd::NotStarted { .. }, .. } => job.started = None,
+            JobEvent::AttemptEnded { end, at: ended, .. } => {
+                if matches!(end, AttemptEnd::NotStarted { .. }) {
+                    job.started = None;
+                }
+                match end.paused() {
+                    Some(true) => {
+                        job.pauses += 1;
+                        job.ran = Seconds(job.ran.0 + job.started.map_or(0, |from| Seconds::between(from, *ended).0));
+                    }
+                    Some(false) => {
+                        (job.pauses, job.unsaved) = (job.pauses + 1, job.unsaved + 1);
+                        self.totals.lost(job, "grid.cleaner_later");
+                    }
+                    None => {}
+                }
+                if end.paused().is_some() {
+                    self.totals.paused(job);
+                    // What is planned from here on is a new promise.
+                    job.told = None;
+                }
+                job.accounted = job.account.actual.energy;
+                job.hold_gpus(&before, *ended);
+            }
             _ => {}
         }
         job.history.push(Happened { at, event: event.clone() });
         job.revision = self.revision;
         if let Phase::Ended { at: ended, .. } = job.phase {
             job.ended = Some(ended);
-            let held = job.started.map_or(Seconds::ZERO, |started| Seconds::between(started, ended));
-            job.account.gpu_seconds = GpuSeconds(held.0 * job.gpus.len() as u64);
             self.totals.ended(job);
             self.live.remove(&id);
             self.outcomes.insert(id, matches!(job.phase, Phase::Ended { outcome: Outcome::Succeeded, .. }));

@@ -2,5 +2,6 @@
 
 mod grid;
 mod life;
+mod pausing;
 mod queue;
 mod world;

@@ -30,6 +30,7 @@ fn decision(job: JobId) -> Decision {
         latest_start: None,
         expected: None,
         run_now: None,
+        runs: Vec::new(),
     }
 }
 

@@ -19,6 +19,7 @@ const STATES: &[&str] = &[
     "planned",
     "starting",
     "running",
+    "paused",
     "stopping",
     "succeeded",
     "failed",
@@ -31,7 +32,7 @@ const STATES: &[&str] = &[
 fn filter(session: &Session, list: &ListArgs) -> Result<JobFilter, Problems> {
     let over = match list.state.as_deref() {
         None => None,
-        Some(state) if STATES.contains(&state) => Some(STATES.iter().position(|s| *s == state) >= Some(6)),
+        Some(state) if STATES.contains(&state) => Some(STATES.iter().position(|s| *s == state) >= Some(7)),
         Some(state) => {
             let refusal = Refusal::new(Code::BadValue, format!("`{state}` is no state")).about("state", state);
             return Err(problem(refusal.note(STATES.join(", "))));

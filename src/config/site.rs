@@ -9,7 +9,8 @@ use neap_model::refusal::{Code, Refusal};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Percent, Pue};
 use neap_scheduler::config::{
-    Applies, Config, Delay, FeedConfig, Grid, Listen, MetricsConfig, NodeConfig, QueueConfig, TimeLimit, ZoneConfig,
+    Applies, Config, Delay, FeedConfig, Grid, Listen, MetricsConfig, NodeConfig, PauseConfig, QueueConfig, TimeLimit,
+    ZoneConfig,
 };
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -251,8 +252,9 @@ fn queues(top: &mut Table<'_>, zones: &[ZoneConfig]) -> BTreeMap<String, QueueCo
         }
         limit.finish(&[]);
         let replan_gain = table.quantity("replan_gain").unwrap_or(Percent::whole(5));
+        let pause = pause(&mut table);
         table.finish(&["max_gpus", "who", "preempt", "shadow"]);
-        all.insert(name, QueueConfig { default, priority, delay, zones: named, time_limit, replan_gain });
+        all.insert(name, QueueConfig { default, priority, delay, zones: named, time_limit, replan_gain, pause });
     }
     if all.is_empty() {
         all.insert("default".to_owned(), usual_queue());
@@ -282,7 +284,23 @@ fn usual_queue() -> QueueConfig {
         zones: Vec::new(),
         time_limit: TimeLimit { default: Seconds::hours(24), max: Seconds::hours(24 * 30) },
         replan_gain: Percent::whole(5),
+        pause: PauseConfig::default(),
     }
+}
+
+fn pause(queue: &mut Table<'_>) -> PauseConfig {
+    let usual = PauseConfig::default();
+    let mut table = queue.table("pause");
+    let pause = PauseConfig {
+        cost: table.quantity("cost").unwrap_or(usual.cost),
+        min_run: table.quantity("min_run").unwrap_or(usual.min_run),
+        max_per_day: table.whole("max_per_day").unwrap_or(usual.max_per_day),
+    };
+    if pause.min_run == Seconds::ZERO {
+        table.wrong("P013", "min_run", bad("a job has to run for a while between two pauses"));
+    }
+    table.finish(&[]);
+    pause
 }
 
 const OBJECTIVES: [(&str, Objective); 2] = [("none", Objective::None), ("carbon", Objective::Carbon)];

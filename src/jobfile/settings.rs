@@ -100,7 +100,7 @@ pub const SETTINGS: &[Setting] = &[
         "flex.pause",
         "SIGNAL:D",
         Shape::Text,
-        "How it saves itself: signal and grace, such as SIGUSR1:90s",
+        "May be paused in dirty hours: signal that makes it save itself, and grace, such as SIGUSR1:90s",
     ),
     setting("retry", "retry", "N|never", Shape::Text, "Further attempts after a node was lost [default: 2]"),
     setting("env", "env", "K=V", Shape::Pairs, "A variable of its environment; K alone takes yours"),

@@ -4,7 +4,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use neap_model::footprint::Footprint;
 use neap_model::lifecycle::Phase;
-use neap_model::plan::{Alternative, Decision, Outlook, Remark, Verdict};
+use neap_model::plan::{Alternative, Decision, Outlook, Remark, Run, Verdict};
 use neap_model::protocol::{Happened, JobReport, PlanReport, StatusReport, UsageReport, UsageRow, WhyReport, ZoneGrid};
 use serde_json::{Map, Value, json};
 
@@ -31,11 +31,11 @@ pub fn reason_code(job: &JobReport) -> Option<String> {
     match (&job.phase, &job.decision) {
         (Phase::Ended { outcome, .. }, _) => Some(outcome.code().to_owned()),
         (Phase::Leased { .. }, _) => Some("system.starting".to_owned()),
-        (Phase::Queued | Phase::Held { .. }, Some(decision)) => {
+        (Phase::Queued | Phase::Paused { .. } | Phase::Held { .. }, Some(decision)) => {
             decision.because().map(|because| because.code().to_owned())
         }
         (Phase::Held { .. }, None) => Some("you.hold".to_owned()),
-        (Phase::Queued, None) => Some("system.evaluating".to_owned()),
+        (Phase::Queued | Phase::Paused { .. }, None) => Some("system.evaluating".to_owned()),
         _ => None,
     }
 }
@@ -63,6 +63,10 @@ fn planned(decision: &Decision, gpus: u32) -> Value {
     plan["zone"] = place.map_or(Value::Null, |place| place.zone.clone().into());
     plan["nodes"] = place.map_or(json!([]), |place| json!([place.node]));
     plan["gpus"] = gpus.into();
+    if !decision.runs.is_empty() {
+        let run = |run: &Run| json!({"from": time(run.from), "until": time(run.until)});
+        plan["runs"] = decision.runs.iter().map(run).collect();
+    }
     plan
 }
 

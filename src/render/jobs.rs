@@ -4,7 +4,7 @@ use super::table::{Side, Table};
 use super::{Style, data, escape, footer, numbers, times};
 use chrono::{DateTime, Utc};
 use neap_model::grid::Grade;
-use neap_model::lifecycle::Phase;
+use neap_model::lifecycle::{Phase, StopCause};
 use neap_model::plan::{Decision, Outlook, Verdict};
 use neap_model::protocol::{Accepted, JobPage, JobReport};
 use neap_model::reason::{Reason, WhyNow};
@@ -117,6 +117,11 @@ pub fn why_now(because: &WhyNow, expected: Option<&Outlook>) -> String {
     match because {
         WhyNow::NotAsked => "It did not ask to wait for the grid (--delay carbon or --finish-by).".to_owned(),
         WhyNow::CleanestNow => "Now is the cleanest start it has.".to_owned(),
+        WhyNow::WithPauses { pauses, savings } => format!(
+            "Now is clean enough to begin; it is to pause {} later, which {}.",
+            if *pauses == 1 { "once".to_owned() } else { format!("{pauses} times") },
+            numbers::saving(savings, false)
+        ),
         WhyNow::SavingTooSmall { savings, asks } => format!(
             "Waiting would save {}; it asks for {asks} at least{}.",
             savings.ratio().map_or_else(|| "nothing".to_owned(), numbers::percent),
@@ -166,12 +171,14 @@ pub fn when(job: &JobReport, now: DateTime<Utc>, style: &Style) -> String {
             }
         }
         Phase::Leased { at: since, .. } => format!("given to its node {}", at(*since)),
+        Phase::Stopping { cause: StopCause::Pause { until, .. }, .. } => format!("pausing until {}", at(*until)),
         Phase::Stopping { .. } => "being ended".to_owned(),
         Phase::Held { .. } => "–".to_owned(),
-        Phase::Queued => match &job.decision {
+        Phase::Queued | Phase::Paused { .. } => match &job.decision {
             Some(decision) if decision.is_planned() => {
                 let start = decision.start().unwrap_or(now);
-                format!("starts {} ({})", at(start), times::brief(times::between(now, start)))
+                let word = if matches!(job.phase, Phase::Paused { .. }) { "resumes" } else { "starts" };
+                format!("{word} {} ({})", at(start), times::brief(times::between(now, start)))
             }
             Some(Decision { verdict: Verdict::Hold { until: Some(until), .. }, .. }) => format!("~{}", at(*until)),
             _ => "–".to_owned(),
@@ -188,10 +195,10 @@ pub fn why(job: &JobReport) -> String {
             other => footer::ended(other),
         },
         (Phase::Held { by }, _) => format!("held by {}", escape(by)),
-        (Phase::Queued, Some(decision)) => {
+        (Phase::Queued | Phase::Paused { .. }, Some(decision)) => {
             decision.because().map_or_else(String::new, |because| escape(&because.to_string()))
         }
-        (Phase::Queued, None) => "being planned".to_owned(),
+        (Phase::Queued | Phase::Paused { .. }, None) => "being planned".to_owned(),
         _ => String::new(),
     }
 }

@@ -10,7 +10,7 @@ use super::{Style, data, escape, footer, grid, jobs, numbers, times};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::job::Objective;
 use neap_model::lifecycle::{JobEvent, Phase};
-use neap_model::plan::{Decision, Remark, Verdict};
+use neap_model::plan::{Decision, Remark, Run, Verdict};
 use neap_model::protocol::{Happened, WhyReport};
 use neap_model::reason::Reason;
 use neap_model::seconds::Seconds;
@@ -58,8 +58,12 @@ fn planned(report: &WhyReport, decision: &Decision, style: &Style) -> String {
     let Some(expected) = decision.expected else { return queued(report, Some(decision), style) };
     let zone = zone_of(decision);
     let wait = times::between(now, expected.start);
-    let sentence =
-        format!("{} is planned: starts {}{zone}, {wait} from now.", name(report), times::full(expected.start, style));
+    let (state, starts) = match job.phase {
+        Phase::Paused { .. } => ("paused", "goes on"),
+        _ => ("planned", "starts"),
+    };
+    let start = times::full(expected.start, style);
+    let sentence = format!("{} is {state}: {starts} {start}{zone}, {wait} from now.", name(report));
     let mut text = headline(&sentence, data::reason_code(job).as_deref());
     if let Some(run_now) = &decision.run_now {
         let (is, at) = (run_now.start <= now + TimeDelta::seconds(60), times::short(run_now.start, now, style));
@@ -87,6 +91,14 @@ fn planned(report: &WhyReport, decision: &Decision, style: &Style) -> String {
             grid_now
         );
         line(&mut text, "what that gains", &gain);
+        if !decision.runs.is_empty() {
+            let run = |run: &Run| {
+                let ends = run.until.with_timezone(&style.zone).format("%H:%M");
+                format!("{} → {ends}", times::short(run.from, now, style))
+            };
+            let runs: Vec<String> = decision.runs.iter().map(run).collect();
+            line(&mut text, "in pieces", &format!("{}.", runs.join(" · ")));
+        }
         line(&mut text, "latest start", &latest(report, decision, style));
         line(&mut text, "re-planned", &replanned(&report.history));
         let data = report.grid.as_ref().map_or_else(|| "nothing".to_owned(), |zone| grid::source(zone, now));

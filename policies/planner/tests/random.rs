@@ -1,7 +1,7 @@
 //! Problems nobody thought of.
 
 use super::{at, job, node, occupant};
-use crate::problem::{Job, NodeState, Occupant, Problem, Site, ZoneState};
+use crate::problem::{Job, NodeState, Occupant, PauseTerms, Problem, Running, Site, ZoneState};
 use neap_model::fleet::Zone;
 use neap_model::grid::{Grade, Series, Span};
 use neap_model::job::{JobId, Objective};
@@ -65,9 +65,10 @@ fn jobs() -> impl Strategy<Value = Vec<Job>> {
     let size = (0u32..3, prop::option::of(1u32..9), 0u64..40, prop::sample::subsequence(vec!["A100", "H100"], 0..=2));
     let promises =
         (prop::option::weighted(0.2, -60i64..600), prop::option::weighted(0.3, 0i64..900), prop::bool::weighted(0.05));
+    let pause = prop::option::weighted(0.5, (0u64..20, 5u64..60));
     let flex = (any::<bool>(), 0u64..12, 0u32..30, 0u32..20, prop::sample::subsequence(ZONES.to_vec(), 0..=3));
-    let one =
-        (when, size, promises, flex, prop::bool::weighted(0.1)).prop_map(|(when, size, promises, flex, blocked)| {
+    let one = (when, size, promises, flex, prop::bool::weighted(0.1), pause).prop_map(
+        |(when, size, promises, flex, blocked, pause)| {
             let mut job = job(0, when.2);
             (job.submitted, job.eligible, job.priority) = (at(when.0), at(when.0.max(when.1)), when.3);
             (job.gpus, job.cpus, job.memory) = (size.0, size.1, Bytes(size.2 << 30));
@@ -79,8 +80,11 @@ fn jobs() -> impl Strategy<Value = Vec<Job>> {
             (job.delay.min_saving, job.delay.replan_gain) = (Percent::whole(flex.2), Percent::whole(flex.3));
             job.zones = flex.4.into_iter().map(str::to_owned).collect();
             job.blocked = blocked.then(|| Reason::Hold { by: "ada".to_owned() });
+            job.pause =
+                pause.map(|(cost, least)| PauseTerms { cost: Seconds::minutes(cost), least: Seconds::minutes(least) });
             job
-        });
+        },
+    );
     prop::collection::vec(one, 0..14).prop_map(|mut jobs| {
         (1..).zip(&mut jobs).for_each(|(id, job)| job.id = JobId(id));
         jobs
@@ -98,10 +102,21 @@ fn occupants() -> impl Strategy<Value = Vec<Occupant>> {
 
 /// A whole problem, with curves of these grades, that share of spans missing and nothing decided before.
 pub(crate) fn problem(grades: &'static [Grade], holes: f64) -> impl Strategy<Value = Problem> {
-    (zones(grades, holes), nodes(), jobs(), occupants()).prop_map(|(zones, nodes, jobs, occupants)| Problem {
-        site: Site { now: at(0), zones, nodes },
-        occupants,
-        waiting: jobs.into_iter().map(Arc::new).collect(),
-        previous: Arc::default(),
+    (zones(grades, holes), nodes(), jobs(), jobs(), occupants()).prop_map(|(zones, nodes, jobs, run, occupants)| {
+        let pairs = run.into_iter().zip(&occupants).zip(0i64..);
+        let running = pairs.map(|((mut job, occupant), ago)| {
+            (job.id, job.gpus, job.cpus) = (occupant.job, occupant.gpus.len().try_into().unwrap_or(0), Some(1));
+            (job.memory, job.blocked) = (occupant.memory, None);
+            let zone = nodes.iter().find(|node| node.name == occupant.node).map(|node| node.zone.clone());
+            job.zones = zone.into_iter().collect();
+            Running { job: Arc::new(job), node: occupant.node.clone(), since: at(-20 * ago) }
+        });
+        Problem {
+            running: running.collect(),
+            site: Site { now: at(0), zones, nodes },
+            occupants,
+            waiting: jobs.into_iter().map(Arc::new).collect(),
+            previous: Arc::default(),
+        }
     })
 }

@@ -69,3 +69,22 @@ fn whole_units_in_queue_order() {
         assert!(got.peak_gpus <= units, "{name}: {}", got.peak_gpus);
     }
 }
+/// No answer is known for these here; what must hold wherever they run.
+#[test]
+fn rules_without_forecasts_lie_between_the_best_and_running_at_once() {
+    for zone in ["AU-SA", "DE", "US-CAL-CISO", "CA-ON"] {
+        let Some(mut case) = data::set_up_g(&[zone], 3000, true) else { return };
+        let best = score(&case, &run(Rule::WaitAwhile, &case, True), &[]).to_unlimited;
+        for rule in [Rule::OneMin, Rule::KMin, Rule::Opr] {
+            let got = score(&case, &run(rule, &case, True), &[]);
+            assert!(best < got.to_unlimited && got.to_unlimited < 1.0, "{} {zone}: {got:?}", rule.name());
+            assert_eq!((got.late_jobs, got.unfinished), (0, 0), "{} {zone}", rule.name());
+        }
+        let pauses = |rule| score(&case, &run(rule, &case, True), &[]).pauses;
+        assert!(pauses(Rule::Opr) < pauses(Rule::KMin), "{zone}: a price of switching is worth something");
+        case.places[0].gpus = Some(28.0);
+        let now = run(Rule::RunNow, &case, True);
+        let got = score(&case, &run(Rule::CapacityCurve, &case, True), &now);
+        assert!(got.to_reference < 1.0 && got.late_work < 0.01 && got.peak_gpus <= 28.0, "{zone}: {got:?}");
+    }
+}

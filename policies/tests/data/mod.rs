@@ -22,7 +22,12 @@ pub fn intensity(zone: &str, row: usize) -> Option<Vec<f64>> {
     let text = read("carbon/ci_lca_hourly_2022.csv")?;
     let mut lines = text.lines();
     let column = lines.next()?.split(',').position(|name| name == zone)?;
-    Some(lines.skip(row).map(|line| line.split(',').nth(column).and_then(|v| v.parse().ok()).expect("a value")).collect())
+    Some(
+        lines
+            .skip(row)
+            .map(|line| line.split(',').nth(column).and_then(|v| v.parse().ok()).expect("a value"))
+            .collect(),
+    )
 }
 
 /// Set-up G: the PAI trace at those zones from a row on; `truncate` cuts arrivals and lengths to whole steps of 5 s.

@@ -1,7 +1,7 @@
 //! A site in moved time. Every turn goes through the bytes of the journal and into a second state, which must end up
 //! equal: replay is live operation.
 
-use crate::config::{Applies, Config, Delay, Grid, MetricsConfig, QueueConfig, TimeLimit, ZoneConfig};
+use crate::config::{Applies, Config, Delay, Grid, MetricsConfig, PauseConfig, QueueConfig, TimeLimit, ZoneConfig};
 use crate::controller::state::State;
 use crate::controller::{Answer, Caller, Controller, Effect, Input, Request, Turn, ZoneCurve};
 use crate::record;
@@ -10,7 +10,7 @@ use neap_model::fleet::{Component, Gpu, Inventory, Meter, Source};
 use neap_model::grid::{Basis, Curve, Grade, Kind, Origin, Scope, Series, Span};
 use neap_model::job::{AttemptId, Flex, JobId, JobSpec, Launch, Objective, Person, Resources, Retry, Task, TimeTerms};
 use neap_model::ledger::{EnergySpan, Part};
-use neap_model::lifecycle::{AttemptEnd, Event, Exit, Phase};
+use neap_model::lifecycle::{AttemptEnd, Event, Exit, Phase, StopCause};
 use neap_model::protocol::{Ask, AttemptReport, Beat, BeatReply, JobReport, PROTOCOL, Submit};
 use neap_model::refusal::Refusal;
 use neap_model::seconds::Seconds;
@@ -68,6 +68,7 @@ pub fn config() -> Config {
         zones: Vec::new(),
         time_limit: TimeLimit { default: Seconds::hours(4), max: Seconds::hours(72) },
         replan_gain: Percent::whole(5),
+        pause: PauseConfig::default(),
     };
     let zone = |name: &str, home| ZoneConfig { name: name.into(), home, pue: None, annual_mean: None };
     Config {
@@ -129,6 +130,10 @@ pub struct World {
     /// Exit codes other than 0.
     pub exits: BTreeMap<String, u8>,
     pub started: BTreeMap<JobId, Vec<DateTime<Utc>>>,
+    /// Work that was saved at pauses.
+    pub saved: BTreeMap<JobId, TimeDelta>,
+    /// Jobs that do not save their work when they are told to.
+    pub careless: Vec<String>,
     pub executor_up: bool,
     session: u64,
     beats: u64,
@@ -156,6 +161,8 @@ impl World {
             takes: BTreeMap::new(),
             exits: BTreeMap::new(),
             started: BTreeMap::new(),
+            saved: BTreeMap::new(),
+            careless: Vec::new(),
             executor_up: true,
             session: 1,
             beats: 0,
@@ -325,11 +332,10 @@ impl World {
         for lease in reply.leases {
             let takes = self.takes.get(&lease.spec.name).copied();
             let takes = takes.unwrap_or_else(|| lease.spec.time.expect.unwrap_or(Seconds(1)).delta());
+            let takes = takes - self.saved.get(&lease.attempt.job).copied().unwrap_or_default();
             let limit = lease.limit.delta();
-            let end = (takes > limit).then_some(AttemptEnd::Stopped {
-                exit: Exit::Signal(15),
-                cause: neap_model::lifecycle::StopCause::Limit,
-            });
+            let end =
+                (takes > limit).then_some(AttemptEnd::Stopped { exit: Exit::Signal(15), cause: StopCause::Limit });
             self.attempts.entry(lease.attempt).or_insert_with(|| {
                 self.started.entry(lease.attempt.job).or_default().push(now);
                 let ends = now + takes.min(limit);
@@ -338,8 +344,20 @@ impl World {
         }
         for stop in reply.stops {
             if let Some(attempt) = self.attempts.get_mut(&stop.attempt) {
-                let stopped = AttemptEnd::Stopped { exit: Exit::Signal(15), cause: stop.cause };
-                attempt.end.get_or_insert((stopped, now));
+                if attempt.end.is_some() {
+                    continue;
+                }
+                let id = stop.attempt.job;
+                let name = self.controller.state().jobs.get(&id).map(|job| job.spec.name.clone());
+                let exit = match &stop.cause {
+                    StopCause::Pause { saved, .. } if !name.is_some_and(|name| self.careless.contains(&name)) => {
+                        let done = self.saved.entry(id).or_default();
+                        *done += now - attempt.started;
+                        Exit::Code(*saved)
+                    }
+                    _ => Exit::Signal(15),
+                };
+                attempt.end = Some((AttemptEnd::Stopped { exit, cause: stop.cause }, now));
             }
         }
         self.footers.extend(reply.footers);

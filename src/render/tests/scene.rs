@@ -77,6 +77,8 @@ fn ask(id: u64, gpus: u32, hours: f64) -> Job {
         eligible: now() - TimeDelta::minutes(1440 - id as i64),
         blocked: None,
         length: Seconds((hours * 3_600.0) as u64),
+        done: Seconds::ZERO,
+        pause: None,
         gpus,
         gpu_model: if gpus > 0 { vec!["H100".into()] } else { Vec::new() },
         cpus: None,
@@ -127,6 +129,7 @@ impl Scene {
         held.blocked = Some(Reason::Hold { by: "ada".into() });
         let asks = [planned, ask(1433, 8, 10.0), after, held].map(|job| (job.id.0, Arc::new(job)));
         let problem = Problem {
+            running: Vec::new(),
             site: site.clone(),
             occupants: vec![
                 occupant(1420, "gpu01", 8, "2026-11-24T14:00:00+01:00"),
@@ -450,6 +453,7 @@ fn started(node: &str, because: WhyNow) -> Decision {
             grade: Grade::Forecast,
         }),
         run_now: None,
+        runs: Vec::new(),
     }
 }
 

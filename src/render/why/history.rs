@@ -4,7 +4,7 @@ use super::zone_of;
 use crate::render::{Style, escape, footer, jobs, numbers, times};
 use chrono::{DateTime, Utc};
 use neap_model::job::JobId;
-use neap_model::lifecycle::JobEvent;
+use neap_model::lifecycle::{JobEvent, StopCause};
 use neap_model::plan::{Decision, Verdict};
 use neap_model::protocol::{Happened, WhyReport};
 use std::fmt::Write as _;
@@ -91,7 +91,16 @@ fn happened(
             ("leased", format!("attempt {} to {} in {}: {because}", epoch.0, escape(node), escape(zone)))
         }
         E::Started { epoch, .. } => ("started", format!("attempt {}", epoch.0)),
+        E::StopAsked { cause: StopCause::Pause { until, savings, .. }, .. } => {
+            let until = times::short(*until, report.now, style);
+            ("pausing", format!("until {until}: {}", numbers::saving(savings, false)))
+        }
         E::StopAsked { cause, .. } => ("stopping", footer::ended(&cause.outcome())),
+        E::AttemptEnded { end, .. } if end.paused().is_some() => {
+            let saved = end.paused() == Some(true);
+            let what = if saved { "its work is saved" } else { "it did not save its work, and is not paused again" };
+            ("paused", what.to_owned())
+        }
         E::AttemptEnded { end, .. } => {
             let account = &report.job.account;
             let used = format!("{}, {}", numbers::energy(account.actual.energy), numbers::carbon(account.actual.emits));

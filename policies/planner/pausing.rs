@@ -1,0 +1,187 @@
+//! Jobs that may be paused: before they start, in how many pieces they run; while they run, whether to stop for a while.
+
+use super::broken::{self, Begins, Broken, Terms, Window};
+use super::decide::{Desk, Target, asks};
+use super::reasons;
+use super::search::{self, Choice, Price, WHOLE, rate};
+use crate::machine::Shape;
+use crate::order::{Turn, latest_start, length, turn, waits_for_grid};
+use crate::problem::{Job, Policy, Problem, Running};
+use crate::room::Room;
+use crate::stamp::{Stamp, millis, stamp, time};
+use chrono::{DateTime, Utc};
+use neap_model::footprint::Savings;
+use neap_model::job::JobId;
+use neap_model::plan::{Decision, Verdict};
+use neap_model::reason::WhyNow;
+use std::collections::BTreeMap;
+
+/// A running job that is to stop for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pausing {
+    /// It is planned to go on then.
+    pub until: DateTime<Utc>,
+    /// What is left of it with the pause, against going on at once.
+    pub savings: Savings,
+}
+
+fn terms(job: &Job) -> Option<Terms> {
+    let terms = job.pause.filter(|_| waits_for_grid(job))?;
+    Some(Terms { cost: millis(terms.cost), least: millis(terms.least).max(1) })
+}
+
+impl Desk<'_> {
+    /// The window a job with pauses has: from its first moment to the end that its latest start allows.
+    fn window(&self, job: &Job) -> Option<Window> {
+        let from = stamp(self.now.max(job.eligible));
+        let until = self.until(job).filter(|until| *until > stamp(self.now))?;
+        let until = until.saturating_add(millis(length(job)));
+        Some(Window { from, until, whole: until.saturating_sub(stamp(job.eligible)) })
+    }
+
+    /// The same, or runs with pauses where these are cleaner than one piece and worth it against starting now.
+    pub(super) fn with_pauses(&self, job: &Job, first: &Choice, plain: Target) -> Target {
+        let (Some(terms), Some(window), Some(now)) = (terms(job), self.window(job), first.price) else {
+            return plain;
+        };
+        if matches!(plain.why, Some(WhyNow::LatestStart | WhyNow::NoForecast { .. })) {
+            return plain;
+        }
+        let found = search::broken(self.room, job, terms, window, first.shape.rank, Begins::Waiting);
+        let Some((choice, broken)) = found.filter(|(_, broken)| broken.runs.len() > 1) else {
+            return plain;
+        };
+        let Some(price) = choice.price else { return plain };
+        let asks = asks(job, price, now);
+        let cleaner = plain.why.is_some() || plain.choice.price.is_none_or(|one| price.emits < one.emits);
+        if !(cleaner && price.saves(now, asks)) {
+            return plain;
+        }
+        let why = (choice.start <= first.start).then(|| self.pieces(job, first, &choice, &broken));
+        Target { choice, runs: broken.runs, why, asks, told: None }
+    }
+
+    /// What was planned with pauses before, unless something is better by what a move asks for.
+    pub(super) fn kept_with_pauses(
+        &self,
+        job: &Job,
+        first: &Choice,
+        fresh: &Target,
+        previous: Option<&Decision>,
+    ) -> Option<Target> {
+        let previous = previous.filter(|decision| decision.is_planned() && !decision.runs.is_empty())?;
+        let (terms, window) = (terms(job)?, self.window(job)?);
+        let Verdict::Hold { place: Some(place), .. } = &previous.verdict else { return None };
+        let runs: Vec<(Stamp, Stamp)> = previous.runs.iter().map(|run| (stamp(run.from), stamp(run.until))).collect();
+        let due = runs.first()?.0 <= stamp(self.now);
+        let (choice, broken) = if due {
+            let must = Begins::Running { must: true };
+            search::broken(self.room, job, terms, window, first.shape.rank, must)?
+        } else {
+            let whole = runs.iter().map(|(from, until)| until - from).sum::<i64>() == millis(length(job));
+            let in_time = runs.last()?.1 <= window.until;
+            let there = || search::broken_there(self.room, job, terms, &place.node, &runs);
+            (whole && in_time && runs[0].0 > first.start).then(there)??
+        };
+        let old = choice.price?;
+        let moves = fresh.choice.shape.rank <= choice.shape.rank
+            && fresh.choice.price.is_some_and(|new| new.saves(old, job.delay.replan_gain) && (old.poor || !new.poor));
+        let pointless = first.price.is_some_and(|now| old.emits > now.emits);
+        if moves || pointless {
+            return Some(fresh.clone());
+        }
+        let asks = first.price.map_or(job.delay.min_saving, |now| asks(job, old, now));
+        let why = due.then(|| match broken.runs.len() {
+            0 | 1 => WhyNow::CleanestNow,
+            _ => self.pieces(job, first, &choice, &broken),
+        });
+        let runs = if broken.runs.len() > 1 { broken.runs } else { Vec::new() };
+        Some(Target { choice, runs, why, asks, told: None })
+    }
+
+    fn pieces(&self, job: &Job, first: &Choice, choice: &Choice, broken: &Broken) -> WhyNow {
+        let zone = &self.room.zones[choice.zone];
+        let emits =
+            reasons::broken_outlook(zone, choice.shape.watts, length(job), &broken.runs).map(|outlook| outlook.emits);
+        let savings = Savings {
+            emits: emits.unwrap_or_default(),
+            instead_of: self.outlook(job, first).map(|outlook| outlook.emits).unwrap_or_default(),
+        };
+        WhyNow::WithPauses { pauses: u32::try_from(broken.runs.len() - 1).unwrap_or(u32::MAX), savings }
+    }
+}
+
+/// Who of the running jobs is paused now, and when the next of the others comes to its pause.
+pub(super) fn pauses(
+    problem: &Problem,
+    policy: &Policy,
+    room: &Room,
+) -> (BTreeMap<JobId, Pausing>, Option<DateTime<Utc>>) {
+    let desk = Desk { room, policy, now: problem.site.now };
+    let (mut pauses, mut look_again) = (BTreeMap::new(), None::<Stamp>);
+    let mut running: Vec<&Running> = problem.running.iter().collect();
+    running.sort_by_key(|running| running.job.id);
+    for running in running {
+        match desk.while_running(problem, running) {
+            Some(Next::Pause(pausing)) => {
+                pauses.insert(running.job.id, pausing);
+            }
+            Some(Next::LookAgain(at)) => look_again = Some(look_again.map_or(at, |known| known.min(at))),
+            None => {}
+        }
+    }
+    (pauses, look_again.map(time))
+}
+
+enum Next {
+    Pause(Pausing),
+    LookAgain(Stamp),
+}
+
+impl Desk<'_> {
+    fn while_running(&self, problem: &Problem, running: &Running) -> Option<Next> {
+        let job = &*running.job;
+        let (terms, now) = (terms(job)?, stamp(self.now));
+        let latest = stamp(latest_start(job)?);
+        if turn(job, self.now) != Turn::Ordinary {
+            return None;
+        }
+        let may = stamp(running.since).saturating_add(terms.least);
+        if millis(length(job)) < terms.least {
+            return None;
+        }
+        if may > now {
+            return Some(Next::LookAgain(may));
+        }
+        let (index, node, zone) = self.room.open(job).find(|(_, node, _)| node.machine.name == running.node)?;
+        let occupant = problem.occupants.iter().find(|occupant| occupant.job == job.id)?;
+        let gpus = &problem.site.nodes[index].gpus;
+        let held = node.machine.held(gpus, occupant);
+        let shape: Shape = node.machine.shapes(job).find(|shape| shape.need == held)?;
+        let held_until = crate::room::occupied_until(occupant, now);
+        let free = |from: Stamp, until: Stamp| node.fits_beside(&held, (from, until), &held, held_until);
+        let integral = &self.room.zones[zone].integral;
+        let all = millis(length(job));
+        let goes_on = integral.cost(now, all)?;
+        let window = self.window(job)?;
+        let best = broken::cheapest(integral, free, window, all, terms, Begins::Running { must: false })?;
+        let (from, until) = *best.runs.first()?;
+        if from <= now {
+            return (best.runs.len() > 1).then_some(Next::LookAgain(until));
+        }
+        let rate = rate(&self.room.zones[zone], &shape);
+        let price = |integral: u128, poor| Price { emits: rate.saturating_mul(integral), poor };
+        let (then, on) = (price(best.integral, best.poor), price(goes_on.integral, goes_on.poor));
+        // It also has to be worth it for the whole job: nobody stops shortly before the end for a little.
+        let saved = on.emits.saturating_sub(then.emits).saturating_mul(u128::from(all.unsigned_abs()));
+        let whole = on.emits.saturating_mul(u128::from((all + millis(job.done)).unsigned_abs()));
+        let much = saved.saturating_mul(WHOLE) >= whole.saturating_mul(u128::from(job.delay.replan_gain.0));
+        if from > latest || !much || !then.saves(on, asks(job, then, on)) {
+            return None;
+        }
+        let zone = &self.room.zones[zone];
+        let instead_of = reasons::outlook(zone, shape.watts, self.now, length(job))?.emits;
+        let emits = reasons::broken_outlook(zone, shape.watts, length(job), &best.runs)?.emits;
+        Some(Next::Pause(Pausing { until: time(from), savings: Savings { emits, instead_of } }))
+    }
+}
