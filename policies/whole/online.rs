@@ -4,7 +4,7 @@
 use super::bound::RoomPrices;
 use super::plan::{Effort, Planned, insert, replan};
 use super::terms::{Standing, Terms};
-use crate::replay::{Case, Ran, Segment};
+use crate::replay::{Case, Ran, Segment, TraceJob};
 
 /// How the jobs of a replay ran.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +13,7 @@ pub struct Replayed {
     pub ran: Vec<Ran>,
     /// Jobs that ended behind their window, rising.
     pub late: Vec<usize>,
-    /// How often all was planned again.
+    /// How often all that had not started was planned again.
     pub plans: usize,
 }
 
@@ -39,7 +39,13 @@ pub fn online(case: &Case, terms: &Terms, effort: Effort, every: f64) -> Replaye
             let Some(job) = case.jobs.get(known.jobs.len()) else { break };
             known.jobs.push(*job);
             started.push(None);
-            plan.ran.push(insert(&known, terms, &standing(&started), &plan).into_iter().collect());
+            let run = insert(&known, terms, &standing(&started), &plan);
+            plan.ran.push(run.into_iter().collect());
+            // Others may still make room for one that would be late.
+            if run.is_some_and(|run| is_late(job, &run)) {
+                plan = replan(&known, terms, effort, &standing(&started), Some(&plan));
+                plans += 1;
+            }
         } else if plan.ran.iter().flatten().any(|run| run.from >= now) {
             plan = replan(&known, terms, effort, &standing(&started), Some(&plan));
             next_plan += every;
@@ -51,9 +57,10 @@ pub fn online(case: &Case, terms: &Terms, effort: Effort, every: f64) -> Replaye
             break;
         }
     }
-    let late = |job: &usize| {
-        let (truth, run) = (&case.jobs[*job], plan.ran[*job].first());
-        run.is_some_and(|run| run.from > truth.arrival + truth.slack + 1e-6)
-    };
+    let late = |job: &usize| plan.ran[*job].first().is_some_and(|run| is_late(&case.jobs[*job], run));
     Replayed { late: (0..case.jobs.len()).filter(late).collect(), ran: plan.ran, plans }
+}
+
+fn is_late(job: &TraceJob, run: &Segment) -> bool {
+    run.from > job.arrival + job.slack + 1e-6
 }

@@ -153,7 +153,9 @@ pub fn insert(case: &Case, terms: &Terms, standing: &Standing<'_>, plan: &Planne
             board.put_run(other, run);
         }
     }
-    let ground = board.grounds(&plan.prices, 1.0);
+    // Its window may reach behind the last time that has a price.
+    let cell = plan.prices.places.iter().map(|cells| cells.cell).fold(f64::INFINITY, f64::min);
+    let ground = board.grounds(&carry_over(RoomPrices::zero(case, cell), &plan.prices), 1.0);
     board.insert(job, &ground);
     board.run(job).first().copied()
 }
