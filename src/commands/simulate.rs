@@ -63,7 +63,8 @@ fn play(
         let mut progress = Progress::new(name, session.common.quiet);
         outcomes.push((name, policies::run(name, setting, options, &mut progress).map_err(problem)?));
     }
-    let bound = outcomes.iter().filter_map(|(_, outcome)| outcome.bound).reduce(f64::max);
+    let of_all = |(_, outcome): &(_, policies::Outcome)| outcome.bound.filter(|_| outcome.bounds_all);
+    let bound = outcomes.iter().filter_map(of_all).reduce(f64::max);
     let reference = measure::reference(setting, options, bound);
     let figures = |(name, outcome): (&String, _)| measure::figures(name, setting, options, outcome, &reference);
     let all = outcomes.into_iter().map(figures).collect();

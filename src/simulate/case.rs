@@ -102,11 +102,13 @@ pub fn together(
     let last = trace.jobs.last().map_or(0.0, |job| job.arrival);
     // The span of a trace is that of its arrivals, in whole hours.
     let mean_demand = work / ((last / 3600.0).ceil().max(1.0) * 3600.0);
+    // Queues and their means are those of the lengths as the trace has them.
+    let lengths: Vec<f64> = trace.jobs.iter().map(|job| job.length).collect();
     for job in &mut trace.jobs {
         (job.arrival, job.length) = (cut(job.arrival), cut(job.length));
     }
     let begins = beginning(&trace, grid, options)?;
-    let jobs = jobs(&trace, grid, options)?;
+    let jobs = jobs(&trace, &lengths, grid, options)?;
     let end_of = |job: &TraceJob| job.arrival + job.length;
     let until = jobs.iter().map(end_of).max_by(f64::total_cmp).unwrap_or(0.0);
     let latest = jobs.iter().map(|job| end_of(job) + job.slack).max_by(f64::total_cmp).unwrap_or(0.0);
@@ -215,7 +217,7 @@ fn within(grid: &Grid, begins: DateTime<Utc>, until: f64, latest: f64) -> Result
     Err(problem(refusal.note(inside.join(" · ")).hint("begin elsewhere with --start: nothing is filled in", &[])))
 }
 
-fn jobs(trace: &Trace, grid: &Grid, options: &Options) -> Result<Vec<TraceJob>, Problems> {
+fn jobs(trace: &Trace, lengths: &[f64], grid: &Grid, options: &Options) -> Result<Vec<TraceJob>, Problems> {
     let names: Vec<&str> = grid.zones.iter().map(|zone| zone.name.as_str()).collect();
     let home = match &options.home {
         Some(name) => Some(names.iter().position(|zone| zone == name).ok_or_else(|| {
@@ -228,9 +230,9 @@ fn jobs(trace: &Trace, grid: &Grid, options: &Options) -> Result<Vec<TraceJob>, 
         })?),
         None => None,
     };
-    let means = queue_means(trace, options);
+    let means = queue_means(lengths, options);
     let all = trace.jobs.iter().enumerate().map(|(index, job)| {
-        let (queue, slack) = options.slack.of(job.length);
+        let (queue, slack) = options.slack.of(lengths[index]);
         let slack = if job.urgent { 0.0 } else { job.slack.unwrap_or(slack) };
         let of_trace = job.zone.as_ref().and_then(|zone| names.iter().position(|name| name == zone));
         TraceJob {
@@ -251,12 +253,12 @@ fn jobs(trace: &Trace, grid: &Grid, options: &Options) -> Result<Vec<TraceJob>, 
 }
 
 /// Mean length by queue, its bounds counted on both sides, cut to whole steps if lengths are.
-fn queue_means(trace: &Trace, options: &Options) -> Vec<f64> {
+fn queue_means(lengths: &[f64], options: &Options) -> Vec<f64> {
     let bounds: Vec<f64> = options.slack.below.iter().map(|(below, _)| *below).collect();
     let mean = |queue: usize| {
         let from = if queue == 0 { 0.0 } else { bounds[queue - 1] };
         let until = bounds.get(queue).copied().unwrap_or(f64::INFINITY);
-        let of: Vec<f64> = trace.jobs.iter().map(|job| job.length).filter(|l| *l >= from && *l <= until).collect();
+        let of: Vec<f64> = lengths.iter().copied().filter(|l| *l >= from && *l <= until).collect();
         let mean = if of.is_empty() { 0.0 } else { of.iter().sum::<f64>() / of.len() as f64 };
         if options.truncate > 0.0 { (mean / options.truncate).floor() * options.truncate } else { mean }
     };

@@ -48,6 +48,8 @@ pub struct Figures {
     pub marginal: Option<(f64, f64)>,
     /// Jobs that did not start when they came, or paused.
     pub held: usize,
+    /// Grams that no plan of its kind stays below.
+    pub bound: f64,
     /// What ran.
     pub ran: Vec<Ran>,
     /// By plan, its gap.
@@ -149,6 +151,7 @@ pub fn figures(policy: &str, setting: &Setting, options: &Options, outcome: Outc
         marginal: by(setting, &outcome.ran).zip(reference.marginal),
         held,
         score,
+        bound: outcome.bound.unwrap_or(reference.bound),
         ran: outcome.ran,
         gaps: outcome.gaps,
         seconds: outcome.seconds,

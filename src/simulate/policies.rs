@@ -13,6 +13,7 @@ use neap_policies::baselines::{self, Rule};
 use neap_policies::market::{Effort, Grain, Mode, Prices, Solution, solve};
 use neap_policies::replay::Ran;
 use neap_policies::replay::online::{Online, Outlook, Sight, play};
+use neap_policies::whole::{self, Terms};
 use std::time::Instant;
 
 /// Ours.
@@ -27,8 +28,10 @@ pub struct Outcome {
     pub gaps: Vec<f64>,
     /// By plan, how long it took, in seconds.
     pub seconds: Vec<f64>,
-    /// No plan of the same jobs, lengths and intensities emits less, in grams; `None` where that was not found on the way.
+    /// No plan of this kind emits less, in grams; `None` where that was not found on the way.
     pub bound: Option<f64>,
+    /// That bound holds for every policy, whatever it breaks or divides.
+    pub bounds_all: bool,
 }
 
 /// All names, ours first.
@@ -81,7 +84,7 @@ fn baseline(rule: Rule, setting: &Setting, options: &Options) -> Result<Outcome,
 fn neap(setting: &Setting, options: &Options, progress: &mut Progress) -> Result<Outcome, Refusal> {
     let cannot = |what: &str, hint: &str| Err(Refusal::new(Code::Contradiction, what).hint(hint, &[]));
     if !options.interruptible {
-        return cannot("neap does not yet plan whole runs of a trace", "--interruptible, or another policy");
+        return contiguous(setting, options);
     }
     if options.lengths != Lengths::True {
         return cannot("neap plans interruptible jobs by their true length", "--lengths true");
@@ -100,7 +103,51 @@ fn neap(setting: &Setting, options: &Options, progress: &mut Progress) -> Result
     let seconds = vec![began.elapsed().as_secs_f64()];
     let ran = clairvoyant::ran(&setting.case, &market, &solution, options.model == Model::Whole);
     let bound = (options.wait_price == 0.0).then_some(solution.bound);
-    Ok(Outcome { ran, gaps: gap(&solution).into_iter().collect(), seconds, bound })
+    let bounds_all = options.moves != Moves::Choose;
+    Ok(Outcome { ran, gaps: gap(&solution).into_iter().collect(), seconds, bound, bounds_all })
+}
+
+/// Every job runs once, with its whole width.
+fn contiguous(setting: &Setting, options: &Options) -> Result<Outcome, Refusal> {
+    let cannot = |what: &str, hint: &str| Err(Refusal::new(Code::Contradiction, what).hint(hint, &[]));
+    let case = &setting.case;
+    let limited = case.places.iter().any(|place| place.gpus.is_some());
+    let waiting = whole::price_of_waiting(case, options.wait_price);
+    if options.model == Model::Divisible && limited {
+        return cannot("runs that are not broken need whole GPUs", "--model whole, or --interruptible");
+    }
+    if options.forecast != Forecast::Perfect {
+        return cannot(
+            "neap plans unbroken runs of a trace with every hour known",
+            "--forecast perfect, or --interruptible",
+        );
+    }
+    let began = Instant::now();
+    let outcome = match options.lengths {
+        Lengths::True if !limited => Outcome { ran: whole::known(case, waiting), ..Outcome::default() },
+        Lengths::Quantiles if !limited => Outcome { ran: whole::unknown(case, waiting), ..Outcome::default() },
+        Lengths::True => {
+            let (terms, effort) = (Terms::with_waiting(case, waiting), whole::Effort::default());
+            if options.online {
+                // One figure for the whole replay would be none for a plan.
+                return Ok(Outcome {
+                    ran: whole::online(case, &terms, effort, options.slot).ran,
+                    ..Outcome::default()
+                });
+            }
+            let planned = whole::plan(case, &terms, effort);
+            let bound = (options.wait_price == 0.0).then_some(planned.bound);
+            let gaps = (planned.bound.abs() > 0.0).then(|| (planned.cost - planned.bound) / planned.bound.abs());
+            Outcome { ran: planned.ran, gaps: gaps.into_iter().collect(), bound, ..Outcome::default() }
+        }
+        Lengths::Quantiles => {
+            return cannot("unknown lengths are planned without a limit only", "--lengths true, or no --capacity");
+        }
+        Lengths::QueueMean | Lengths::Asked => {
+            return cannot("neap takes no mean for a length", "--lengths true, or quantiles");
+        }
+    };
+    Ok(Outcome { seconds: vec![began.elapsed().as_secs_f64()], ..outcome })
 }
 
 /// How much is done, in steps.
@@ -140,7 +187,7 @@ fn online(setting: &Setting, options: &Options, progress: &mut Progress) -> Resu
         sight,
         mode: Mode::Interruptible,
         stays: options.moves == Moves::Choose,
-        waiting: clairvoyant::waiting(&setting.case, options),
+        waiting: whole::price_of_waiting(&setting.case, options.wait_price),
     };
     let effort = effort(options);
     let mut seconds = Vec::new();
@@ -152,7 +199,7 @@ fn online(setting: &Setting, options: &Options, progress: &mut Progress) -> Resu
         solution
     };
     let played = play(&setting.case, &online, &mut plan, &mut |now| progress.at((now.max(0.0) as usize).min(all), all));
-    Ok(Outcome { ran: played.ran, gaps: played.gaps, seconds, bound: None })
+    Ok(Outcome { ran: played.ran, gaps: played.gaps, seconds, ..Outcome::default() })
 }
 
 #[cfg(test)]

@@ -58,10 +58,10 @@ impl Reader<'_> {
         let refusal = Refusal::new(Code::BadValue, format!("`{text}` cannot be used for --{flag}")).about(flag, &text);
         let refusal = refusal.note(format!("one of: {}", words.join(", ")));
         let refusal = match did_you_mean(&text, words) {
-            Some(near) => refusal.hint(format!("did you mean `{near}`?"), &[]),
-            None if flag == "format" && crate::args::Format::of(&text).is_some() => {
+            _ if flag == "format" && crate::args::Format::of(&text).is_some() => {
                 refusal.hint(format!("for how results are printed say -o {text}"), &[])
             }
+            Some(near) => refusal.hint(format!("did you mean `{near}`?"), &[]),
             None => refusal,
         };
         self.wrong(refusal);

@@ -3,6 +3,7 @@
 use super::super::options::{Moves, Options};
 use neap_policies::market::{Class, Effort, Grain, Market, Mode, Point, Pool, Solution, Task, solve};
 use neap_policies::replay::{Case, Ran, Segment};
+use neap_policies::whole::price_of_waiting;
 
 /// Hours behind the last window that late work may use.
 const OVERFLOW: f64 = 24.0;
@@ -10,18 +11,6 @@ const OVERFLOW: f64 = 24.0;
 const LATE: f64 = 10.0;
 /// Hours below which two instants are the same.
 const SAME: f64 = 1e-9;
-
-/// What an hour of waiting costs a job, in grams: a share of the mean intensity × one GPU's power.
-#[must_use]
-pub fn waiting(case: &Case, options: &Options) -> f64 {
-    if options.wait_price == 0.0 {
-        return 0.0;
-    }
-    let until = case.jobs.iter().map(|job| job.arrival + job.length + job.slack).fold(3600.0, f64::max);
-    let mean = |place: &neap_policies::replay::Place| place.pue * place.curve.integral(0.0, until) / (until / 3600.0);
-    let all: f64 = case.places.iter().map(mean).sum();
-    options.wait_price * all / case.places.len() as f64 * case.kw_per_gpu
-}
 
 /// Grams that no plan of these jobs stays below, if they may pause and take fractions; late work is charged in it.
 #[must_use]
@@ -42,7 +31,7 @@ fn market(case: &Case, options: &Options) -> Market {
     // Online slots are short; what is known in full needs none shorter than the grid's.
     let slot = if options.online { 3600.0 } else { options.slot };
     let slot_hours = slot / 3600.0;
-    let waiting = waiting(case, options);
+    let waiting = price_of_waiting(case, options.wait_price);
     let mut classes: Vec<Class> = Vec::new();
     let tasks: Vec<Task> = case
         .jobs
