@@ -6,16 +6,19 @@
 
 mod alone;
 mod charge;
+mod fill;
 mod network;
 mod polish;
 mod prices;
 mod room;
 mod solve;
+mod synthetic;
 mod tree;
 mod window;
 
 pub use room::{Desk, Grain, Menu, Room, insert};
 pub use solve::{Effort, solve};
+pub use synthetic::synthetic;
 
 /// A place with one kind of GPU on one grid: the unit of capacity.
 #[derive(Clone, Debug, PartialEq)]

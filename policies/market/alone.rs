@@ -1,10 +1,10 @@
 //! Every task alone at given prices: what it costs at the least, and the demand that this makes.
 //!
-//! Tasks of a class share one tree over the prices of all slots. Late work is relaxed here: as much as wanted may be had at
-//! the least price behind the due time, so the sum is never above what a task alone would truly cost.
+//! Tasks of a class share one tree over the prices of all slots. Where demand is wanted, late work is relaxed: as much as one
+//! likes may be had at the least price behind the due time, so a cost is never above what the task alone would truly pay.
 
 use super::tree::Tree;
-use super::window::{NOTHING, Window, slots, touched};
+use super::window::{NOTHING, Window, overlap, slots, touched};
 use super::{Market, Point, Prices, Task};
 
 /// The class's first point, and the places it may be taken in.
@@ -124,7 +124,11 @@ impl<'a> Alone<'a> {
                 let found = view.tree.cheapest(&window, in_time, None);
                 (in_time <= NOTHING || found.marginal <= late).then_some(found.cost)
             };
+            let some_late = need > in_time || quick.is_none();
             let cost = match quick {
+                _ if some_late && demand.is_none() && task.waiting <= 0.0 => {
+                    view.with_late_slots(task, need, point.gpus * market.late, never, h)
+                }
                 Some(cost) => cost + (need - in_time) * late,
                 None => view.thorough(task, need, late, h).0,
             };
@@ -158,12 +162,29 @@ impl<'a> Alone<'a> {
 }
 
 impl View {
+    /// Exact cost of a task of which some is late.
+    fn with_late_slots(&self, task: &Task, need: f64, extra: f64, never: f64, h: f64) -> f64 {
+        let mut items: Vec<Item> = Vec::new();
+        let slots = self.hour.len();
+        for slot in touched(task.release, task.due, h, slots) {
+            items.push((self.hour[slot], overlap(task.release, task.due, slot, h), slot));
+        }
+        let from = task.due.max(task.release);
+        for slot in touched(from, f64::INFINITY, h, slots) {
+            items.push((self.hour[slot] + extra, overlap(from, f64::INFINITY, slot, h), slot));
+        }
+        items.retain(|item| item.0 < never);
+        items.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.2.cmp(&b.2)));
+        let (cost, _, missing) = take(&items, None, need);
+        cost + missing * never
+    }
+
     /// Cost, hours taken in time and hours taken late, by trying every slot of the window as the last one.
     fn thorough(&self, task: &Task, need: f64, late: f64, h: f64) -> (f64, Vec<Item>, f64) {
         let mut before: Vec<Item> = Vec::new();
         let (mut best, mut taken, mut after) = (f64::INFINITY, Vec::new(), 0.0);
         for slot in touched(task.release, task.due, h, self.hour.len()) {
-            let hours = super::window::overlap(task.release, task.due, slot, h);
+            let hours = overlap(task.release, task.due, slot, h);
             if hours <= 0.0 {
                 continue;
             }

@@ -4,6 +4,11 @@ use super::alone::dearest;
 use super::window::{overlap, slots};
 use super::{Market, Share, Task};
 
+/// Late GPU-hours of one task.
+pub(super) fn late(market: &Market, task: &Task, shares: &[Share]) -> f64 {
+    of_task(market, 0.0, task, shares).1
+}
+
 /// Grams and late GPU-hours of all tasks.
 pub(super) fn charge(market: &Market, shares: &[Vec<Share>]) -> (f64, f64) {
     let behind = dearest(market);

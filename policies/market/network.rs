@@ -30,6 +30,9 @@ struct Arc {
 /// a place to go or the search would never end.
 const DUST: f64 = 1e-12;
 
+/// Looks at each arc on average after which a flow is given up; some hundreds are usual.
+const PATIENCE: usize = 50_000;
+
 impl Network {
     /// A node with what it sends into the network, negative for what it takes out, and a first guess of its potential.
     pub(super) fn node(&mut self, excess: f64, potential: f64) -> usize {
@@ -54,18 +57,22 @@ impl Network {
         self.potential[node]
     }
 
-    /// Finds the cheapest flow: errors of `coarse` a unit are removed first, then finer ones down to `finest`.
-    pub(super) fn settle(&mut self, coarse: f64, finest: f64) {
+    /// Finds the cheapest flow: errors of `coarse` a unit are removed first, then finer ones down to `finest`. Whether it was
+    /// found within `PATIENCE` looks at each arc.
+    pub(super) fn settle(&mut self, coarse: f64, finest: f64) -> bool {
         self.lay_out();
         let total: f64 = self.excess.iter().map(|e| e.abs()).sum();
         let dust = total * DUST;
         let mut grain = coarse.max(finest);
+        let mut looks = PATIENCE.saturating_mul(self.arcs.len());
         loop {
-            self.refine(grain, dust);
-            if grain <= finest {
-                break;
+            if !self.refine(grain, dust, &mut looks) {
+                return false;
             }
-            grain = (grain / 12.0).max(finest);
+            if grain <= finest {
+                return true;
+            }
+            grain = (grain / 5.0).max(finest);
         }
     }
 
@@ -103,7 +110,7 @@ impl Network {
     }
 
     /// Makes a flow in which no arc with room is cheaper than `-grain`, from one in which that may be.
-    fn refine(&mut self, grain: f64, dust: f64) {
+    fn refine(&mut self, grain: f64, dust: f64, looks: &mut usize) -> bool {
         let nodes = self.excess.len();
         for from in 0..nodes {
             for index in self.first[from] as usize..self.first[from + 1] as usize {
@@ -122,6 +129,11 @@ impl Network {
         while let Some(node) = queue.pop_front() {
             let from = node as usize;
             queued[from] = false;
+            let degree = (self.first[from + 1] - self.first[from]) as usize;
+            *looks = looks.saturating_sub(degree);
+            if *looks == 0 {
+                return false;
+            }
             self.discharge(from, grain, dust, &mut current, |to| {
                 if !queued[to] {
                     queued[to] = true;
@@ -129,6 +141,7 @@ impl Network {
                 }
             });
         }
+        true
     }
 
     fn reduced(&self, from: usize, arc: &Arc) -> f64 {

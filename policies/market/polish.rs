@@ -34,22 +34,25 @@ pub(super) fn arcs(market: &Market, most: usize) -> usize {
     sum
 }
 
-/// The best shares, with prices that prove it. A task without GPUs keeps the shares it has.
+/// The best shares, with prices that prove it. A task without GPUs keeps the shares it has. `None`: costs of so different
+/// sizes that rounding hid the best.
 pub(super) fn polish(
     market: &Market,
     prices: &Prices,
     kept: &[Kept],
     shares: &[Vec<Share>],
-) -> (Vec<Vec<Share>>, Prices) {
+) -> Option<(Vec<Vec<Share>>, Prices)> {
     let mut prices = prices.clone();
     let mut late = vec![false; market.tasks.len()];
     loop {
         let mut graph = Graph::new(market, &prices, kept, &late);
-        graph.settle();
+        if !graph.settle() {
+            return None;
+        }
         prices = graph.prices(market);
         let wanted: Vec<usize> = (0..late.len()).filter(|task| !late[*task] && wants_late(market, &graph, *task)).collect();
         if wanted.is_empty() {
-            return (graph.shares(market, shares), prices);
+            return Some((graph.shares(market, shares), prices));
         }
         for task in wanted {
             late[task] = true;

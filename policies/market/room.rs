@@ -2,7 +2,7 @@
 
 use super::alone::dearest;
 use super::window::{NOTHING, overlap, slots, touched};
-use super::{Market, Point, Prices, Share, Solution, Task};
+use super::{Market, Point, Prices, Share, Task};
 
 /// Whether a task may use any fraction of its width and of a slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,11 +31,11 @@ impl Room {
         Self { grain, pools, free: (0..slots(market)).flat_map(of_slot).collect() }
     }
 
-    /// What a solution leaves.
+    /// What those shares leave, one list a task.
     #[must_use]
-    pub fn left(market: &Market, grain: Grain, solution: &Solution) -> Self {
+    pub fn left(market: &Market, grain: Grain, shares: &[Vec<Share>]) -> Self {
         let mut room = Self::all(market, grain);
-        for (task, shares) in market.tasks.iter().zip(&solution.shares) {
+        for (task, shares) in market.tasks.iter().zip(shares) {
             room.book(market, task, shares, 1.0);
         }
         room

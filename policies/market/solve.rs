@@ -4,7 +4,8 @@ use super::alone::Alone;
 use super::charge::charge;
 use super::polish::{Kept, arcs, polish};
 use super::prices::{rent, settle};
-use super::room::{Desk, Grain, Menu, Room, insert};
+use super::fill::Filled;
+use super::room::Grain;
 use super::window::slots;
 use super::{Market, Prices, Share, Solution};
 
@@ -36,63 +37,71 @@ impl Default for Effort {
 /// this solution holds only for markets without them.
 #[must_use]
 pub fn solve(market: &Market, effort: Effort, start: Option<&Prices>) -> Solution {
-    let mut prices = settle(market, effort.rounds, effort.sample, start);
-    let mut bound = prove(market, &prices);
-    let mut better = |found: Prices, prices: &mut Prices| {
-        let proven = prove(market, &found);
-        if proven > bound {
-            (*prices, bound) = (found, proven);
-        }
-    };
+    let mut best = Proof::new(market, settle(market, effort.rounds, effort.sample, start));
     let small = slots(market) > 0 && arcs(market, effort.arcs) <= effort.arcs;
-    if small && market.classes.iter().any(|class| class.stays && class.pools.len() > 1) {
+    let choose = market.classes.iter().any(|class| class.stays && class.pools.len() > 1);
+    if small && choose {
         // As if they could move: what that proves holds for tasks that stay, and its prices choose their pools well.
         let free = vec![Kept::default(); market.tasks.len()];
-        let (_, found) = polish(market, &prices, &free, &vec![Vec::new(); market.tasks.len()]);
-        better(found, &mut prices);
-    }
-    let mut shares = fill(market, &prices, &effort);
-    if small && effort.grain == Grain::Divisible {
-        let (polished, found) = polish(market, &prices, &kept(market, &shares), &shares);
-        if charge(market, &polished).0 <= charge(market, &shares).0 {
-            shares = polished;
+        if let Some((_, found)) = polish(market, &best.prices, &free, &vec![Vec::new(); market.tasks.len()]) {
+            best.offer(market, found);
         }
-        better(found, &mut prices);
+    }
+    let mut filled = Filled::nothing(market, effort.grain);
+    lifts(&mut filled, &best.prices, effort.lifts);
+    let mut shares = filled.shares;
+    if small && effort.grain == Grain::Divisible {
+        let mut at = best.prices.clone();
+        for round in 0..=if choose { 2 * effort.lifts } else { 0 } {
+            // Prices of the pools as they are filled now move tasks from one to another.
+            let mut filled = Filled::of(market, effort.grain, shares.clone());
+            if round > 0 {
+                lifts(&mut filled, &at, 1);
+            }
+            let kept = kept(market, &filled.shares);
+            let Some((polished, found)) = polish(market, &at, &kept, &filled.shares) else { break };
+            if charge(market, &polished).0 <= charge(market, &shares).0 {
+                shares = polished;
+            }
+            best.offer(market, found.clone());
+            at = found;
+        }
     }
     let (cost, late_gpu_hours) = charge(market, &shares);
-    Solution { shares, prices, cost, bound, late_gpu_hours }
+    Solution { shares, prices: best.prices, cost, bound: best.bound, late_gpu_hours }
 }
 
-/// What prices prove, rounded down.
-fn prove(market: &Market, prices: &Prices) -> f64 {
-    let mut alone = Alone::new(market);
-    alone.reprice(prices);
-    let (tasks, rent) = (alone.cost(market.tasks.iter(), None), rent(market, prices));
-    tasks - rent - 1e-11 * (tasks.abs() + rent)
-}
-
-/// All tasks, the tightest first, each at its cheapest in what is left; then each again at lower prices.
-fn fill(market: &Market, prices: &Prices, effort: &Effort) -> Vec<Vec<Share>> {
-    let slack = |task: &super::Task| (task.due - task.release - task.hours) / task.hours.max(1e-9);
-    let mut order: Vec<(f64, u32)> = market.tasks.iter().zip(0..).map(|(task, index)| (slack(task), index)).collect();
-    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    let mut room = Room::all(market, effort.grain);
-    let mut desk = Desk::default();
-    let mut shares = vec![Vec::new(); market.tasks.len()];
+/// At full prices, then at half of them, and so on.
+fn lifts(filled: &mut Filled, prices: &Prices, times: usize) {
     let mut scale = 1.0;
-    for pass in 0..=effort.lifts {
-        let menus = Menu::all(market, prices, scale);
-        for (_, index) in &order {
-            let index = *index as usize;
-            let task = &market.tasks[index];
-            if pass > 0 {
-                room.book(market, task, &shares[index], -1.0);
-            }
-            shares[index] = insert(market, &menus[task.class], &mut room, task, &mut desk);
-        }
+    for _ in 0..=times {
+        filled.lift(prices, scale);
         scale /= 2.0;
     }
-    shares
+}
+
+/// Prices and what they prove.
+struct Proof {
+    prices: Prices,
+    bound: f64,
+}
+
+impl Proof {
+    /// Rounded down.
+    fn new(market: &Market, prices: Prices) -> Self {
+        let mut alone = Alone::new(market);
+        alone.reprice(&prices);
+        let (tasks, rent) = (alone.cost(market.tasks.iter(), None), rent(market, &prices));
+        Self { bound: tasks - rent - 1e-11 * (tasks.abs() + rent), prices }
+    }
+
+    /// Takes other prices if they prove more.
+    fn offer(&mut self, market: &Market, prices: Prices) {
+        let other = Self::new(market, prices);
+        if other.bound > self.bound {
+            *self = other;
+        }
+    }
 }
 
 /// What polishing must not change: the pool of a task that stays, and the end of one whose waiting costs something.

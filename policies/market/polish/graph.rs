@@ -17,6 +17,7 @@ pub(super) struct Graph<'a> {
     /// Largest and least cost of a GPU-hour's energy, and the least of a kWh.
     dearest: f64,
     cheapest: f64,
+    late: f64,
 }
 
 /// An arc that stands for hours of a task in a pool and slot.
@@ -54,7 +55,8 @@ impl<'a> Graph<'a> {
         for slot in 0..slots {
             for pool in 0..pools {
                 let capacity = market.pools[pool].capacity[slot] * market.slot_hours;
-                network.arc(slot * pools + pool, end, capacity.min(total), 0.0);
+                // Never full, if there is no limit.
+                network.arc(slot * pools + pool, end, capacity.min(2.0 * total), 0.0);
             }
         }
         let all = || market.pools.iter().flat_map(|pool| &pool.grams_per_kwh);
@@ -69,6 +71,7 @@ impl<'a> Graph<'a> {
             uses: Vec::new(),
             dearest: all().fold(0.0, |a: f64, b| a.max(b.abs())) * heaviest.fold(0.0, f64::max),
             cheapest: all().fold(0.0, |a: f64, b| a.min(*b)),
+            late: market.late,
         };
         for (index, task) in market.tasks.iter().enumerate() {
             if flows(&task) {
@@ -134,13 +137,15 @@ impl<'a> Graph<'a> {
         }
     }
 
-    pub(super) fn settle(&mut self) {
-        self.network.settle(self.dearest / 50.0, self.finest().max(f64::MIN_POSITIVE));
+    /// Whether the best flow was found.
+    pub(super) fn settle(&mut self) -> bool {
+        self.network.settle(self.dearest / 2.0, self.finest())
     }
 
     /// Differences of cost below that are none.
     pub(super) fn finest(&self) -> f64 {
-        self.dearest * 1e-10
+        // Far above the rounding of the largest potentials.
+        (self.dearest * 1e-9).max(self.late * 1e-12).max(f64::MIN_POSITIVE * 1e20)
     }
 
     /// The cheapest kWh, at most 0.
@@ -163,8 +168,10 @@ impl<'a> Graph<'a> {
     }
 
     pub(super) fn prices(&self, market: &Market) -> Prices {
-        let of_pool = |pool| (0..self.slots).map(|slot| self.price(pool, slot)).collect();
-        Prices((0..market.pools.len()).map(of_pool).collect())
+        let price = |pool: usize, slot: usize| {
+            if market.pools[pool].capacity[slot].is_finite() { self.price(pool, slot) } else { 0.0 }
+        };
+        Prices((0..self.pools).map(|pool| (0..self.slots).map(|slot| price(pool, slot)).collect()).collect())
     }
 
     /// The flow as shares, in the order of time.

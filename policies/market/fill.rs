@@ -1,0 +1,50 @@
+//! Places all tasks one after the other at given prices, and lifts and inserts them again.
+
+use super::charge::late;
+use super::room::{Desk, Grain, Menu, Room, insert};
+use super::{Market, Prices, Share, Task};
+
+/// Shares of all tasks in what room there is.
+#[derive(Clone, Debug)]
+pub(super) struct Filled<'a> {
+    market: &'a Market,
+    room: Room,
+    /// The tightest first.
+    order: Vec<u32>,
+    pub shares: Vec<Vec<Share>>,
+}
+
+impl<'a> Filled<'a> {
+    /// Nothing placed yet.
+    pub(super) fn nothing(market: &'a Market, grain: Grain) -> Self {
+        Self::of(market, grain, vec![Vec::new(); market.tasks.len()])
+    }
+
+    /// With those shares.
+    pub(super) fn of(market: &'a Market, grain: Grain, shares: Vec<Vec<Share>>) -> Self {
+        let slack = |task: &Task| (task.due - task.release - task.hours) / task.hours.max(1e-9);
+        let mut order: Vec<(f64, u32)> = market.tasks.iter().map(slack).zip(0..).collect();
+        order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let order = order.into_iter().map(|(_, index)| index).collect();
+        Self { market, room: Room::left(market, grain, &shares), order, shares }
+    }
+
+    /// Every task in turn is lifted and takes its cheapest at prices times `scale` in what is left; never to be later.
+    pub(super) fn lift(&mut self, prices: &Prices, scale: f64) {
+        let menus = Menu::all(self.market, prices, scale);
+        let mut desk = Desk::default();
+        for index in &self.order {
+            let index = *index as usize;
+            let task = &self.market.tasks[index];
+            let before = std::mem::take(&mut self.shares[index]);
+            self.room.book(self.market, task, &before, -1.0);
+            let mut found = insert(self.market, &menus[task.class], &mut self.room, task, &mut desk);
+            if !before.is_empty() && late(self.market, task, &found) > late(self.market, task, &before) {
+                self.room.book(self.market, task, &found, -1.0);
+                self.room.book(self.market, task, &before, 1.0);
+                found = before;
+            }
+            self.shares[index] = found;
+        }
+    }
+}
