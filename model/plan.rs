@@ -123,6 +123,26 @@ impl Decision {
     }
 }
 
+/// How good a plan can be at best: what the jobs that wait for the grid are planned to emit together, and a proven bound
+/// that no plan of the same jobs, curves and room can undercut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// How many jobs it speaks of.
+    pub jobs: u32,
+    /// What they are planned to emit.
+    pub emits: GramsCo2e,
+    /// The least that any plan of them emits, at most `emits`.
+    pub bound: GramsCo2e,
+}
+
+impl Certificate {
+    /// How far the plan is above the bound at most, as a share of the bound; `None` without emissions.
+    #[must_use]
+    pub fn gap(&self) -> Option<f64> {
+        (self.bound.0 > 0).then(|| self.emits.in_base() / self.bound.in_base() - 1.0)
+    }
+}
+
 /// One way to run a job, for `neap plan`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alternative {

@@ -5,7 +5,7 @@ use crate::grid::{Basis, Grade, Origin, Series};
 use crate::job::{AttemptId, JobId, JobSpec};
 use crate::ledger::{Account, EnergySpan, NodeSpan};
 use crate::lifecycle::{AttemptEnd, JobEvent, Phase, StopCause};
-use crate::plan::{Alternative, Decision};
+use crate::plan::{Alternative, Certificate, Decision};
 use crate::seconds::Seconds;
 use crate::units::Intensity;
 use chrono::{DateTime, Utc};
@@ -120,6 +120,8 @@ pub struct WhyReport {
     pub grid: Option<ZoneGrid>,
     /// Other ways to run it, for a job that waits.
     pub alternatives: Vec<Alternative>,
+    /// How good the plan that it is part of can be at best; `None` where nothing is planned around the grid.
+    pub certificate: Option<Certificate>,
     /// The scheduler's clock.
     pub now: DateTime<Utc>,
 }
@@ -144,6 +146,8 @@ pub struct PlanReport {
     pub alternatives: Vec<Alternative>,
     /// Where the intensities come from.
     pub grid: Vec<ZoneGrid>,
+    /// How good the plan of the jobs that wait already can be at best; `None` where none is planned around the grid.
+    pub certificate: Option<Certificate>,
     /// The scheduler's clock.
     pub now: DateTime<Utc>,
 }
@@ -184,6 +188,8 @@ pub struct StatusReport {
     pub nodes: Vec<NodeReport>,
     /// Every degraded mode, a sentence each; empty: all is well.
     pub degraded: Vec<Degraded>,
+    /// How good the present plan can be at best; `None` where nothing is planned around the grid.
+    pub certificate: Option<Certificate>,
     /// Journal frames not yet applied to the store.
     pub store_lag: u64,
     /// Last sequence number of the journal.

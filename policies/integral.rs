@@ -76,6 +76,11 @@ impl Integral {
         Self { pieces }
     }
 
+    /// Instants at which the curve may change, in the order of time.
+    pub fn edges(&self) -> impl Iterator<Item = Stamp> + '_ {
+        self.pieces.iter().flat_map(|piece| [piece.from, piece.until])
+    }
+
     /// The piece that covers `at`, as an index.
     fn covering(&self, at: Stamp) -> Option<usize> {
         let next = self.pieces.partition_point(|piece| piece.from <= at);

@@ -9,6 +9,7 @@
 //! order of the queue gives the same plan as planning them at once.
 
 mod broken;
+mod certificate;
 mod decide;
 mod pausing;
 pub(crate) mod reasons;
@@ -19,6 +20,7 @@ pub(crate) mod tests;
 use crate::order::{Rank, Turn, rank, turn};
 use crate::problem::{Job, Policy, Problem, Site};
 use crate::room::{Booking, Room, Slot};
+pub use certificate::certified;
 use chrono::{DateTime, Utc};
 pub(crate) use decide::Desk;
 use neap_model::job::JobId;

@@ -274,6 +274,17 @@ impl NodeRoom {
         self.earliest(need, from, length, from) == Some(from)
     }
 
+    /// Calls `each` with what is free in every stretch of `[from, until)`.
+    pub fn each_step(&self, from: Stamp, until: Stamp, mut each: impl FnMut(Stamp, Stamp, &Amount)) {
+        for step in self.step(from)..self.steps.len() {
+            let (begins, free) = self.steps[step];
+            if begins >= until {
+                return;
+            }
+            each(begins.max(from), self.end(step).min(until), &free);
+        }
+    }
+
     /// Whether `need` is free for the whole of `[from, until)` once `held`, which someone has until then, is given back.
     pub fn fits_beside(&self, need: &Amount, (from, until): (Stamp, Stamp), held: &Amount, held_until: Stamp) -> bool {
         (self.step(from)..self.steps.len()).take_while(|step| self.steps[*step].0 < until).all(|step| {

@@ -136,6 +136,22 @@ fn about_us(page: &mut Page, controller: &Controller, vitals: &Vitals) {
         &vitals.plans.counts,
         vitals.plans.sum,
     );
+    let certificate = controller.planning().certificate().unwrap_or_default();
+    let jobs = f64::from(certificate.jobs);
+    page.gauge(
+        "neap_plan_jobs",
+        "Jobs that the present plan lets wait for the grid or starts in view of it.",
+        &[],
+        jobs,
+    );
+    for (kind, grams) in [("planned", certificate.emits), ("bound", certificate.bound)] {
+        page.gauge(
+            "neap_plan_carbon_grams",
+            "What these jobs are planned to emit together, and the proven least that any plan of them emits.",
+            &[("kind", kind)],
+            grams.in_base(),
+        );
+    }
     for ((decision, reason), count) in &controller.planning().decisions {
         page.counter(
             "neap_schedule_decisions_total",

@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use support::{Connection, Site, spec};
 
 /// RFC 3339 of a Unix time.
-
 fn at(unix: u64) -> String {
     // Civil date from days since 1970 (Howard Hinnant, "chrono-compatible low-level date algorithms", 2013).
     let (days, rest) = (unix / 86_400, unix % 86_400);

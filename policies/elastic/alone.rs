@@ -17,7 +17,7 @@ pub(super) struct Stretch<'a> {
 pub(super) struct Answer {
     /// Whole steps and the fraction of the next, by stretch.
     pub depth: Vec<(usize, f64)>,
-    /// Cost at the menus' prices; waiting and unplaced work included.
+    /// Cost at the menus' prices, work without a place and the wait for the last section included.
     pub cost: f64,
     /// Cost of an hour of work on the last step taken: what more work would cost at least.
     pub rate: f64,
@@ -45,11 +45,11 @@ impl Chooser {
         if task.waiting <= 0.0 {
             return self.within(stretches, task.hours, unplaced);
         }
-        // The wait is known once the end is: try every one.
+        // The wait is known once the last section is, up to its own length: try every one.
         let mut best = self.within(&[], task.hours, unplaced);
         for last in 1..=stretches.len() {
             let mut answer = self.within(&stretches[..last], task.hours, unplaced);
-            answer.cost += task.waiting * (stretches[last - 1].section.end - task.release);
+            answer.cost += task.waiting * (stretches[last - 1].section.begin - task.release);
             if answer.cost < best.cost {
                 best = answer;
             }

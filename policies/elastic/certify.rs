@@ -8,8 +8,9 @@ use crate::market::{Market, Mode, Prices, Task};
 
 /// A value in grams that no plan of the interruptible tasks of this market goes below, however it divides them in time.
 ///
-/// Prices that are missing, negative or not numbers count as 0. Late work pays `Market::late` for a GPU-hour, and work
-/// without a place twice that on top of the dirtiest energy, here as in the cost of a plan.
+/// Prices that are missing, negative or not numbers count as 0. Late work pays `Market::late` for a GPU-hour;
+/// work that finds no place before the last slot ends is late and costs the market's dearest energy, here as in the cost
+/// of a plan. Waiting counts to the beginning of the last slot in use, or to the release in it: a plan pays no less.
 #[must_use]
 pub fn certify(market: &Market, prices: &Prices) -> f64 {
     let price = |pool: usize, slot: usize| {
@@ -41,17 +42,16 @@ pub fn certify(market: &Market, prices: &Prices) -> f64 {
 /// What an hour of work without a place costs.
 fn unplaced(market: &Market, task: &Task) -> f64 {
     let class = &market.classes[task.class];
-    let grams = class.pools.iter().flat_map(|&pool| &market.pools[pool].grams_per_kwh);
-    let dirtiest = grams.copied().fold(0.0, f64::max);
-    let cost = |p: &crate::market::Point| (p.kw * dirtiest + 2.0 * market.late * p.gpus) / p.speed;
+    let dearest = market.pools.iter().flat_map(|pool| &pool.grams_per_kwh).copied().fold(0.0, f64::max);
+    let cost = |p: &crate::market::Point| (p.kw * dearest + p.gpus * market.late) / p.speed;
     let least = class.points.iter().filter(|p| p.speed > 0.0).map(cost).fold(f64::INFINITY, f64::min);
     if least.is_finite() { least } else { 0.0 }
 }
 
-/// Stretches of time in which every point has one cost: hours, end, and (cost, speed) by point and place.
+/// A stretch of time in which every point has one cost: hours, beginning, and (cost, speed) by point and place.
 struct Stretch {
     hours: f64,
-    end: f64,
+    begin: f64,
     ways: Vec<(f64, f64)>,
 }
 
@@ -70,7 +70,7 @@ fn least(market: &Market, task: &Task, pools: &[usize], price: &dyn Fn(usize, us
                     class.points.iter().map(move |p| (p.kw * grams + p.gpus * price, p.speed))
                 };
                 let ways = pools.iter().flat_map(of_pool).filter(|(_, speed)| *speed > 0.0).collect();
-                stretches.push(Stretch { hours: end - begin, end, ways });
+                stretches.push(Stretch { hours: end - begin, begin, ways });
             }
         }
     }
@@ -78,9 +78,9 @@ fn least(market: &Market, task: &Task, pools: &[usize], price: &dyn Fn(usize, us
     if task.waiting <= 0.0 {
         return at_best_price_of_work(&stretches, task.hours, unplaced);
     }
-    // With a cost of waiting the end is chosen first.
+    // With a cost of waiting the last stretch is chosen first.
     let until = |last: usize| {
-        let wait = stretches[..last].last().map_or(0.0, |stretch| stretch.end - task.release);
+        let wait = stretches[..last].last().map_or(0.0, |stretch| stretch.begin - task.release);
         at_best_price_of_work(&stretches[..last], task.hours, unplaced) + task.waiting * wait
     };
     (0..=stretches.len()).map(until).fold(f64::INFINITY, f64::min)

@@ -2,7 +2,7 @@
 
 use super::desk::Desk;
 use super::mean::Mean;
-use crate::market::Prices;
+use crate::market::{Market, Prices};
 
 /// Weight of a round in the average of the answers: a memory of some fifty rounds, enough for the jobs of one class to
 /// spread over all they are indifferent between.
@@ -34,30 +34,22 @@ pub(super) fn climb(desk: &mut Desk, start: Prices, rounds: usize, cost: f64) ->
     let mut wanted = demand.clone();
     let (mut pace, mut failures, mut took) = (0.5, 0, 0);
     while took < rounds && pace > STILL {
-        // The direction: what is wanted too much, and what is left over where room has a price.
-        let mut excess = wanted.clone();
-        let mut norm = 0.0;
-        for (pool, row) in excess.iter_mut().enumerate() {
-            for (slot, over) in row.iter_mut().enumerate() {
-                *over -= market.pools[pool].capacity[slot] * market.slot_hours;
-                if *over < 0.0 && best.0[pool][slot] <= 0.0 {
-                    *over = 0.0;
-                }
-                norm += *over * *over;
-            }
-        }
+        let direction = excess(market, &best, &wanted);
+        let norm = product(&direction, &direction);
         if norm <= 0.0 {
             break;
         }
         let step = pace * (cost - bound).max(1e-5 * bound.abs()) / norm;
         let mut next = best.clone();
-        for (price, over) in next.0.iter_mut().flatten().zip(excess.iter().flatten()) {
+        for (price, over) in next.0.iter_mut().flatten().zip(direction.iter().flatten()) {
             *price = (*price + step * over).max(0.0);
         }
         let value = desk.all(&next, &mut demand, &mut mean);
         let early = took < 10;
         mean.fold(if early { 0.3 } else { FRESH });
-        let fresh = if early { 0.3 } else { 0.15 };
+        let newest = excess(market, &best, &demand);
+        let (both, new) = (product(&direction, &newest), product(&newest, &newest));
+        let fresh = if early { 0.3 } else { weight(norm, both, new) };
         for (wanted, now) in wanted.iter_mut().flatten().zip(demand.iter().flatten()) {
             *wanted += fresh * (now - *wanted);
         }
@@ -73,4 +65,23 @@ pub(super) fn climb(desk: &mut Desk, start: Prices, rounds: usize, cost: f64) ->
         }
     }
     Climbed { prices: best, bound, rounds: took, mean }
+}
+
+/// How much of the newest demand goes into the average: so much as makes the direction shortest, within limits.
+fn weight(old: f64, both: f64, new: f64) -> f64 {
+    let between = old - 2.0 * both + new;
+    if between > 0.0 { ((old - both) / between).clamp(0.05, 0.2) } else { 0.05 }
+}
+
+fn product(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
+    a.iter().flatten().zip(b.iter().flatten()).map(|(a, b)| a * b).sum()
+}
+
+/// What is wanted too much, or left over where room has a price, in GPU-hours.
+fn excess(market: &Market, prices: &Prices, wanted: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let over = |pool: usize, slot: usize| {
+        let over = wanted[pool][slot] - market.pools[pool].capacity[slot] * market.slot_hours;
+        if over < 0.0 && prices.0[pool][slot] <= 0.0 { 0.0 } else { over }
+    };
+    (0..wanted.len()).map(|pool| (0..wanted[pool].len()).map(|slot| over(pool, slot)).collect()).collect()
 }

@@ -41,18 +41,18 @@ impl<'g, 'm> Desk<'g, 'm> {
         let kind = &self.ground.kinds[job.class];
         let sections = &self.sections[task];
         let in_time = sections.iter().take_while(|section| !section.late).count();
+        // Late sections matter only where an hour of late work can be cheaper than the last hour in time.
+        let mut tempted = false;
         for shelf in &self.shelves[job.class] {
             let stretch = |section: &Section| Stretch { section: *section, menu: &shelf.menus[section.slot] };
             let stretches: Vec<Stretch> = sections[..in_time].iter().map(stretch).collect();
             let answer = self.chooser.answer(&stretches, job, kind.unplaced);
+            let late_from = sections.get(in_time).map_or(f64::INFINITY, |first| shelf.late_from[first.slot]);
+            tempted |= answer.rate > late_from || (job.waiting > 0.0 && in_time < sections.len());
             if best.as_ref().is_none_or(|(b, _)| answer.cost < b.cost) {
                 best = Some((answer, stretches));
             }
         }
-        let tempted = sections.get(in_time).is_some_and(|first| {
-            let least = self.shelves[job.class].iter().map(|s| s.late_from[first.slot]).fold(f64::INFINITY, f64::min);
-            best.as_ref().is_none_or(|(answer, _)| job.waiting > 0.0 || answer.rate > least)
-        });
         if tempted {
             let (ground, cook) = (self.ground, &mut self.cook);
             late = (0..kind.choices.len())

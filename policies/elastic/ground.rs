@@ -1,7 +1,7 @@
 //! What does not change while a market is solved: which points a class may use where, the sections of a task's window,
 //! and what a schedule costs.
 
-use crate::market::{Market, Mode, Share, Task};
+use crate::market::{Class, Market, Mode, Point, Share, Task};
 
 /// Work left undone by less than this share of the job counts as done.
 const DUST: f64 = 1e-9;
@@ -19,10 +19,9 @@ pub(super) struct Kind {
     /// Sets of ways of which a job must choose one: all together if it may move freely, else one set a pool.
     /// Each is sorted by speed.
     pub choices: Vec<Vec<Way>>,
-    /// What an hour of work at the reference costs if it finds no place within the horizon, in grams: more than late work.
+    /// What an hour of work at the reference costs if it finds no place before the last slot ends, in grams: it is done
+    /// behind it, late, with the market's dearest energy.
     pub unplaced: f64,
-    /// GPUs an hour of unplaced work stands for.
-    pub unplaced_gpus: f64,
     /// Most GPUs at a time.
     pub widest: f64,
 }
@@ -34,8 +33,8 @@ pub(super) struct Section {
     pub hours: f64,
     /// Behind the due time.
     pub late: bool,
-    /// Its end, in hours from slot 0.
-    pub end: f64,
+    /// Its beginning, in hours from slot 0.
+    pub begin: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -57,8 +56,8 @@ pub(super) struct Bill {
 impl<'m> Ground<'m> {
     pub fn new(market: &'m Market) -> Self {
         let slots = market.pools.first().map_or(0, |pool| pool.capacity.len());
-        let highest = |pool: &usize| market.pools[*pool].grams_per_kwh.iter().copied().fold(0.0, f64::max);
-        let kind = |class: &crate::market::Class| {
+        let dearest = market.pools.iter().flat_map(|pool| &pool.grams_per_kwh).copied().fold(0.0, f64::max);
+        let kind = |class: &Class| {
             let sorted = |pools: &[usize]| {
                 let points = 0..class.points.len();
                 let mut ways: Vec<Way> =
@@ -71,19 +70,11 @@ impl<'m> Ground<'m> {
             } else {
                 vec![sorted(&class.pools)]
             };
-            let dirtiest = class.pools.iter().map(highest).fold(0.0, f64::max);
-            let mut unplaced = (f64::INFINITY, 0.0);
-            for point in class.points.iter().filter(|point| point.speed > 0.0) {
-                let cost = (point.kw * dirtiest + 2.0 * market.late * point.gpus) / point.speed;
-                if cost < unplaced.0 {
-                    unplaced = (cost, point.gpus / point.speed);
-                }
-            }
-            if unplaced.0 == f64::INFINITY {
-                unplaced = (0.0, 0.0);
-            }
+            let behind = |point: &Point| (point.kw * dearest + point.gpus * market.late) / point.speed;
+            let unplaced = class.points.iter().filter(|p| p.speed > 0.0).map(behind).fold(f64::INFINITY, f64::min);
+            let unplaced = if unplaced.is_finite() { unplaced } else { 0.0 };
             let widest = class.points.iter().map(|point| point.gpus).fold(0.0, f64::max);
-            Kind { choices, unplaced: unplaced.0, unplaced_gpus: unplaced.1, widest }
+            Kind { choices, unplaced, widest }
         };
         Self { market, slots, kinds: market.classes.iter().map(kind).collect() }
     }
@@ -115,43 +106,45 @@ impl<'m> Ground<'m> {
                     break;
                 }
                 if end > begin {
-                    found.push(Section { slot, hours: end - begin, late, end });
+                    found.push(Section { slot, hours: end - begin, late, begin });
                 }
             }
         }
         found
     }
 
-    /// What the shares of a task come to. Within the slot of the due time the first hours count as in time. Waiting counts
-    /// to the end of the last slot in use, or to the due time within it.
+    /// What the shares of a task come to. Within the slot of the due time the first hours count as in time. A run ends so
+    /// long after the beginning of its last slot, or after its release there, as it runs in it.
     pub fn bill(&self, task: &Task, shares: &[Share]) -> Bill {
         let (class, h) = (&self.market.classes[task.class], self.market.slot_hours);
-        let (mut bill, mut work, mut end, mut slot, mut in_time) = (Bill::default(), 0.0, None, usize::MAX, 0.0);
-        for share in shares {
-            let point = &class.points[share.point];
-            if share.slot != slot {
-                slot = share.slot;
-                let begin = (slot as f64 * h).max(task.release);
-                in_time = (((slot + 1) as f64 * h).min(task.due) - begin).max(0.0);
+        let (mut bill, mut work, mut end) = (Bill::default(), 0.0, task.release);
+        for in_slot in shares.chunk_by(|a, b| a.slot == b.slot) {
+            let slot = in_slot[0].slot;
+            let begin = (slot as f64 * h).max(task.release);
+            let mut in_time = (((slot + 1) as f64 * h).min(task.due) - begin).max(0.0);
+            end = begin;
+            for share in in_slot {
+                let point = &class.points[share.point];
+                let late = share.hours - share.hours.min(in_time);
+                // What rounding pushes over the edge is not late.
+                let late = if late <= DUST * h { 0.0 } else { late };
+                in_time = (in_time - share.hours).max(0.0);
+                end += share.hours;
+                work += share.hours * point.speed;
+                bill.cost += share.hours * point.kw * self.market.pools[share.pool].grams_per_kwh[slot];
+                bill.cost += late * point.gpus * self.market.late;
+                bill.late_gpu_hours += late * point.gpus;
             }
-            let late = share.hours - share.hours.min(in_time);
-            // What rounding pushes over the edge is not late.
-            let late = if late <= DUST * h { 0.0 } else { late };
-            in_time = (in_time - share.hours).max(0.0);
-            let edge = (slot + 1) as f64 * h;
-            end = Some(if late > 0.0 { edge } else { edge.min(task.due) });
-            work += share.hours * point.speed;
-            bill.cost += share.hours * point.kw * self.market.pools[share.pool].grams_per_kwh[slot];
-            bill.cost += late * point.gpus * self.market.late;
-            bill.late_gpu_hours += late * point.gpus;
         }
-        bill.cost += end.map_or(0.0, |end| task.waiting * (end - task.release));
         let missing = task.hours - work;
-        if missing > DUST * task.hours {
-            let kind = &self.kinds[task.class];
-            bill.cost += missing * kind.unplaced;
-            bill.late_gpu_hours += missing * kind.unplaced_gpus;
+        if let Some(first) = class.points.first()
+            && missing > DUST * task.hours
+        {
+            bill.cost += missing * self.kinds[task.class].unplaced;
+            bill.late_gpu_hours += missing * first.gpus / first.speed;
+            end = (self.slots as f64 * h).max(task.release) + missing / first.speed;
         }
+        bill.cost += task.waiting * (end - task.release);
         bill
     }
 }

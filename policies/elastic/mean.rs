@@ -55,25 +55,33 @@ impl Mean {
         }
     }
 
-    /// A draft of it: where more is taken than there is, everybody gets less.
+    /// A draft of it: where more is taken than there is, everybody gets less. A job that must stay has what it took where
+    /// it took most.
     pub fn draft(&self, ground: &Ground) -> Draft {
         let mut draft = Draft::new(ground);
-        let mut wanted: Vec<Vec<f64>> = draft.room.iter().map(|pool| vec![0.0; pool.len()]).collect();
-        let gpus = |task: usize, share: &Share| {
-            ground.market.classes[ground.market.tasks[task].class].points[share.point].gpus * share.hours
-        };
-        for (task, shares) in self.shares.iter().enumerate() {
-            for share in shares {
-                wanted[share.pool][share.slot] += gpus(task, share);
-            }
-        }
+        let market = ground.market;
         let room = draft.room.clone();
-        for (task, shares) in self.shares.iter().enumerate().filter(|(task, _)| ground.takes(*task)) {
-            let cut = |share: &Share| {
+        let mut wanted: Vec<Vec<f64>> = room.iter().map(|pool| vec![0.0; pool.len()]).collect();
+        let mut taken = Vec::with_capacity(self.shares.len());
+        for (task, shares) in market.tasks.iter().zip(&self.shares) {
+            let class = &market.classes[task.class];
+            let gpus = |share: &Share| class.points[share.point].gpus * share.hours;
+            let in_pool = |pool: usize| shares.iter().filter(|s| s.pool == pool).map(gpus).sum::<f64>();
+            let most = class.pools.iter().copied().rev().max_by(|&a, &b| in_pool(a).total_cmp(&in_pool(b)));
+            let kept = |share: &&Share| !class.stays || Some(share.pool) == most;
+            let shares: Vec<Share> = shares.iter().filter(kept).copied().collect();
+            for share in &shares {
+                wanted[share.pool][share.slot] += gpus(share);
+            }
+            taken.push(shares);
+        }
+        for (task, shares) in taken.into_iter().enumerate().filter(|(task, _)| ground.takes(*task)) {
+            let cut = |share: Share| {
                 let (room, wanted) = (room[share.pool][share.slot], wanted[share.pool][share.slot]);
-                Share { hours: share.hours * if wanted > room { room / wanted } else { 1.0 }, ..*share }
+                Share { hours: share.hours * if wanted > room { room / wanted } else { 1.0 }, ..share }
             };
-            draft.place(ground, task, shares.iter().map(cut).collect());
+            let some = |share: &Share| share.hours > 0.0;
+            draft.place(ground, task, shares.into_iter().map(cut).filter(some).collect());
         }
         draft
     }

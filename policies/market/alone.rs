@@ -50,7 +50,12 @@ impl<'a> Alone<'a> {
                 vec![view(&class.pools)]
             },
         };
-        Self { market, slots: slots(market), kinds: market.classes.iter().map(kind).collect(), dearest: dearest(market) }
+        Self {
+            market,
+            slots: slots(market),
+            kinds: market.classes.iter().map(kind).collect(),
+            dearest: dearest(market),
+        }
     }
 
     /// From now on at those prices.

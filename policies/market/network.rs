@@ -155,7 +155,8 @@ impl Network {
                 // Nowhere cheaper to go: its potential falls until there is.
                 let arcs = &self.arcs[first as usize..end as usize];
                 let ways = arcs.iter().filter(|arc| arc.room > 0.0);
-                let highest = ways.map(|arc| self.potential[arc.to as usize] - arc.cost).fold(f64::NEG_INFINITY, f64::max);
+                let highest =
+                    ways.map(|arc| self.potential[arc.to as usize] - arc.cost).fold(f64::NEG_INFINITY, f64::max);
                 if highest == f64::NEG_INFINITY {
                     return;
                 }

@@ -50,7 +50,8 @@ pub(super) fn polish(
             return None;
         }
         prices = graph.prices(market);
-        let wanted: Vec<usize> = (0..late.len()).filter(|task| !late[*task] && wants_late(market, &graph, *task)).collect();
+        let wanted: Vec<usize> =
+            (0..late.len()).filter(|task| !late[*task] && wants_late(market, &graph, *task)).collect();
         if wanted.is_empty() {
             return Some((graph.shares(market, shares), prices));
         }
@@ -67,7 +68,8 @@ fn wants_late(market: &Market, graph: &Graph, index: usize) -> bool {
     let class = &market.classes[task.class];
     let point = class.points[0];
     let cheaper = |slot: usize| {
-        let grams = |pool: &usize| point.kw / point.gpus * market.pools[*pool].grams_per_kwh[slot] + graph.price(*pool, slot);
+        let grams =
+            |pool: &usize| point.kw / point.gpus * market.pools[*pool].grams_per_kwh[slot] + graph.price(*pool, slot);
         let pools = class.pools.iter().filter(|pool| graph.pool_of(index).is_none_or(|only| only == **pool));
         pools.map(grams).fold(f64::INFINITY, f64::min) + market.late < wage - graph.finest()
     };

@@ -53,7 +53,8 @@ pub(super) fn settle(market: &Market, rounds: usize, sample: usize, start: Optio
             let price = at(index) + length * step(index);
             if price.is_finite() { price.max(0.0) } else { 0.0 }
         };
-        let tried = Prices((0..market.pools.len()).map(|p| (0..slots).map(|t| moved(p * slots + t)).collect()).collect());
+        let tried =
+            Prices((0..market.pools.len()).map(|p| (0..slots).map(|t| moved(p * slots + t)).collect()).collect());
         let value = dual(&mut alone, market, &tried, stride, share, &mut demand);
         let fresh = if round < 10 { 0.3 } else { 0.15 };
         for (mean, now) in mean.iter_mut().zip(&demand) {

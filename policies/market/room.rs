@@ -85,9 +85,8 @@ impl Menu {
         let (mut hour, mut pool) = (Vec::new(), Vec::new());
         let mut sorted: Vec<(f64, u32)> = Vec::new();
         for slot in 0..slots(market) {
-            let cost = |p: &usize| {
-                point.kw * market.pools[*p].grams_per_kwh[slot] + scale * point.gpus * prices.0[*p][slot]
-            };
+            let cost =
+                |p: &usize| point.kw * market.pools[*p].grams_per_kwh[slot] + scale * point.gpus * prices.0[*p][slot];
             sorted.clear();
             sorted.extend(class.pools.iter().map(|p| (cost(p), *p as u32)));
             sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
@@ -155,18 +154,16 @@ fn place(
     for slot in in_time.clone() {
         offer(menu, room, slot, overlap(task.release, task.due, slot, h), only, h, offers);
     }
-    let (mut cost, mut missing) = if task.waiting > 0.0 {
-        with_waiting(offers, taken, need, task, h)
-    } else {
-        cheapest(offers, taken, need, h)
-    };
+    let (mut cost, mut missing) =
+        if task.waiting > 0.0 { with_waiting(offers, taken, need, task, h) } else { cheapest(offers, taken, need, h) };
     if missing > NOTHING {
         let from = touched(task.due.max(task.release), f64::INFINITY, h, slots).start;
         for slot in from..slots {
             offers.clear();
             offer(menu, room, slot, overlap(task.due.max(task.release), f64::INFINITY, slot, h), only, h, offers);
             for offer in offers.iter().filter(|o| o.hours > 0.0) {
-                let used: f64 = taken.iter().filter(|t| t.slot == offer.slot && t.pool == offer.pool).map(|t| t.hours).sum();
+                let used: f64 =
+                    taken.iter().filter(|t| t.slot == offer.slot && t.pool == offer.pool).map(|t| t.hours).sum();
                 let free = room.hours(slot, offer.pool as usize, menu.point, h, h) - used;
                 let hours = missing.min(offer.hours).min(free);
                 if hours > NOTHING {

@@ -2,9 +2,9 @@
 
 use super::alone::Alone;
 use super::charge::charge;
+use super::fill::Filled;
 use super::polish::{Kept, arcs, polish};
 use super::prices::{rent, settle};
-use super::fill::Filled;
 use super::room::Grain;
 use super::window::slots;
 use super::{Market, Prices, Share, Solution};

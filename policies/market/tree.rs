@@ -94,8 +94,7 @@ impl Tree {
             let half = 1 << (self.levels - 1 - level);
             let middle = (node + half).min(self.slots);
             let cheaper = &self.cheaper[level * stride..];
-            let (start, to_left, to_right) =
-                (cheaper[node] as usize, cheaper[left] as usize, cheaper[right] as usize);
+            let (start, to_left, to_right) = (cheaper[node] as usize, cheaper[left] as usize, cheaper[right] as usize);
             let (low, high) = (node + to_left - start, node + to_right - start);
             let mut hours = (high - low) as f64 * h;
             for (rank, part) in parts {

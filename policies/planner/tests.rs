@@ -1,9 +1,11 @@
 //! Scenes to plan in, and how a plan reads in a test: one line a job.
 
 mod cases;
+mod certificate;
 mod life;
 mod properties;
 mod random;
+mod starving;
 
 use crate::problem::{Delay, Job, NodeState, Occupant, Policy, Problem, Site, ZoneState};
 use crate::{Plan, audit, plan};

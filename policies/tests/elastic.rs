@@ -65,7 +65,7 @@ fn four_ways(points: &[Point], intensity: &[f64]) -> [f64; 5] {
         let slots = (WORK / point.speed - 1e-9).ceil();
         elastic::alone(&[*point], intensity, slots * point.speed, 1.0).map_or(f64::INFINITY, |(_, grams)| grams)
     };
-    let scaler = carbon_scaler::schedule(points, intensity, WORK, 1.0, |_| points.len());
+    let scaler = carbon_scaler::schedule(points, intensity, WORK, 1.0, |_| usize::MAX);
     let (_, hull) = elastic::alone(points, intensity, WORK, 1.0).expect("a day of work fits into a day");
     let widths = points.iter().map(paused).fold(f64::INFINITY, f64::min);
     [now, paused(&points[0]), widths, grams(points, intensity, &scaler), hull]
@@ -215,5 +215,32 @@ fn sixty_jobs_share_a_pool_in_a_few_rounds() {
 fn sixty_jobs_share_a_pool_at_the_optimum() {
     for (row, column) in (0..3).flat_map(|row| (0..3).map(move |column| (row, column))) {
         check_sharing(row, column, Effort::default().rounds, 0.002);
+    }
+}
+
+/// Sharing by CarbonScaler: side by side, and first come, for 18, 24 and 36 servers; computed beforehand with other code.
+const SCALERS: [(&str, [[f64; 2]; 3]); 3] = [
+    ("CA-ON", [[1.2623, 1.0013], [0.9789, 0.8708], [0.7680, 0.7555]]),
+    ("US-CAL-CISO", [[0.8784, 0.7987], [0.7300, 0.7068], [0.6348, 0.6307]]),
+    ("DE", [[0.8479, 0.8014], [0.7728, 0.7556], [0.7054, 0.7007]]),
+];
+
+#[test]
+fn carbon_scalers_crowd_the_same_hours() {
+    for (zone, rows) in SCALERS {
+        for (servers, expected) in [18.0, 24.0, 36.0].into_iter().zip(rows) {
+            let Some((market, now)) = sharing(zone, servers) else { return };
+            for (plan, expected) in
+                [carbon_scaler::side_by_side(&market), carbon_scaler::first_come(&market)].iter().zip(expected)
+            {
+                let (wrong, grams) = audit(&market, plan);
+                assert_eq!(wrong, Vec::<String>::new(), "{zone} {servers}");
+                assert!(
+                    (grams / now - expected).abs() <= 5e-5 + 1e-9,
+                    "{zone} {servers}: {} for {expected}",
+                    grams / now
+                );
+            }
+        }
     }
 }

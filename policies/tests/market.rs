@@ -56,7 +56,10 @@ fn reach(what: &str, case: &Case, market: &Market, best: f64, within: f64) {
     let took = begin.elapsed();
     let now = run_now(case);
     let (cost, bound) = (solution.cost / now, solution.bound / now);
-    eprintln!("{what}: {cost:.6}, bound {bound:.6}, to reach {best} + {within}, late {}, {took:?}", solution.late_gpu_hours);
+    eprintln!(
+        "{what}: {cost:.6}, bound {bound:.6}, to reach {best} + {within}, late {}, {took:?}",
+        solution.late_gpu_hours
+    );
     assert_eq!(check(market, &solution), vec![]);
     assert_eq!(solution.late_gpu_hours, 0.0);
     // Known to four digits.

@@ -172,6 +172,26 @@ proptest! {
 }
 
 #[test]
+fn without_jobs_without_limits_and_without_a_place_wide_enough() {
+    let values = vec![vec![500, 100, 300, 200, 400, 600], vec![450; 6]];
+    let mut case = Case { places: places(&[2, 2], &values), jobs: vec![], anywhere: true, kw_per_gpu: 1.0 };
+    let terms = Terms::with_waiting(&case, 0.0);
+    let nothing = whole::plan(&case, &terms, EFFORT);
+    assert_eq!((nothing.cost, nothing.bound, nothing.ran.len()), (0.0, 0.0, 0));
+    // One is wider than every place and stays out; the other does as it would alone.
+    case.jobs = vec![job((0.0, HOUR, 3, HOUR), 0), job((0.0, HOUR, 1, 2.0 * HOUR), 0)];
+    let plan = whole::plan(&case, &terms, EFFORT);
+    assert_eq!((plan.ran[0].len(), plan.ran[1][0].from, plan.cost), (0, HOUR, 100.0));
+    assert!((plan.bound - 100.0).abs() < 1e-6, "{}", plan.bound);
+    assert_eq!(whole::check(&case, &plan.ran, &plan.late), vec![Breach::NotOnce { job: 0, segments: 0 }]);
+    // Without limits all do as they would alone, and the bound says so.
+    case.places.iter_mut().for_each(|place| place.gpus = None);
+    let free = whole::plan(&case, &terms, EFFORT);
+    assert_eq!(free.ran, whole::known(&case, 0.0));
+    assert!((free.bound - free.cost).abs() < 1e-6, "{} and {}", free.bound, free.cost);
+}
+
+#[test]
 fn the_auditor_finds_what_is_wrong() {
     let values = vec![vec![100u16; 12]; 2];
     let jobs = vec![job((0.0, HOUR, 1, HOUR), 0), job((0.0, 2.0 * HOUR, 2, HOUR), 0)];

@@ -101,6 +101,21 @@ impl<'a> Board<'a> {
         ideal
     }
 
+    /// The first instant at which a job that is off the board would not fit if it ran there.
+    pub(super) fn obstacle(&self, job: usize, place: usize, at: i64) -> Option<i64> {
+        let work = &self.works[job];
+        self.rooms[place].first_full(at, at + work.length, work.gpus)
+    }
+
+    /// Jobs that may be moved and run at some instant of a time in a place, rising.
+    pub(super) fn running(&self, place: usize, from: i64, until: i64) -> Vec<usize> {
+        let runs = |job: &usize| {
+            let Some(spot) = self.spots[*job] else { return false };
+            spot.place == place && spot.at < until && spot.at + self.works[*job].length > from
+        };
+        self.open.iter().copied().filter(runs).collect()
+    }
+
     fn look(&self, job: usize, grounds: &[Ground]) -> Option<Spot> {
         let (work, truth) = (&self.works[job], &self.case.jobs[job]);
         let anywhere = self.case.anywhere;
@@ -133,12 +148,12 @@ impl<'a> Board<'a> {
 
     pub(super) fn late_gpu_hours(&self) -> f64 {
         let behind = |job: usize| self.spots[job].map_or(0.0, |s| late_gpu_hours(&self.case.jobs[job], seconds(s.at)));
-        self.late().into_iter().map(behind).sum()
+        self.late().into_iter().map(behind).fold(0.0, |sum, hours| sum + hours)
     }
 
     /// What all jobs cost by the terms, in grams, without those that stay off the board.
     pub(super) fn cost(&self) -> f64 {
-        self.fixed + self.open.iter().filter_map(|&job| self.spots[job]).map(|spot| spot.cost).sum::<f64>()
+        self.open.iter().filter_map(|&job| self.spots[job]).fold(self.fixed, |sum, spot| sum + spot.cost)
     }
 
     /// How a job runs; not at all if it stays off the board.

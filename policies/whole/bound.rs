@@ -43,13 +43,13 @@ impl Cells {
 
 impl RoomPrices {
     /// Prices of zero for all times at which a job of the case may run, late ones as far as lateness can grow. No cell is
-    /// longer than `longest` seconds, and every step of a place's curve begins with a cell.
+    /// longer than `longest` seconds (1 at least), and every step of a place's curve begins with a cell. Windows are finite.
     #[must_use]
     pub fn zero(case: &Case, longest: f64) -> Self {
         let from = case.jobs.iter().map(|job| job.arrival).fold(f64::INFINITY, f64::min);
         let until = case.jobs.iter().map(|job| job.arrival + job.slack + 2.0 * job.length).fold(from, f64::max);
         let cells = |curve: &Curve| {
-            let cell = curve.step() / (curve.step() / longest).ceil();
+            let cell = curve.step() / (curve.step() / longest.max(1.0)).ceil();
             if !until.is_finite() {
                 return Cells { start: curve.start(), cell, values: vec![0.0] };
             }

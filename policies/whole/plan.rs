@@ -26,6 +26,9 @@ impl Default for Effort {
     }
 }
 
+/// How many orders are tried in which nobody may be late.
+const FILLS: usize = 10;
+
 /// A plan and what is known about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Planned {
@@ -79,10 +82,7 @@ pub fn replan(
     let (prices, bound) = raise(case, terms, standing, first, best.0, effort.rounds);
     let [quarter, half, full] = [0.25, 0.5, 1.0].map(|share| board.grounds(&prices, share));
 
-    board.restore(&vec![None; case.jobs.len()]);
-    for &job in &order {
-        board.insert(job, &full);
-    }
+    fill(&mut board, &mut order, &full);
     for ground in [&half, &quarter] {
         for &job in &order {
             board.lift(job);
@@ -97,6 +97,23 @@ pub fn replan(
     board.restore(&best.1);
     polish(&mut board, &[&free, &half, &full], &ideal, effort.steps);
     report(&board, prices, bound)
+}
+
+/// Puts all jobs in that order at those prices. As long as some are late they come to the front and all begins anew: a few
+/// times, for what is left the polish does better.
+fn fill(board: &mut Board<'_>, order: &mut Vec<usize>, ground: &[Ground]) {
+    let nobody = vec![None; board.spots.len()];
+    for _ in 0..FILLS {
+        board.restore(&nobody);
+        for &job in order.iter() {
+            board.insert(job, ground);
+        }
+        let (late, others): (Vec<usize>, Vec<usize>) = order.iter().partition(|&&job| board.is_late(job));
+        if late.is_empty() {
+            return;
+        }
+        *order = late.into_iter().chain(others).collect();
+    }
 }
 
 fn keep_cheaper(board: &Board<'_>, best: &mut (f64, Vec<Option<Spot>>)) {

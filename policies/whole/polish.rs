@@ -4,17 +4,17 @@
 use super::board::Board;
 use super::search::{Ground, Spot};
 
-/// Jobs lifted beside the one that wants a better start, at most.
+/// Jobs lifted beside the one that wants a better start, at most, when they are drawn from its neighbours …
 const COMPANY: usize = 10;
+
+/// … and when they are those in its way.
+const EJECTED: usize = 60;
 
 /// Of so many jobs drawn, the one that loses most by the others is moved.
 const DRAWN: usize = 4;
 
-/// At first a step may cost more by about this share of the mean cost of a job …
+/// At first a step may cost more by up to this share of the mean cost of a job, at last by nothing.
 const WARM: f64 = 0.05;
-
-/// … and at last by this share of that.
-const COOLED: f64 = 0.01;
 
 /// The same seed for every plan: the same case gives the same plan.
 const SEED: u64 = 1;
@@ -26,20 +26,29 @@ pub(super) fn polish(board: &mut Board<'_>, grounds: &[&[Ground]], ideal: &[Opti
     }
     let mut dice = Dice(SEED);
     let first: f64 = board.open.iter().filter_map(|&job| board.spots[job]).map(|spot| spot.cost).sum();
+    let mean = first.abs() / board.open.len() as f64;
     let (mut cost, mut least, mut best) = (first, first, board.spots.clone());
     let mut late = board.late();
     for step in 0..steps {
-        let heat = WARM * first.abs() / board.open.len() as f64 * COOLED.powf(step as f64 / steps as f64);
-        let group = group(board, ideal, &late, &mut dice);
-        let before: Vec<Option<Spot>> = group.iter().map(|&job| board.lift(job)).collect();
-        let old: f64 = before.iter().flatten().map(|spot| spot.cost).sum();
-        let mut order = group.clone();
-        sort(board, &mut order, &mut dice);
+        let left = (steps - step) as f64 / steps as f64;
+        let heat = WARM * mean * left * left * left;
+        let wants = pick(board, ideal, &late, &mut dice);
+        let mut lifted = vec![(wants, board.lift(wants))];
+        let is_late = lifted[0].1.is_some_and(|spot| spot.at > board.works[wants].latest);
+        let ejects = dice.below(4) == 0 || is_late;
+        if ejects {
+            eject(board, ideal, is_late, &mut lifted, &mut dice);
+        } else {
+            lift_neighbours(board, ideal, &mut lifted, &mut dice);
+        }
+        let old: f64 = lifted.iter().filter_map(|(_, spot)| *spot).map(|spot| spot.cost).sum();
+        let mut order: Vec<usize> = lifted.iter().map(|(job, _)| *job).collect();
+        sort(board, &mut order[usize::from(ejects)..], &mut dice);
         let ground = grounds[dice.below(grounds.len())];
         let new: f64 = order.iter().map(|&job| board.insert(job, ground)).sum();
-        if new < old - heat * dice.share().ln() {
+        if new < old + heat * dice.share() {
             cost += new - old;
-            if !late.is_empty() || group.iter().any(|&job| board.is_late(job)) {
+            if !late.is_empty() || order.iter().any(|&job| board.is_late(job)) {
                 late = board.late();
             }
             if cost < least - 1e-9 * least.abs() {
@@ -48,10 +57,10 @@ pub(super) fn polish(board: &mut Board<'_>, grounds: &[&[Ground]], ideal: &[Opti
             }
             continue;
         }
-        for &job in &group {
+        for job in order {
             board.lift(job);
         }
-        for (&job, spot) in group.iter().zip(before) {
+        for (job, spot) in lifted {
             if let Some(spot) = spot {
                 board.put(job, spot);
             }
@@ -60,39 +69,69 @@ pub(super) fn polish(board: &mut Board<'_>, grounds: &[&[Ground]], ideal: &[Opti
     board.restore(&best);
 }
 
-/// A job that loses by the others, a late one first of all, and some of those that run where it would like to run or
-/// around where it runs.
-fn group(board: &Board<'_>, ideal: &[Option<Spot>], late: &[usize], dice: &mut Dice) -> Vec<usize> {
+/// A job that loses by the others, often a late one.
+fn pick(board: &Board<'_>, ideal: &[Option<Spot>], late: &[usize], dice: &mut Dice) -> usize {
     let loss = |job: usize| match (board.spots[job], ideal[job]) {
         (Some(now), Some(ideal)) => now.cost - ideal.cost,
         _ => 0.0,
     };
-    let mut first = board.open[dice.below(board.open.len())];
-    for _ in 1..DRAWN {
-        let other = board.open[dice.below(board.open.len())];
-        if loss(other) > loss(first) {
-            first = other;
+    if !late.is_empty() && dice.below(2) == 0 {
+        let job = late[dice.below(late.len())];
+        // A job that has started late stays so.
+        if board.open.binary_search(&job).is_ok() {
+            return job;
         }
     }
-    if !late.is_empty() && dice.below(4) == 0 {
-        let other = late[dice.below(late.len())];
-        // A job that has started late stays so.
-        first = if board.open.binary_search(&other).is_ok() { other } else { first };
+    let mut job = board.open[dice.below(board.open.len())];
+    for _ in 1..DRAWN {
+        let other = board.open[dice.below(board.open.len())];
+        if loss(other) > loss(job) {
+            job = other;
+        }
     }
-    let mut group = vec![first];
-    let around = if dice.below(2) == 0 { board.spots[first] } else { ideal[first] };
-    let Some(around) = around else { return group };
-    let until = around.at + board.works[first].length.max(3_600_000);
-    let meets = |job: usize| {
-        let Some(spot) = board.spots[job] else { return false };
-        job != first && spot.place == around.place && spot.at < until && spot.at + board.works[job].length > around.at
-    };
-    let mut near: Vec<usize> = board.open.iter().copied().filter(|&job| meets(job)).collect();
+    job
+}
+
+/// Lifts some of the jobs that run where the first would like to run, or around where it ran.
+fn lift_neighbours(
+    board: &mut Board<'_>,
+    ideal: &[Option<Spot>],
+    lifted: &mut Vec<(usize, Option<Spot>)>,
+    dice: &mut Dice,
+) {
+    let (job, spot) = lifted[0];
+    let around = if dice.below(2) == 0 { spot } else { ideal[job] };
+    let Some(around) = around else { return };
+    let until = around.at + board.works[job].length.max(3_600_000);
+    let mut near = board.running(around.place, around.at, until);
     for _ in 0..near.len().min(1 + dice.below(COMPANY)) {
-        let index = dice.below(near.len());
-        group.push(near.swap_remove(index));
+        let other = near.swap_remove(dice.below(near.len()));
+        lifted.push((other, board.lift(other)));
     }
-    group
+}
+
+/// Lifts jobs until the first fits at a start it would like: its own best, or any in its window if it is late.
+fn eject(
+    board: &mut Board<'_>,
+    ideal: &[Option<Spot>],
+    is_late: bool,
+    lifted: &mut Vec<(usize, Option<Spot>)>,
+    dice: &mut Dice,
+) {
+    let job = lifted[0].0;
+    let Some(Spot { place, mut at, .. }) = ideal[job] else { return };
+    let work = board.works[job];
+    if is_late && work.latest > work.earliest {
+        at = work.earliest + dice.below((work.latest - work.earliest) as usize + 1) as i64;
+    }
+    while let Some(full) = board.obstacle(job, place, at) {
+        let there = board.running(place, full, full + 1);
+        if there.is_empty() || lifted.len() > EJECTED {
+            return;
+        }
+        let other = there[dice.below(there.len())];
+        lifted.push((other, board.lift(other)));
+    }
 }
 
 /// The order in which lifted jobs come back: the largest first, the tightest first, as lifted, or any.
@@ -120,8 +159,8 @@ impl Dice {
         ((u128::from(mixed) * sides as u128) >> 64) as usize
     }
 
-    /// A number in (0, 1].
+    /// A number in [0, 1).
     fn share(&mut self) -> f64 {
-        (self.below(1 << 30) + 1) as f64 / f64::from(1 << 30)
+        self.below(1 << 30) as f64 / f64::from(1 << 30)
     }
 }

@@ -48,6 +48,13 @@ impl Room {
         }
     }
 
+    /// The first instant of a time at which fewer than so many GPUs are free.
+    pub(super) fn first_full(&self, from: i64, until: i64, gpus: i64) -> Option<i64> {
+        let first = self.at.partition_point(|&edge| edge <= from) - 1;
+        let pieces = self.at[first..].iter().zip(&self.used[first..]).take_while(|(at, _)| **at < until);
+        pieces.into_iter().find(|(_, used)| **used > self.limit.saturating_sub(gpus)).map(|(at, _)| from.max(*at))
+    }
+
     /// Calls `found` with every interval `[first, last]` of starts within `[earliest, latest]` at which so many GPUs are free
     /// for all of `length`, in the order of time, until it answers `false`.
     pub(super) fn starts(

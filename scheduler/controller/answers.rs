@@ -180,6 +180,7 @@ impl Controller {
             history: history_of(job),
             grid: self.zone_grids(now).into_iter().find(|grid| grid.zone.name == zone),
             alternatives: self.ways_of(job.id),
+            certificate: self.planning.certificate(),
             now,
         }
     }
@@ -264,6 +265,7 @@ impl Controller {
             jobs: jobs.into_iter().map(|(word, count)| (word.to_owned(), count)).collect(),
             nodes: self.node_reports(),
             degraded: self.degraded_modes(),
+            certificate: self.planning.certificate(),
             store_lag: 0,
             journal_seq: 0,
         }

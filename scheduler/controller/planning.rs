@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::Zone;
 use neap_model::job::{Epoch, JobId, JobSpec, Objective, OnExpire};
 use neap_model::lifecycle::{Event, JobEvent, Phase, StopCause};
-use neap_model::plan::{Alternative, Decision, Place, Verdict};
+use neap_model::plan::{Alternative, Certificate, Decision, Place, Verdict};
 use neap_model::reason::Reason;
 use neap_model::refusal::Refusal;
 use neap_model::seconds::Seconds;
@@ -15,6 +15,7 @@ use neap_policies::problem::{
     Delay, Job as Ask, NodeState, Occupant, PauseTerms, Policy, Problem, Running, Site, ZoneState,
 };
 use neap_policies::{Pausing, Plan};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -44,6 +45,8 @@ pub struct Planning {
     placed: BTreeMap<String, BTreeSet<JobId>>,
     /// Run times of earlier runs in seconds, by project and name.
     lengths: BTreeMap<(String, String), VecDeque<u64>>,
+    /// What the last full plan was made for, and how good that plan can be at best once somebody asked.
+    solved: Option<(Problem, OnceCell<Certificate>)>,
     due: bool,
     site_stale: bool,
     last: DateTime<Utc>,
@@ -67,6 +70,7 @@ impl Planning {
             followers: BTreeMap::new(),
             placed: BTreeMap::new(),
             lengths: BTreeMap::new(),
+            solved: None,
             due: true,
             site_stale: true,
             last: now - TimeDelta::days(1),
@@ -107,6 +111,15 @@ impl Planning {
     #[must_use]
     pub fn decision(&self, job: JobId) -> Option<&Decision> {
         self.plan.decisions.get(&job)
+    }
+
+    /// How good the last full plan can be at best, of the jobs that still wait; `None` where nothing is planned around the
+    /// grid.
+    #[must_use]
+    pub fn certificate(&self) -> Option<Certificate> {
+        let (problem, known) = self.solved.as_ref()?;
+        let certificate = known.get_or_init(|| neap_policies::certified(problem, &self.plan));
+        Some(*certificate).filter(|certificate| certificate.jobs > 0)
     }
 
     fn note_due(&mut self, decision: &Decision) {
@@ -362,6 +375,7 @@ impl Controller {
             return;
         }
         self.planning.plan = plan;
+        self.planning.solved = Some((problem, OnceCell::new()));
         let decided: Vec<Decision> = self.planning.plan.decisions.values().cloned().collect();
         for decision in &decided {
             self.act(now, decision, turn);

@@ -77,7 +77,14 @@ impl Controller {
         let spec = self.admit(now, by, submit.spec)?;
         let (decision, alternatives) = self.would_be(now, self.state.next_id(), &spec);
         let grid = self.zone_grids(now);
-        Ok(Answer::Plan(Box::new(PlanReport { spec, decision, alternatives, grid, now })))
+        Ok(Answer::Plan(Box::new(PlanReport {
+            spec,
+            decision,
+            alternatives,
+            grid,
+            certificate: self.planning.certificate(),
+            now,
+        })))
     }
 
     /// Fills in what the queue decides and refuses what can never be; all mistakes at once.

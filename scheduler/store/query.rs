@@ -25,6 +25,7 @@ pub(super) fn answer(db: &sled::Db, path: &Path, query: ArchiveQuery) -> Result<
                 history: history_of(&job),
                 grid: None,
                 alternatives: Vec::new(),
+                certificate: None,
                 now: job.ended.unwrap_or(job.submitted),
             }))),
             None => Err(vec![no_such_job(id)]),

@@ -4,7 +4,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use neap_model::footprint::Footprint;
 use neap_model::lifecycle::Phase;
-use neap_model::plan::{Alternative, Decision, Outlook, Remark, Run, Verdict};
+use neap_model::plan::{Alternative, Certificate, Decision, Outlook, Remark, Run, Verdict};
 use neap_model::protocol::{Happened, JobReport, PlanReport, StatusReport, UsageReport, UsageRow, WhyReport, ZoneGrid};
 use serde_json::{Map, Value, json};
 
@@ -197,6 +197,7 @@ pub fn plan(report: &PlanReport) -> Value {
         "decision": decision(&report.decision, report.spec.resources.gpus),
         "alternatives": report.alternatives.iter().map(|row| alternative(row, report.now)).collect::<Vec<_>>(),
         "grid": report.grid.iter().map(zone).collect::<Vec<_>>(),
+        "certificate": report.certificate.as_ref().map(certificate),
     })
 }
 
@@ -248,6 +249,17 @@ pub fn why(report: &WhyReport) -> Value {
         "alternatives": report.alternatives.iter().map(|row| alternative(row, report.now)).collect::<Vec<_>>(),
         "history": report.history.iter().map(happened).collect::<Vec<_>>(),
         "grid": report.grid.as_ref().map(zone),
+        "certificate": report.certificate.as_ref().map(certificate),
+    })
+}
+
+/// How good a plan can be at best.
+fn certificate(certificate: &Certificate) -> Value {
+    json!({
+        "jobs": certificate.jobs,
+        "planned_carbon_grams": certificate.emits.in_base(),
+        "bound_carbon_grams": certificate.bound.in_base(),
+        "gap_ratio": certificate.gap().map(round),
     })
 }
 
@@ -346,6 +358,7 @@ pub fn status(status: &StatusReport) -> Value {
             "attempts": node.attempts,
         })).collect::<Vec<_>>(),
         "degraded": status.degraded,
+        "certificate": status.certificate.as_ref().map(certificate),
         "store_lag_frames": status.store_lag,
         "journal_seq": status.journal_seq,
     })

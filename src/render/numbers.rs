@@ -3,6 +3,7 @@
 use neap_model::fleet::Quality;
 use neap_model::footprint::Savings;
 use neap_model::job::JobSpec;
+use neap_model::plan::Certificate;
 use neap_model::units::{GramsCo2e, Joules};
 
 /// A unit, its size in the base unit, and its name.
@@ -106,6 +107,19 @@ pub fn saving(savings: &Savings, done: bool) -> String {
         (true, true) => format!("{amount} more{share}"),
         (true, false) => format!("costs {amount} more{share}"),
     }
+}
+
+/// `3 jobs around the grid: 12.1 kg together, at most 0.4 % above the best possible`.
+#[must_use]
+pub fn certified(certificate: &Certificate) -> String {
+    let jobs = if certificate.jobs == 1 { "1 job".to_owned() } else { format!("{} jobs", certificate.jobs) };
+    let emits = carbon(certificate.emits);
+    let best = match certificate.gap() {
+        // Rounded up: what is printed is a bound as well.
+        Some(gap) => format!("at most {} above the best possible", percent((gap * 1e3).ceil().max(0.0) / 1e3)),
+        None => "nothing is proven about how good that is".to_owned(),
+    };
+    format!("{jobs} around the grid: {emits} together, {best}")
 }
 
 /// `35 %`, with one digit below ten.

@@ -15,6 +15,9 @@ pub fn plan(report: &PlanReport, style: &Style) -> String {
     if let (true, Some(because)) = (report.alternatives.is_empty(), report.decision.because()) {
         let _ = writeln!(text, "it would wait: {}", super::jobs::sentence(because, report.now, style));
     }
+    if let Some(certificate) = &report.certificate {
+        let _ = writeln!(text, "plan so far: {}", numbers::certified(certificate));
+    }
     style.draw(text)
 }
 

@@ -1,6 +1,6 @@
 //! Is all well?
 
-use super::{Style, escape, times};
+use super::{Style, escape, numbers, times};
 use neap_model::protocol::StatusReport;
 use std::fmt::Write as _;
 
@@ -20,6 +20,9 @@ pub fn status(status: &StatusReport, server: &str, style: &Style) -> String {
     let lag =
         if status.store_lag < 100 { String::new() } else { format!(" · archive {} turns behind", status.store_lag) };
     let _ = writeln!(text, "ok    journal   turn {}{lag}", status.journal_seq);
+    if let Some(certificate) = &status.certificate {
+        let _ = writeln!(text, "ok    plan      {}", numbers::certified(certificate));
+    }
     for node in &status.nodes {
         let level = if node.up { "ok  " } else { "warn" };
         let heard = match (node.up, node.heard) {

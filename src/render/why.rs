@@ -102,6 +102,9 @@ fn planned(report: &WhyReport, decision: &Decision, style: &Style) -> String {
         line(&mut text, "latest start", &latest(report, decision, style));
         line(&mut text, "re-planned", &replanned(&report.history));
         let data = report.grid.as_ref().map_or_else(|| "nothing".to_owned(), |zone| grid::source(zone, now));
+        if let Some(certificate) = &report.certificate {
+            line(&mut text, "best possible", &format!("{}.", numbers::certified(certificate)));
+        }
         line(&mut text, "how sure", &format!("{} over the run; data: {data}.", grade.word()));
     }
     text.push_str(&picture::picture(report, &expected, style));

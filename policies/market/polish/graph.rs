@@ -93,7 +93,11 @@ impl<'a> Graph<'a> {
         for slot in touched(task.release, task.due, market.slot_hours, self.slots) {
             if kept.last.is_none_or(|last| slot <= last) {
                 let extra = if kept.last == Some(slot) { task.waiting / point.gpus } else { 0.0 };
-                stretches.push(Stretch { slot, hours: overlap(task.release, task.due, slot, market.slot_hours), extra });
+                stretches.push(Stretch {
+                    slot,
+                    hours: overlap(task.release, task.due, slot, market.slot_hours),
+                    extra,
+                });
             }
         }
         if late {

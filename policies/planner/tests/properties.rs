@@ -19,8 +19,11 @@ const ALL: &[Grade] =
     &[Grade::Measured, Grade::Estimated, Grade::Forecast, Grade::Forecast, Grade::Climatology, Grade::Static];
 const FORECAST: &[Grade] = &[Grade::Forecast];
 
+/// Cases a property: 256, or as NEAP_CASES says.
+#[allow(clippy::disallowed_methods, reason = "how long a test runs is nobody's decision but the caller's")]
 fn settings() -> ProptestConfig {
-    ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() }
+    let cases = std::env::var("NEAP_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 fn shallow(depth: usize) -> Policy {

@@ -67,6 +67,7 @@ pub struct Scene {
     site: Site,
     asks: BTreeMap<u64, Arc<Job>>,
     plan: neap_policies::Plan,
+    problem: Problem,
 }
 
 fn ask(id: u64, gpus: u32, hours: f64) -> Job {
@@ -140,7 +141,7 @@ impl Scene {
         };
         let plan = neap_policies::plan(&problem, &Policy::default());
         assert!(neap_policies::audit(&problem, &plan).is_empty(), "the scene itself is sound");
-        Self { site, asks: asks.into(), plan }
+        Self { site, asks: asks.into(), plan, problem }
     }
 
     fn decision(&self, id: u64) -> Decision {
@@ -291,6 +292,7 @@ impl Scene {
             history: self.history(id),
             grid: self.grids().into_iter().next(),
             alternatives,
+            certificate: Some(neap_policies::certified(&self.problem, &self.plan)).filter(|c| c.jobs > 0),
             now: now(),
         }
     }
@@ -330,7 +332,14 @@ impl Scene {
     pub fn plan(&self, id: u64) -> PlanReport {
         let why = self.why(id);
         let decision = self.decision(id);
-        PlanReport { spec: why.job.spec, decision, alternatives: why.alternatives, grid: self.grids(), now: now() }
+        PlanReport {
+            spec: why.job.spec,
+            decision,
+            alternatives: why.alternatives,
+            grid: self.grids(),
+            certificate: why.certificate,
+            now: now(),
+        }
     }
 
     pub fn grids(&self) -> Vec<ZoneGrid> {
@@ -430,6 +439,7 @@ impl Scene {
             jobs: vec![("planned".into(), 1), ("queued".into(), 3), ("running".into(), 2)],
             nodes: self.site.nodes.iter().map(node).collect(),
             degraded: vec![Degraded { mode: "node_down".into(), detail: "not heard of: nord07".into() }],
+            certificate: Some(neap_policies::certified(&self.problem, &self.plan)),
             store_lag: 0,
             journal_seq: 48_211,
         }

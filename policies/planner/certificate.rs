@@ -1,0 +1,64 @@
+//! How far a plan can be from the best there is: for the jobs that wait for the grid, what they are planned to emit, and a
+//! bound that no plan of them can undercut.
+//!
+//! With a price λ ≥ 0 for a unit of room (a GPU, or a core for jobs without one) in each zone and hour, every job alone
+//! costs at least its cheapest way to run in its own window, and together they never pay more for room than there is. So
+//! `Σ min (emissions + λ·room) − Σ λ·capacity` is at most the emissions of every plan, whatever λ is (weak duality).
+//! What only makes a plan dearer is left out: the borders of nodes, memory, the order of the queue, what a pause costs.
+//! Nothing of the search for starts is used.
+
+mod dual;
+mod ways;
+
+use crate::order::{Turn, latest_start, length, turn, waits_for_grid};
+use crate::planner::Plan;
+use crate::problem::{Job, Problem};
+use crate::room::Room;
+use crate::stamp::{Stamp, millis, stamp};
+use dual::Dual;
+use neap_model::plan::{Certificate, Decision};
+use neap_model::units::GramsCo2e;
+use ways::{Ground, Window};
+
+/// The certificate of a plan for its problem. It speaks of the jobs that wait for the grid, have a planned run and know
+/// the intensity of all of it; without such jobs both figures are zero.
+#[must_use]
+pub fn certified(problem: &Problem, plan: &Plan) -> Certificate {
+    let now = problem.site.now;
+    let room = Room::of(&problem.site, &problem.occupants);
+    let jobs: Vec<(&Job, Window, GramsCo2e)> = problem
+        .waiting
+        .iter()
+        .filter(|job| waits_for_grid(job) && turn(job, now) == Turn::Ordinary)
+        .filter_map(|job| {
+            let decision = plan.decisions.get(&job.id)?;
+            let expected = decision.expected.filter(|outlook| outlook.grade.may_shift())?;
+            Some((&**job, window(job, decision, stamp(now))?, expected.emits))
+        })
+        .collect();
+    let ends = jobs.iter().map(|(_, window, _)| window.end).max();
+    let mut certificate = Certificate::default();
+    let Some(ground) = ends.map(|end| Ground::new(&room, stamp(now), end)) else { return certificate };
+    let mut dual = Dual::new(ground.supplies());
+    for (job, window, emits) in jobs {
+        if let Some(ways) = ground.ways(job, window) {
+            dual.add(ways);
+            certificate.jobs += 1;
+            certificate.emits += emits;
+        }
+    }
+    let planned = certificate.emits.0 as f64;
+    // Whole figures are rounded: each job by less than two of the finest steps.
+    let bound = dual.raise(planned) * (1.0 - 1e-9) - 2.0 * f64::from(certificate.jobs);
+    certificate.bound = GramsCo2e(bound.max(0.0).floor() as u64);
+    certificate
+}
+
+/// Where a job may run: its own terms, widened to what was decided, which may be late.
+fn window(job: &Job, decision: &Decision, now: Stamp) -> Option<Window> {
+    let expected = decision.expected?;
+    let all = millis(length(job));
+    let last = stamp(latest_start(job)?).max(stamp(expected.start));
+    let from = now.max(stamp(job.eligible));
+    Some(Window { from, last: last.max(from), end: (last.saturating_add(all)).max(stamp(expected.end)), length: all })
+}

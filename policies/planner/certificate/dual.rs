@@ -1,0 +1,163 @@
+//! Prices of room that make the bound as high as a bounded effort can.
+
+use super::ways::{How, Instant, Way};
+
+/// Ways to run that are looked at in all rounds together.
+const EFFORT: usize = 4_000_000;
+
+/// Rounds at most.
+const ROUNDS: usize = 300;
+
+/// When the gap is smaller than that share, prices are good enough.
+const GOOD: f64 = 1e-4;
+
+/// Jobs at prices of room. Emissions are in the finest step of grams.
+#[derive(Debug, Default)]
+pub(super) struct Dual {
+    /// Unit-hours by kind of room and cell.
+    supplies: Vec<Vec<f64>>,
+    jobs: Vec<Vec<Way>>,
+}
+
+impl Dual {
+    pub fn new(supplies: Vec<Vec<f64>>) -> Self {
+        Self { supplies, jobs: Vec::new() }
+    }
+
+    pub fn add(&mut self, ways: Vec<Way>) {
+        self.jobs.push(ways);
+    }
+
+    /// The best bound found by averaged subgradient steps (the volume algorithm) from prices of zero on.
+    pub fn raise(&self, planned: f64) -> f64 {
+        let mut prices: Vec<Vec<f64>> = self.supplies.iter().map(|cells| vec![0.0; cells.len()]).collect();
+        let (mut best, mut mean) = self.value(&prices);
+        let looks: usize = self
+            .jobs
+            .iter()
+            .flatten()
+            .map(|way| match &way.how {
+                How::Once { .. } => 1,
+                How::Pieces { stretches, .. } => 4 * stretches.len(),
+            })
+            .sum();
+        let rounds = EFFORT.checked_div(looks).unwrap_or(0).min(ROUNDS);
+        let (mut reach, mut failures) = (0.5, 0);
+        for round in 0..rounds {
+            if planned - best <= GOOD * planned {
+                break;
+            }
+            let direction: Vec<Vec<f64>> = prices
+                .iter()
+                .zip(mean.iter().zip(&self.supplies))
+                .map(|(prices, (asked, there))| {
+                    let over = |((price, asked), there): ((&f64, &f64), &f64)| {
+                        let over = asked - there;
+                        if *price <= 0.0 && over < 0.0 { 0.0 } else { over }
+                    };
+                    prices.iter().zip(asked).zip(there).map(over).collect()
+                })
+                .collect();
+            let norm: f64 = direction.iter().flatten().map(|over| over * over).sum();
+            if norm <= 0.0 {
+                break;
+            }
+            let step = reach * (planned - best).max(1e-5 * best.abs()) / norm;
+            let tried: Vec<Vec<f64>> = prices
+                .iter()
+                .zip(&direction)
+                .map(|(prices, over)| {
+                    prices.iter().zip(over).map(|(price, over)| (price + step * over).max(0.0)).collect()
+                })
+                .collect();
+            let (value, asked) = self.value(&tried);
+            let fresh = if round < 10 { 0.3 } else { 0.15 };
+            for (mean, asked) in mean.iter_mut().flatten().zip(asked.iter().flatten()) {
+                *mean = fresh * asked + (1.0 - fresh) * *mean;
+            }
+            if value > best {
+                (best, prices, reach, failures) = (value, tried, f64::min(2.0, 1.1 * reach), 0);
+            } else {
+                failures += 1;
+                if failures == 3 {
+                    (reach, failures) = (0.7 * reach, 0);
+                }
+            }
+        }
+        best
+    }
+
+    /// The bound that these prices prove, and the unit-hours the jobs then ask for.
+    fn value(&self, prices: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
+        let sums: Vec<Vec<f64>> = prices.iter().map(|cells| prefix(cells)).collect();
+        let mut asked: Vec<Vec<f64>> = prices.iter().map(|cells| vec![0.0; cells.len()]).collect();
+        let worth = |(prices, there): (&Vec<f64>, &Vec<f64>)| prices.iter().zip(there).map(|(p, t)| p * t).sum::<f64>();
+        let mut total = -prices.iter().zip(&self.supplies).map(worth).sum::<f64>();
+        for ways in &self.jobs {
+            let costs = ways.iter().map(|way| cost(way, &prices[way.supply], &sums[way.supply]));
+            let least = costs.enumerate().min_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
+            let Some((index, cost)) = least else { continue };
+            total += cost;
+            let way = &ways[index];
+            demand(way, &prices[way.supply], &mut asked[way.supply]);
+        }
+        (total, asked)
+    }
+}
+
+/// The integral of prices up to the beginning of each cell.
+fn prefix(cells: &[f64]) -> Vec<f64> {
+    let mut sum = 0.0;
+    let mut before = Vec::with_capacity(cells.len());
+    for price in cells {
+        before.push(sum);
+        sum += price;
+    }
+    before
+}
+
+fn upto(prices: &[f64], sums: &[f64], (cell, hours): Instant) -> f64 {
+    sums[cell] + prices[cell] * hours
+}
+
+fn cost(way: &Way, prices: &[f64], sums: &[f64]) -> f64 {
+    match &way.how {
+        How::Once { from, until, emits } => {
+            emits + way.units * (upto(prices, sums, *until) - upto(prices, sums, *from))
+        }
+        How::Pieces { .. } => cheapest(way, prices).map(|(_, _, cost)| cost).sum(),
+    }
+}
+
+fn demand(way: &Way, prices: &[f64], asked: &mut [f64]) {
+    match &way.how {
+        How::Once { from, until, .. } => {
+            for (cell, asked) in asked.iter_mut().enumerate().take(until.0 + 1).skip(from.0) {
+                let begin = if cell == from.0 { from.1 } else { 0.0 };
+                let end = if cell == until.0 { until.1 } else { 1.0 };
+                *asked += way.units * (end - begin);
+            }
+        }
+        How::Pieces { .. } => cheapest(way, prices).for_each(|(cell, hours, _)| asked[cell] += way.units * hours),
+    }
+}
+
+/// The cheapest stretches that add up to the run: cell, hours taken, cost.
+fn cheapest<'a>(way: &'a Way, prices: &[f64]) -> impl Iterator<Item = (usize, f64, f64)> + use<'a> {
+    let (stretches, mut left) = match &way.how {
+        How::Pieces { stretches, hours } => (stretches.as_slice(), *hours),
+        How::Once { .. } => (&[][..], 0.0),
+    };
+    let mut order: Vec<(f64, usize)> = stretches
+        .iter()
+        .enumerate()
+        .map(|(index, stretch)| (stretch.emits / stretch.hours + way.units * prices[stretch.cell], index))
+        .collect();
+    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    order.into_iter().map_while(move |(price, index)| {
+        let stretch = &stretches[index];
+        let hours = stretch.hours.min(left);
+        left -= hours;
+        (hours > 0.0).then_some((stretch.cell, hours, price * hours))
+    })
+}

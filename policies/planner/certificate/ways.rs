@@ -1,0 +1,176 @@
+//! Every way a job could run if it were alone, priced in emissions; and the room that occupants leave.
+
+use crate::machine::Amount;
+use crate::problem::Job;
+use crate::room::Room;
+use crate::stamp::Stamp;
+
+/// Room has one price for so long, in milliseconds.
+pub(super) const CELL: i64 = 3_600_000;
+
+/// Windows are looked at up to so many cells from now.
+const MOST_CELLS: i64 = 24 * 40;
+
+/// Grams × 10⁶ (the unit of [`neap_model::units::GramsCo2e`]) for mW × PUE in thousandths × mg/kWh × ms: one is
+/// 10⁻³ W × 10⁻³ × 10⁻³ g/kWh × 10⁻³ s = 10⁻¹² g·W·s/kWh, and a kWh has 3.6 × 10⁶ W·s.
+const UNIT: f64 = 1e-12 / 3.6e6 * 1e6;
+
+/// When a job may run, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    /// First start.
+    pub from: Stamp,
+    /// Last start in one piece.
+    pub last: Stamp,
+    /// Last instant of pieces.
+    pub end: Stamp,
+    /// Length of the run.
+    pub length: i64,
+}
+
+/// A cell, and the hours into it.
+pub(super) type Instant = (usize, f64);
+
+/// A stretch of time in which intensity and the price of room are constant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    pub cell: usize,
+    pub hours: f64,
+    pub emits: f64,
+}
+
+/// A way to run, with the room it takes.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    /// Which kind of room in which zone.
+    pub supply: usize,
+    /// How much of it.
+    pub units: f64,
+    pub how: How,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum How {
+    /// In one piece.
+    Once { from: Instant, until: Instant, emits: f64 },
+    /// In any stretches that add up to so many hours.
+    Pieces { stretches: Vec<Stretch>, hours: f64 },
+}
+
+/// The room and the curves.
+pub(super) struct Ground<'a> {
+    room: &'a Room,
+    start: Stamp,
+    cells: usize,
+}
+
+impl<'a> Ground<'a> {
+    pub fn new(room: &'a Room, now: Stamp, end: Stamp) -> Self {
+        let start = now.div_euclid(CELL) * CELL;
+        let cells = (end.saturating_sub(start) / CELL + 1).clamp(1, MOST_CELLS);
+        Self { room, start, cells: usize::try_from(cells).unwrap_or(1) }
+    }
+
+    /// Unit-hours by cell of every kind of room: GPUs and cores of each zone.
+    pub fn supplies(&self) -> Vec<Vec<f64>> {
+        let gpus = |free: &Amount| free.gpus.iter().map(|count| f64::from(*count)).sum::<f64>();
+        let cores = |free: &Amount| f64::from(free.cpus);
+        let mut supplies = vec![vec![0.0; self.cells]; 2 * self.room.zones.len()];
+        for node in self.room.nodes.iter().filter(|node| node.machine.up) {
+            let Some(zone) = node.zone else { continue };
+            node.each_step(self.start, self.edge(self.cells), |from, until, free| {
+                for (cell, hours) in self.hours(from, until) {
+                    supplies[2 * zone][cell] += gpus(free) * hours;
+                    supplies[2 * zone + 1][cell] += cores(free) * hours;
+                }
+            });
+        }
+        supplies
+    }
+
+    fn edge(&self, cell: usize) -> Stamp {
+        self.start + CELL * i64::try_from(cell).unwrap_or(0)
+    }
+
+    fn instant(&self, at: Stamp) -> Instant {
+        let cell = usize::try_from((at - self.start) / CELL).unwrap_or(0).min(self.cells - 1);
+        (cell, (at - self.edge(cell)) as f64 / CELL as f64)
+    }
+
+    /// The hours of `[from, until)` in each cell.
+    fn hours(&self, from: Stamp, until: Stamp) -> impl Iterator<Item = (usize, f64)> + '_ {
+        let first = self.instant(from).0;
+        (first..self.cells).map_while(move |cell| {
+            let (begin, end) = (from.max(self.edge(cell)), until.min(self.edge(cell + 1)));
+            (begin < end).then(|| (cell, (end - begin) as f64 / CELL as f64))
+        })
+    }
+
+    /// Every way the job could run; `None` if nothing is known of any, or its window is too long to be looked at.
+    pub fn ways(&self, job: &Job, window: Window) -> Option<Vec<Way>> {
+        if window.end > self.edge(self.cells) {
+            return None;
+        }
+        let mut ways = Vec::new();
+        for zone in 0..self.room.zones.len() {
+            // What a job needs and draws in a zone at the least, on any node and model there.
+            let shapes = self.room.open(job).filter(|(_, _, of)| *of == zone);
+            let shapes = shapes.flat_map(|(_, node, _)| node.machine.shapes(job));
+            let least =
+                shapes.map(|shape| (shape.watts.0, shape.need.cpus)).reduce(|a, b| (a.0.min(b.0), a.1.min(b.1)));
+            let Some((watts, cpus)) = least else { continue };
+            let (supply, units) =
+                if job.gpus > 0 { (2 * zone, f64::from(job.gpus)) } else { (2 * zone + 1, f64::from(cpus)) };
+            let rate = watts as f64 * (self.room.zones[zone].pue.ratio() * 1_000.0).round() * UNIT;
+            let hows = if job.pause.is_some() {
+                self.pieces(zone, window, rate).into_iter().collect()
+            } else {
+                self.once(zone, window, rate)
+            };
+            ways.extend(hows.into_iter().map(|how| Way { supply, units, how }));
+        }
+        (!ways.is_empty()).then_some(ways)
+    }
+
+    /// Instants in the window at which the curve or the price of room may change.
+    fn edges(&self, zone: usize, from: Stamp, until: Stamp) -> Vec<Stamp> {
+        let mut edges: Vec<Stamp> =
+            self.room.zones[zone].integral.edges().filter(|at| from < *at && *at < until).collect();
+        let cells = (self.instant(from).0 + 1..=self.cells).map(|cell| self.edge(cell));
+        edges.extend(cells.take_while(|at| *at < until));
+        edges.extend([from, until]);
+        edges.sort_unstable();
+        edges.dedup();
+        edges
+    }
+
+    /// Costs are linear in the start between those at which either end of the run meets an edge, so these are enough.
+    fn once(&self, zone: usize, window: Window, rate: f64) -> Vec<How> {
+        let integral = &self.room.zones[zone].integral;
+        let edges = self.edges(zone, window.from, window.last.saturating_add(window.length));
+        let mut starts: Vec<Stamp> = edges.iter().flat_map(|at| [*at, *at - window.length]).collect();
+        starts.push(window.last);
+        starts.retain(|start| (window.from..=window.last).contains(start));
+        starts.sort_unstable();
+        starts.dedup();
+        let way = |start: Stamp| {
+            let emits = integral.cost(start, window.length)?.integral as f64 * rate;
+            let (from, until) = (self.instant(start), self.instant(start + window.length));
+            Some(How::Once { from, until, emits })
+        };
+        starts.into_iter().filter_map(way).collect()
+    }
+
+    fn pieces(&self, zone: usize, window: Window, rate: f64) -> Option<How> {
+        let integral = &self.room.zones[zone].integral;
+        let edges = self.edges(zone, window.from, window.end);
+        let stretch = |pair: &[Stamp]| {
+            let emits = integral.cost(pair[0], pair[1] - pair[0])?.integral as f64 * rate;
+            Some(Stretch { cell: self.instant(pair[0]).0, hours: (pair[1] - pair[0]) as f64 / CELL as f64, emits })
+        };
+        let stretches: Vec<Stretch> = edges.windows(2).filter_map(stretch).collect();
+        let hours = window.length as f64 / CELL as f64;
+        let known: f64 = stretches.iter().map(|stretch| stretch.hours).sum();
+        (known >= hours - 1e-9).then_some(How::Pieces { stretches, hours })
+    }
+}

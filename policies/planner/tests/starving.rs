@@ -1,0 +1,133 @@
+//! Nobody starves: whatever the feeds say from one moment to the next, promises hold.
+
+use super::random::curve;
+use super::{at, green, node, zone};
+use crate::problem::{Job, Occupant, PauseTerms, Policy, Problem, Running, Site};
+use crate::{audit, latest_start, plan};
+use chrono::{DateTime, TimeDelta, Utc};
+use neap_model::grid::{Grade, Series};
+use neap_model::job::JobId;
+use neap_model::plan::Verdict;
+use neap_model::seconds::Seconds;
+use neap_model::units::{Bytes, Percent};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const ANY: &[Grade] =
+    &[Grade::Measured, Grade::Estimated, Grade::Forecast, Grade::Forecast, Grade::Climatology, Grade::Static];
+
+/// The world goes on in steps of so many minutes.
+const STEP: i64 = 10;
+
+/// A job with its terms as submitted.
+fn jobs() -> impl Strategy<Value = Vec<Job>> {
+    let one = (10u64..300, 0u64..10, prop::option::weighted(0.5, 0i64..400), 0u32..40, 0u32..20, any::<bool>());
+    prop::collection::vec(one, 1..6).prop_map(|jobs| {
+        let make =
+            |(id, (minutes, hours, spare, saving, gain, pauses)): (u64, (u64, u64, Option<i64>, u32, u32, bool))| {
+                let mut job = green(id, minutes, hours);
+                let minutes = i64::try_from(minutes).expect("small");
+                job.finish_by = spare.map(|spare| at(minutes + spare));
+                (job.delay.min_saving, job.delay.replan_gain) = (Percent::whole(saving), Percent::whole(gain));
+                let least = Seconds::minutes(15);
+                job.pause = pauses.then_some(PauseTerms { cost: Seconds::minutes(2), least });
+                job
+            };
+        (1..).zip(jobs).map(make).collect()
+    })
+}
+
+/// Where a job stands in this small world.
+enum State {
+    Waits(Job),
+    Runs { job: Job, since: DateTime<Utc>, gpu: u32 },
+}
+
+/// Plays the plan against curves that change with every step; gives when each job ended, and how often it paused.
+fn play(jobs: Vec<Job>, curves: &[Series]) -> BTreeMap<JobId, (DateTime<Utc>, u32)> {
+    let mut states: BTreeMap<JobId, (State, u32)> =
+        jobs.into_iter().map(|job| (job.id, (State::Waits(job), 0))).collect();
+    let (mut ended, mut previous) = (BTreeMap::new(), Arc::default());
+    for step in 0.. {
+        let now = at(step * STEP);
+        assert!(step < 400, "somebody starves");
+        let over: Vec<JobId> = states
+            .iter()
+            .filter_map(|(id, (state, _))| match state {
+                State::Runs { job, since, .. } if *since + job.length.delta() <= now => Some(*id),
+                _ => None,
+            })
+            .collect();
+        for id in over {
+            if let Some((State::Runs { job, since, .. }, pauses)) = states.remove(&id) {
+                ended.insert(id, (since + job.length.delta(), pauses));
+            }
+        }
+        if states.is_empty() {
+            break;
+        }
+        let site = Site {
+            now,
+            zones: vec![zone("DE", true, curves[usize::try_from(step).expect("small") % curves.len()].clone())],
+            nodes: vec![node("a", "DE", 8, "H100")],
+        };
+        let mut problem = Problem { site, occupants: vec![], running: vec![], waiting: vec![], previous };
+        for (state, _) in states.values() {
+            match state {
+                State::Waits(job) => problem.waiting.push(Arc::new(job.clone())),
+                State::Runs { job, since, gpu } => {
+                    let ran = Seconds::between(*since, now);
+                    let mut left = job.clone();
+                    (left.length, left.done) = (Seconds(job.length.0 - ran.0), job.done + ran);
+                    left.zones = vec!["DE".to_owned()];
+                    problem.occupants.push(Occupant {
+                        job: job.id,
+                        node: "a".to_owned(),
+                        cpus: 1,
+                        memory: Bytes(0),
+                        gpus: vec![format!("a-{gpu}")],
+                        until: now + left.length.delta(),
+                    });
+                    problem.running.push(Running { job: Arc::new(left), node: "a".to_owned(), since: *since });
+                }
+            }
+        }
+        let made = plan(&problem, &Policy::default());
+        assert_eq!(audit(&problem, &made), vec![]);
+        for running in problem.running.iter().filter(|running| made.pauses.contains_key(&running.job.id)) {
+            if let Some((state, pauses)) = states.get_mut(&running.job.id) {
+                let mut rest = (*running.job).clone();
+                rest.zones.clear();
+                (*state, *pauses) = (State::Waits(rest), *pauses + 1);
+            }
+        }
+        for (id, decision) in &made.decisions {
+            if matches!(decision.verdict, Verdict::Start { .. })
+                && let Some((state, _)) = states.get_mut(id)
+                && let State::Waits(job) = state
+            {
+                *state = State::Runs { job: job.clone(), since: now, gpu: u32::try_from(id.0).expect("small") };
+            }
+        }
+        previous = Arc::new(made.decisions);
+    }
+    ended
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn b9_no_feed_makes_a_job_starve_or_late(jobs in jobs(), curves in prop::collection::vec(curve(ANY, 0.2), 1..12)) {
+        let ended = play(jobs.clone(), &curves);
+        for job in jobs {
+            let (end, pauses) = ended[&job.id];
+            // The end that its latest start allows. Each start and each pause is noticed up to a step late here.
+            let promised = latest_start(&job).expect("it promised something").max(at(0)) + job.length.delta();
+            let steps = i32::try_from(2 * pauses + 1).expect("few");
+            let noticed = TimeDelta::minutes(STEP) * steps;
+            prop_assert!(end <= promised + noticed, "job {} ended {end}, promised {promised}, {pauses} pauses", job.id);
+        }
+    }
+}
