@@ -79,7 +79,8 @@ fn online_gaps_of_n7() {
         ("blend", Outlook::Blend, 48.0),
         ("blend, 24 h", Outlook::Blend, 24.0),
     ];
-    for (name, outlook, trusted) in kinds {
+    let only = std::env::var("NEAP_ONLY").unwrap_or_default();
+    for (name, outlook, trusted) in kinds.into_iter().filter(|kind| only.is_empty() || kind.0 == only) {
         let mut gaps = Vec::new();
         for (start, multiple, bound) in BOUNDS {
             let Some((case, issues)) = case(start, multiple, 1000) else { return };
