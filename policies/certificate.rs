@@ -32,6 +32,9 @@ pub fn certify(market: &Market, prices: &Prices) -> f64 {
 /// A stretch of work to be had: grams for an hour of work at the reference point, and how many such hours there are.
 type Step = (f64, f64);
 
+/// Adds the steps of a slot, in time or late, with so much more an hour.
+type Steps<'a> = dyn Fn(usize, bool, f64, &mut Vec<Step>) + 'a;
+
 /// Grams the task costs at the least when it pays those prices and nobody else is there.
 fn least(market: &Market, prices: &Prices, task: &Task) -> f64 {
     let class = &market.classes[task.class];
@@ -87,7 +90,7 @@ fn with_waiting(
     slots: usize,
     first: usize,
     (behind, behind_waiting): (f64, f64),
-    steps: &dyn Fn(usize, bool, f64, &mut Vec<Step>),
+    steps: &Steps,
 ) -> f64 {
     let sort = |steps: &mut Vec<Step>| steps.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut free = Vec::new();

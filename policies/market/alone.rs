@@ -117,6 +117,14 @@ impl<'a> Alone<'a> {
         }
         let window = Window::of(task, h, slots);
         let in_time = need.min(window.hours(h));
+        if let ([view], Some(_)) = (kind.views.as_mut_slice(), &demand)
+            && need <= in_time
+            && task.waiting <= 0.0
+            && view.tree.highest() <= view.hour[view.behind[0] as usize] + point.gpus * market.late
+        {
+            // The usual case: being late cannot pay, so cost and demand come from one descent.
+            return view.tree.cheapest(&window, in_time, Some(point.gpus)).cost;
+        }
         let mut best = (f64::INFINITY, 0, false, 0.0, 0);
         for (index, view) in kind.views.iter_mut().enumerate() {
             // Late work goes to the least price behind the due time.
@@ -208,7 +216,9 @@ impl View {
             let at = before.partition_point(|other| (other.0, other.2) <= (item.0, item.2));
             before.insert(at, item);
         }
-        let waited = task.waiting * (task.due - task.release).max(0.0);
+        // What finds no room is done behind the last slot, which may come before the due time.
+        let end = task.due.min(self.hour.len() as f64 * h);
+        let waited = task.waiting * (end - task.release).max(0.0);
         let cheap: Vec<Item> = before.into_iter().filter(|item| item.0 <= late).collect();
         let (cost, items, missing) = take(&cheap, None, need);
         let cost = if missing > 0.0 { cost + missing * late } else { cost };

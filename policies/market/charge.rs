@@ -4,9 +4,12 @@ use super::alone::dearest;
 use super::window::{overlap, slots};
 use super::{Market, Share, Task};
 
-/// Late GPU-hours of one task.
+/// Late hours of one task.
 pub(super) fn late(market: &Market, task: &Task, shares: &[Share]) -> f64 {
-    of_task(market, 0.0, task, shares).1
+    let point = market.classes[task.class].points[0];
+    let in_time = |share: &Share| share.hours.min(overlap(task.release, task.due, share.slot, market.slot_hours));
+    let missing = task.hours / point.speed - shares.iter().map(in_time).sum::<f64>();
+    if missing > 1e-9 * task.hours { missing } else { 0.0 }
 }
 
 /// Grams and late GPU-hours of all tasks.

@@ -1,7 +1,7 @@
 //! Places all tasks one after the other at given prices, and lifts and inserts them again.
 
 use super::charge::late;
-use super::room::{Desk, Grain, Menu, Room, insert};
+use super::room::{Desk, Grain, Menu, Room, insert, whole};
 use super::{Market, Prices, Share, Task};
 
 /// Shares of all tasks in what room there is.
@@ -12,6 +12,8 @@ pub(super) struct Filled<'a> {
     /// The tightest first.
     order: Vec<u32>,
     pub shares: Vec<Vec<Share>>,
+    /// Hours of each that are late.
+    late: Vec<f64>,
 }
 
 impl<'a> Filled<'a> {
@@ -26,7 +28,8 @@ impl<'a> Filled<'a> {
         let mut order: Vec<(f64, u32)> = market.tasks.iter().map(slack).zip(0..).collect();
         order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let order = order.into_iter().map(|(_, index)| index).collect();
-        Self { market, room: Room::left(market, grain, &shares), order, shares }
+        let late = market.tasks.iter().zip(&shares).map(|(task, shares)| late(market, task, shares)).collect();
+        Self { market, room: Room::left(market, grain, &shares), order, shares, late }
     }
 
     /// Every task in turn is lifted and takes its cheapest at prices times `scale` in what is left; never to be later.
@@ -36,15 +39,21 @@ impl<'a> Filled<'a> {
         for index in &self.order {
             let index = *index as usize;
             let task = &self.market.tasks[index];
-            let before = std::mem::take(&mut self.shares[index]);
-            self.room.book(self.market, task, &before, -1.0);
-            let mut found = insert(self.market, &menus[task.class], &mut self.room, task, &mut desk);
-            if !before.is_empty() && late(self.market, task, &found) > late(self.market, task, &before) {
-                self.room.book(self.market, task, &found, -1.0);
-                self.room.book(self.market, task, &before, 1.0);
-                found = before;
+            self.room.book(self.market, task, &self.shares[index], -1.0);
+            if whole(self.market, &menus[task.class], &mut self.room, task, &mut desk, &mut self.shares[index]) {
+                self.late[index] = 0.0;
+                continue;
             }
-            self.shares[index] = found;
+            let before = std::mem::take(&mut self.shares[index]);
+            let found = insert(self.market, &menus[task.class], &mut self.room, task, &mut desk);
+            if !before.is_empty() && found.late > self.late[index] {
+                self.room.book(self.market, task, &found.shares, -1.0);
+                self.room.book(self.market, task, &before, 1.0);
+                self.shares[index] = before;
+            } else {
+                self.shares[index] = found.shares;
+                self.late[index] = found.late;
+            }
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn settle(market: &Market, rounds: usize, sample: usize, start: Optio
             let over = mean[index] - capacity[index];
             if over < 0.0 && at(index) <= 0.0 { 0.0 } else { over }
         };
-        let norm: f64 = (0..mean.len()).map(|index| step(index)).filter(|s| s.is_finite()).map(|s| s * s).sum();
+        let norm: f64 = (0..mean.len()).map(step).filter(|s| s.is_finite()).map(|s| s * s).sum();
         if norm <= 0.0 {
             break;
         }

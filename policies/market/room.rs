@@ -1,7 +1,7 @@
 //! What is left of the capacity, and the cheapest shares of one task in it at given prices.
 
 use super::alone::dearest;
-use super::window::{NOTHING, overlap, slots, touched};
+use super::window::{NOTHING, Window, overlap, slots, touched};
 use super::{Market, Point, Prices, Share, Task};
 
 /// Whether a task may use any fraction of its width and of a slot.
@@ -74,6 +74,8 @@ pub struct Menu {
     pools: Vec<usize>,
     hour: Vec<f64>,
     pool: Vec<u32>,
+    /// Place of each of them when all are sorted by price.
+    rank: Vec<u32>,
 }
 
 impl Menu {
@@ -93,7 +95,13 @@ impl Menu {
             hour.extend(sorted.iter().map(|s| s.0));
             pool.extend(sorted.iter().map(|s| s.1));
         }
-        Self { point, stays: class.stays, pools: class.pools.clone(), hour, pool }
+        let mut sorted: Vec<u32> = (0..hour.len() as u32).collect();
+        sorted.sort_unstable_by(|a, b| hour[*a as usize].total_cmp(&hour[*b as usize]).then(a.cmp(b)));
+        let mut rank = vec![0; hour.len()];
+        for (place, index) in sorted.iter().enumerate() {
+            rank[*index as usize] = place as u32;
+        }
+        Self { point, stays: class.stays, pools: class.pools.clone(), hour, pool, rank }
     }
 
     /// Of all classes.
@@ -117,12 +125,27 @@ struct Offer {
 pub struct Desk {
     offers: Vec<Offer>,
     taken: Vec<Offer>,
+    ranks: Vec<u32>,
+    open: Vec<u32>,
+}
+
+/// Where one task was put.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Placed {
+    /// In the order of time.
+    pub shares: Vec<Share>,
+    /// Hours behind its due time, or without room before the last slot ends.
+    pub late: f64,
 }
 
 /// Inserts one task at those prices into what is left: its cheapest shares in time, then the earliest room behind its due
 /// time, in the order of time. What finds no room before the last slot ends has no share.
-pub fn insert(market: &Market, menu: &Menu, room: &mut Room, task: &Task, desk: &mut Desk) -> Vec<Share> {
-    let mut best: Option<(f64, Vec<Share>)> = None;
+pub fn insert(market: &Market, menu: &Menu, room: &mut Room, task: &Task, desk: &mut Desk) -> Placed {
+    let mut shares = Vec::new();
+    if whole(market, menu, room, task, desk, &mut shares) {
+        return Placed { shares, late: 0.0 };
+    }
+    let mut best: Option<(f64, Placed)> = None;
     let options = if menu.stays { menu.pools.len() } else { 1 };
     for option in 0..options {
         let only = menu.stays.then(|| menu.pools[option] as u32);
@@ -131,23 +154,65 @@ pub fn insert(market: &Market, menu: &Menu, room: &mut Room, task: &Task, desk: 
             best = Some(found);
         }
     }
-    let shares = best.map_or_else(Vec::new, |best| best.1);
-    room.book(market, task, &shares, 1.0);
-    shares
+    let placed = best.map_or_else(|| Placed { shares: Vec::new(), late: task.hours }, |best| best.1);
+    room.book(market, task, &placed.shares, 1.0);
+    placed
+}
+
+/// The usual case, fast: whole slots in any pool, waiting costs nothing, all in time; the shares replace those given.
+/// Else nothing is done.
+pub(super) fn whole(
+    market: &Market,
+    menu: &Menu,
+    room: &mut Room,
+    task: &Task,
+    desk: &mut Desk,
+    shares: &mut Vec<Share>,
+) -> bool {
+    let h = market.slot_hours;
+    let width = menu.pools.len();
+    if room.grain != Grain::Whole || menu.stays && width > 1 || task.waiting > 0.0 || menu.point.gpus <= 0.0 {
+        return false;
+    }
+    let hours = task.hours / menu.point.speed;
+    let count = (hours / h - 1e-9).ceil().max(0.0) as usize;
+    let window = Window::of(task, h, slots(market));
+    let gpu_hours = menu.point.gpus * h;
+    let Desk { ranks, open, .. } = desk;
+    ranks.clear();
+    open.clear();
+    for slot in window.from..window.until {
+        let free = &room.free[slot * room.pools..(slot + 1) * room.pools];
+        let pools = &menu.pool[slot * width..(slot + 1) * width];
+        if let Some(first) = pools.iter().position(|pool| free[*pool as usize] >= gpu_hours - 1e-9) {
+            let index = slot * width + first;
+            open.push(index as u32);
+            ranks.push(menu.rank[index]);
+        }
+    }
+    if ranks.len() < count || count == 0 {
+        return false;
+    }
+    let (_, dearest, _) = ranks.select_nth_unstable(count - 1);
+    let dearest = *dearest;
+    shares.clear();
+    shares.reserve_exact(count);
+    for index in open.iter().map(|index| *index as usize) {
+        if menu.rank[index] <= dearest {
+            let (slot, pool) = (index / width, menu.pool[index] as usize);
+            let hours = if menu.rank[index] == dearest { hours - (count - 1) as f64 * h } else { h };
+            room.free[slot * room.pools + pool] -= gpu_hours;
+            shares.push(Share { pool, slot, point: 0, hours });
+        }
+    }
+    true
 }
 
 /// What it costs at those prices, and the shares, in one pool or in all.
-fn place(
-    market: &Market,
-    menu: &Menu,
-    room: &Room,
-    task: &Task,
-    only: Option<u32>,
-    desk: &mut Desk,
-) -> (f64, Vec<Share>) {
+fn place(market: &Market, menu: &Menu, room: &Room, task: &Task, only: Option<u32>, desk: &mut Desk) -> (f64, Placed) {
     let (h, slots) = (market.slot_hours, slots(market));
     let need = task.hours / menu.point.speed;
-    let Desk { offers, taken } = desk;
+    let Desk { offers, taken, .. } = desk;
     offers.clear();
     taken.clear();
     let in_time = touched(task.release, task.due, h, slots);
@@ -156,6 +221,7 @@ fn place(
     }
     let (mut cost, mut missing) =
         if task.waiting > 0.0 { with_waiting(offers, taken, need, task, h) } else { cheapest(offers, taken, need, h) };
+    let late = missing;
     if missing > NOTHING {
         let from = touched(task.due.max(task.release), f64::INFINITY, h, slots).start;
         for slot in from..slots {
@@ -189,7 +255,7 @@ fn place(
             _ => shares.push(Share { pool, slot, point: 0, hours: offer.hours }),
         }
     }
-    (cost, shares)
+    (cost, Placed { shares, late })
 }
 
 /// What may be had in a slot of which the task has so many hours, the cheapest pool first.

@@ -50,7 +50,9 @@ pub fn solve(market: &Market, effort: Effort, start: Option<&Prices>) -> Solutio
     let mut filled = Filled::nothing(market, effort.grain);
     lifts(&mut filled, &best.prices, effort.lifts);
     let mut shares = filled.shares;
-    if small && effort.grain == Grain::Divisible {
+    // Often nothing is scarce, and every task already has what it would have alone.
+    let settled = charge(market, &shares).0 - best.bound <= 1e-10 * best.bound.abs();
+    if small && effort.grain == Grain::Divisible && !settled {
         let mut at = best.prices.clone();
         for round in 0..=if choose { 2 * effort.lifts } else { 0 } {
             // Prices of the pools as they are filled now move tasks from one to another.

@@ -15,11 +15,12 @@ impl Dice {
 
 const SLOTS: usize = 672;
 const SLOT_HOURS: f64 = 0.25;
+const ARRIVALS: f64 = 100.0;
 const KW_PER_GPU: f64 = 0.7;
 
 /// So many jobs and zones over seven days of quarter hours. Lengths are log-uniform from 0.25 to 48 h and arrivals within
 /// 100 h, both on the quarter hour; widths 1, 2, 4, 8; 6 h of slack below 2 h of length, else 24 h; any zone in any slot.
-/// All zones have the same whole GPUs: together `capacity_multiple` times the mean use from the first arrival to the last due time.
+/// All zones have the same whole GPUs: together `capacity_multiple` times the work divided by the hours of arrivals.
 #[must_use]
 pub fn synthetic(jobs: usize, zones: usize, seed: u64, capacity_multiple: f64) -> Market {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5851_F42D);
@@ -30,15 +31,14 @@ pub fn synthetic(jobs: usize, zones: usize, seed: u64, capacity_multiple: f64) -
     let widths = [1.0, 2.0, 4.0, 8.0];
     let task = |dice: &mut Dice| {
         let hours = quarter(0.25 * 192.0_f64.powf(dice.part())).max(SLOT_HOURS);
-        let release = quarter(100.0 * dice.part());
+        let release = quarter(ARRIVALS * dice.part());
         let slack = if hours < 2.0 { 6.0 } else { 24.0 };
         let class = ((dice.part() * 4.0) as usize).min(3);
         Task { class, hours, release, due: release + hours + slack, waiting: 0.0 }
     };
     let tasks: Vec<Task> = (0..jobs).map(|_| task(&mut dice)).collect();
     let gpu_hours: f64 = tasks.iter().map(|task| task.hours * widths[task.class]).sum();
-    let span = tasks.iter().map(|task| task.due).fold(SLOT_HOURS, f64::max);
-    let capacity = (capacity_multiple * gpu_hours / span / zones.max(1) as f64).ceil().max(8.0);
+    let capacity = (capacity_multiple * gpu_hours / ARRIVALS / zones.max(1) as f64).ceil().max(8.0);
     let pools: Vec<Pool> = (0..zones).map(|_| zone(&mut dice, capacity)).collect();
     let highest = pools.iter().flat_map(|pool| &pool.grams_per_kwh).fold(0.0, |a: f64, b| a.max(*b));
     let class = |gpus: f64| Class {

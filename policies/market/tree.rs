@@ -131,6 +131,11 @@ impl Tree {
         Cheapest { cost: cost + marginal * need, marginal }
     }
 
+    /// The dearest price.
+    pub(super) fn highest(&self) -> f64 {
+        self.price.last().copied().unwrap_or(f64::INFINITY)
+    }
+
     fn add(&mut self, rank: usize, amount: f64) {
         let leaf = self.levels * (self.slots + 1);
         self.change[leaf + rank] += amount;

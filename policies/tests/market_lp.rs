@@ -2,7 +2,9 @@
 
 use microlp::{ComparisonOp, OptimizationDirection, Problem, Variable};
 use neap_policies::certificate::{certify, check};
-use neap_policies::market::{Class, Effort, Market, Mode, Point, Pool, Prices, Task, solve};
+use neap_policies::market::{
+    Class, Desk, Effort, Grain, Market, Menu, Mode, Point, Pool, Prices, Room, Task, insert, solve, synthetic,
+};
 
 /// Knuth's linear congruential generator, its upper half.
 struct Dice(u64);
@@ -61,14 +63,14 @@ fn market(dice: &mut Dice, pools: usize) -> Market {
 fn optimum(market: &Market) -> f64 {
     let mut lp = Problem::new(OptimizationDirection::Minimize);
     let slots = market.pools[0].capacity.len();
-    let mut used: Vec<Vec<Vec<(Variable, f64)>>> = vec![vec![Vec::new(); slots]; market.pools.len()];
+    let mut used: Vec<Vec<Vec<(Variable, f64)>>> = vec![vec![Vec::new(); market.pools.len()]; slots];
     let dearest = market.pools.iter().flat_map(|p| &p.grams_per_kwh).fold(0.0, |a: f64, b| a.max(*b));
     for task in &market.tasks {
         let class = &market.classes[task.class];
         let point = class.points[0];
         let never = lp.add_var(point.kw * dearest + point.gpus * market.late, (0.0, f64::INFINITY));
         let mut done = vec![(never, point.speed)];
-        for slot in 0..slots {
+        for (slot, used) in used.iter_mut().enumerate() {
             let (begin, end) = (slot as f64 * market.slot_hours, (slot + 1) as f64 * market.slot_hours);
             let in_time = end.min(task.due) - begin.max(task.release);
             let behind = end - begin.max(task.release).max(task.due);
@@ -82,17 +84,17 @@ fn optimum(market: &Market) -> f64 {
                     let here = lp.add_var(cost, (0.0, f64::INFINITY));
                     together.push((here, 1.0));
                     done.push((here, point.speed));
-                    used[*pool][slot].push((here, point.gpus));
+                    used[*pool].push((here, point.gpus));
                 }
                 lp.add_constraint(together, ComparisonOp::Le, hours);
             }
         }
         lp.add_constraint(done, ComparisonOp::Eq, task.hours);
     }
-    for (pool, used) in market.pools.iter().zip(used) {
-        for (capacity, used) in pool.capacity.iter().zip(used) {
-            if capacity.is_finite() && !used.is_empty() {
-                lp.add_constraint(used, ComparisonOp::Le, capacity * market.slot_hours);
+    for (slot, used) in used.into_iter().enumerate() {
+        for (pool, used) in market.pools.iter().zip(used) {
+            if pool.capacity[slot].is_finite() && !used.is_empty() {
+                lp.add_constraint(used, ComparisonOp::Le, pool.capacity[slot] * market.slot_hours);
             }
         }
     }
@@ -138,6 +140,120 @@ fn several_pools_cost_what_the_linear_programme_says() {
 fn bad_prices_to_begin_with_change_nothing_in_the_end() {
     for seed in 2000..2100 {
         compare(seed, 3, Effort { rounds: (seed % 3) as usize, lifts: 0, ..Effort::default() });
+    }
+}
+
+/// What the linear programme cannot say is audited: one pool for each task, and a price of waiting.
+#[test]
+fn tasks_that_stay_or_pay_for_waiting_are_sound_and_never_below_their_bound() {
+    for seed in 3000..3200 {
+        let mut dice = Dice(seed);
+        let mut market = market(&mut dice, 3);
+        let free = solve(&market, Effort::default(), None);
+        market.classes.iter_mut().for_each(|class| class.stays = true);
+        let stays = solve(&market, Effort::default(), None);
+        assert_eq!(check(&market, &stays), vec![], "seed {seed}: {market:?}");
+        let near = 1e-6 * (1.0 + free.cost.abs());
+        assert!(stays.cost >= free.cost - near && stays.bound >= free.bound - near, "seed {seed}: staying only costs");
+        let waiting = dice.between(0.0, 400.0);
+        market.tasks.iter_mut().for_each(|task| task.waiting = waiting);
+        let waits = solve(&market, Effort::default(), None);
+        assert_eq!(check(&market, &waits), vec![], "seed {seed}: {market:?}");
+        assert!(waits.cost >= stays.bound - near, "seed {seed}: waiting only costs");
+    }
+}
+
+/// Alone, a task pays exactly what its bound says, waiting or not.
+#[test]
+fn one_task_alone_costs_its_bound() {
+    for seed in 4000..4300 {
+        let mut dice = Dice(seed);
+        let mut market = market(&mut dice, 3);
+        market.pools.iter_mut().for_each(|pool| pool.capacity.fill(f64::INFINITY));
+        market.tasks.truncate(1);
+        let task = &mut market.tasks[0];
+        task.release = task.release.max(0.0);
+        task.due = task.release + 1.2 * task.hours / market.classes[task.class].points[0].speed;
+        if task.due > market.slot_hours * market.pools[0].capacity.len() as f64 {
+            continue;
+        }
+        task.waiting = dice.between(0.0, 400.0);
+        market.late = 1e5;
+        let solution = solve(&market, Effort::default(), None);
+        assert_eq!(check(&market, &solution), vec![], "seed {seed}: {market:?}");
+        let proven = certify(&market, &solution.prices);
+        let near = 1e-6 * (1.0 + proven.abs());
+        assert!((solution.cost - proven).abs() <= near, "seed {seed}: {} for {proven}: {market:?}", solution.cost);
+    }
+}
+
+#[test]
+fn whole_widths_in_whole_slots_stay_near_their_bound() {
+    for (multiple, seed) in [(1.25, 1), (2.0, 2)] {
+        let market = synthetic(400, 5, seed, multiple);
+        let effort = Effort { grain: Grain::Whole, ..Effort::default() };
+        let solution = solve(&market, effort, None);
+        assert_eq!(check(&market, &solution), vec![]);
+        assert_eq!(solution.late_gpu_hours, 0.0);
+        assert!(solution.cost <= 1.01 * solution.bound, "{} over {} at {multiple}", solution.cost, solution.bound);
+        assert_eq!(solution, solve(&market, effort, None), "the same market gives the same bytes");
+        let shares = solution.shares.iter().flatten();
+        assert!(shares.clone().all(|share| share.hours == market.slot_hours), "lengths are whole slots");
+    }
+}
+
+#[test]
+fn a_market_without_tasks_slots_or_pools_has_an_answer() {
+    let full = market(&mut Dice(5), 3);
+    let none = Market { tasks: Vec::new(), ..full.clone() };
+    let mut short = full.clone();
+    for pool in &mut short.pools {
+        pool.capacity.clear();
+        pool.grams_per_kwh.clear();
+    }
+    let mut nowhere = full.clone();
+    nowhere.classes.iter_mut().for_each(|class| class.pools.clear());
+    let mut idle = full.clone();
+    idle.tasks.iter_mut().for_each(|task| task.hours = 0.0);
+    let mut no_gpus = full;
+    no_gpus.classes.iter_mut().for_each(|class| class.points[0].gpus = 0.0);
+    for market in [none, short, nowhere, idle, no_gpus] {
+        for stays in [false, true] {
+            for grain in [Grain::Divisible, Grain::Whole] {
+                let mut market = market.clone();
+                market.classes.iter_mut().for_each(|class| class.stays = stays);
+                let solution = solve(&market, Effort { grain, ..Effort::default() }, None);
+                assert_eq!(check(&market, &solution), vec![], "{market:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_more_task_takes_its_cheapest_in_what_is_left() {
+    let market = synthetic(300, 2, 5, 1.5);
+    for grain in [Grain::Divisible, Grain::Whole] {
+        let mut solution = solve(&market, Effort { grain, lifts: 0, arcs: 0, ..Effort::default() }, None);
+        let taken = std::mem::take(&mut solution.shares[299]);
+        let mut room = Room::left(&market, grain, &solution.shares);
+        let task = &market.tasks[299];
+        let menu = Menu::new(&market, task.class, &solution.prices, 1.0);
+        let placed = insert(&market, &menu, &mut room, task, &mut Desk::default());
+        assert_eq!(placed.late, 0.0);
+        let grams = |shares: &[neap_policies::market::Share]| -> f64 {
+            let kw = market.classes[task.class].points[0].kw;
+            let gpus = market.classes[task.class].points[0].gpus;
+            let price = |s: &neap_policies::market::Share| {
+                kw * market.pools[s.pool].grams_per_kwh[s.slot] + gpus * solution.prices.0[s.pool][s.slot]
+            };
+            shares.iter().map(|s| s.hours * price(s)).sum()
+        };
+        assert!(grams(&placed.shares) <= grams(&taken) + 1e-6, "{grain:?}: its old place is still there");
+        solution.shares[299] = placed.shares;
+        let faults = check(&market, &solution);
+        let only_cost =
+            |fault: &neap_policies::certificate::Fault| matches!(fault, neap_policies::certificate::Fault::Cost { .. });
+        assert!(faults.iter().all(only_cost), "{faults:?}");
     }
 }
 

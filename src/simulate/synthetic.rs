@@ -5,11 +5,11 @@ use super::policies::gap;
 use crate::render::Style;
 use crate::session::{Problems, problem};
 use neap_model::refusal::{Code, Refusal};
-use neap_policies::market::{Effort, Grain, Point, Task, solve, synthetic};
+use neap_policies::market::{Effort, Grain, Task, solve, synthetic};
 use serde_json::{Value, json};
 use std::time::Instant;
 
-/// Capacity as a multiple of the mean demand from the first arrival to the last due time, where nothing is said.
+/// Capacity as a multiple of the mean demand over the hours of arrivals, where nothing is said.
 const USUAL: f64 = 1.5;
 
 /// Plans the problem once.
@@ -30,7 +30,13 @@ pub fn plan(jobs: usize, zones: usize, options: &Options) -> Result<Value, Probl
             return Err(problem(refusal.hint("--capacity 1.5x", &[])));
         }
     };
-    let market = synthetic(jobs, zones, options.seed, multiple);
+    let mut market = synthetic(jobs, zones, options.seed, 1.0);
+    // A multiple means here what it means for a trace: of the mean demand over the hours in which jobs come.
+    let work: f64 = market.tasks.iter().map(|task| task.hours * market.classes[task.class].points[0].gpus).sum();
+    let widest = market.classes.iter().map(|class| class.points[0].gpus).fold(1.0, f64::max);
+    let hours = market.tasks.iter().map(|task| task.release).fold(0.0, f64::max).ceil().max(1.0);
+    let gpus = (multiple * work / hours / zones as f64).ceil().max(widest);
+    market.pools.iter_mut().for_each(|pool| pool.capacity.fill(gpus));
     let effort = Effort { grain: Grain::Whole, ..Effort::default() };
     let began = Instant::now();
     let solution = solve(&market, effort, None);
@@ -49,9 +55,7 @@ pub fn plan(jobs: usize, zones: usize, options: &Options) -> Result<Value, Probl
         sum * market.slot_hours * point.kw
     };
     let unlimited: f64 = market.tasks.iter().enumerate().map(at_once).sum();
-    let of_all = |amount: fn(&Point) -> f64| -> f64 {
-        market.tasks.iter().map(|task| task.hours * amount(&market.classes[task.class].points[0])).sum()
-    };
+    let kwh: f64 = market.tasks.iter().map(|task| task.hours * market.classes[task.class].points[0].kw).sum();
     Ok(json!({
         "schema": "neap.simulate/1",
         "policy": "neap",
@@ -64,13 +68,13 @@ pub fn plan(jobs: usize, zones: usize, options: &Options) -> Result<Value, Probl
         "carbon_grams": solution.cost,
         "carbon_ratio": solution.cost / unlimited,
         "carbon_ratio_same_capacity": null,
-        "late_work_ratio": solution.late_gpu_hours / of_all(|point| point.gpus),
+        "late_work_ratio": solution.late_gpu_hours / work,
         "late_jobs": late_jobs.count(),
         "wait_hours_mean": null,
         "wait_hours_p95": null,
         "slowdown_p95": null,
         "peak_gpus": null,
-        "energy_kwh": of_all(|point| point.kw),
+        "energy_kwh": kwh,
         "moves": null,
         "pauses": null,
         "bound_ratio": solution.bound / unlimited,

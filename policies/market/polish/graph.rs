@@ -143,7 +143,7 @@ impl<'a> Graph<'a> {
 
     /// Whether the best flow was found.
     pub(super) fn settle(&mut self) -> bool {
-        self.network.settle(self.dearest / 2.0, self.finest())
+        self.network.settle((self.dearest / 2.0).max(self.late / 20.0), self.finest())
     }
 
     /// Differences of cost below that are none.

@@ -17,7 +17,15 @@ const SAME: f64 = 1e-9;
 pub fn bound(case: &Case, options: &Options) -> f64 {
     let free = Options { wait_price: 0.0, ..options.clone() };
     let effort = Effort { grain: Grain::Divisible, ..Effort::default() };
-    solved(case, &free, effort).0.bound
+    solved(case, &Options { slot: step(case), ..free }, effort).0.bound
+}
+
+/// The longest slot, up to an hour, over which no intensity changes: averages over it hide nothing.
+fn step(case: &Case) -> f64 {
+    let constant = |slot: &f64| {
+        case.places.iter().all(|place| place.curve.step() % slot == 0.0 && place.curve.start() % slot == 0.0)
+    };
+    [3600.0, 1800.0, 900.0].into_iter().find(constant).unwrap_or(300.0)
 }
 
 /// The market, solved.
@@ -28,8 +36,7 @@ pub fn solved(case: &Case, options: &Options, effort: Effort) -> (Solution, Mark
 }
 
 fn market(case: &Case, options: &Options) -> Market {
-    // Online slots are short; what is known in full needs none shorter than the grid's.
-    let slot = if options.online { 3600.0 } else { options.slot };
+    let slot = options.slot;
     let slot_hours = slot / 3600.0;
     let waiting = price_of_waiting(case, options.wait_price);
     let mut classes: Vec<Class> = Vec::new();
@@ -79,9 +86,11 @@ pub fn ran(case: &Case, market: &Market, solution: &Solution, whole: bool) -> Ve
             let due = ends.min(mine.due);
             let until = if due - from > share.hours - SAME { due } else { ends };
             let unlimited = case.places[share.pool].gpus.is_none();
-            let (from, until, gpus) = if whole || unlimited || Some(n) == last {
+            let (from, until, gpus) = if whole || unlimited {
                 let before = ran.last().map_or(from, |before| before.until / 3600.0).max(from);
                 (before, before + share.hours, job.width)
+            } else if Some(n) == last && (n == 0 || shares[n - 1].slot < share.slot) {
+                (from, from + share.hours, job.width)
             } else {
                 (from, until, job.width * share.hours / (until - from).max(SAME))
             };
