@@ -103,7 +103,7 @@ fn neap(setting: &Setting, options: &Options, progress: &mut Progress) -> Result
     let seconds = vec![began.elapsed().as_secs_f64()];
     let ran = clairvoyant::ran(&setting.case, &market, &solution, options.model == Model::Whole);
     let bound = (options.wait_price == 0.0).then_some(solution.bound);
-    let bounds_all = options.moves != Moves::Choose;
+    let bounds_all = options.moves != Moves::Choose && options.slot <= clairvoyant::step(&setting.case);
     Ok(Outcome { ran, gaps: gap(&solution).into_iter().collect(), seconds, bound, bounds_all })
 }
 

@@ -50,7 +50,8 @@ pub fn plan(jobs: usize, zones: usize, options: &Options) -> Result<Value, Probl
     let at_once = |(n, task): (usize, &Task)| {
         let point = market.classes[task.class].points[0];
         let grams = &market.pools[n % zones].grams_per_kwh;
-        let (first, slots) = ((task.release / market.slot_hours) as usize, (task.hours / market.slot_hours).round() as usize);
+        let (first, slots) =
+            ((task.release / market.slot_hours) as usize, (task.hours / market.slot_hours).round() as usize);
         let sum: f64 = (first..first + slots).map(|slot| grams[slot.min(grams.len() - 1)]).sum();
         sum * market.slot_hours * point.kw
     };

@@ -21,7 +21,8 @@ pub fn bound(case: &Case, options: &Options) -> f64 {
 }
 
 /// The longest slot, up to an hour, over which no intensity changes: averages over it hide nothing.
-fn step(case: &Case) -> f64 {
+#[must_use]
+pub fn step(case: &Case) -> f64 {
     let constant = |slot: &f64| {
         case.places.iter().all(|place| place.curve.step() % slot == 0.0 && place.curve.start() % slot == 0.0)
     };
