@@ -8,6 +8,7 @@ use super::prices::{rent, settle};
 use super::room::Grain;
 use super::window::slots;
 use super::{Market, Prices, Share, Solution};
+use crate::certificate::certify;
 
 /// How much is done, in steps and never in time, and of what grain the answer is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,8 +34,9 @@ impl Default for Effort {
 /// Places every task, with a bound that its prices prove. Total: work that finds no room has no share and is charged as if
 /// done behind the last slot.
 ///
-/// Every task runs at its class's first point and may be broken; other ways to run are solved elsewhere, and the bound of
-/// this solution holds only for markets without them.
+/// Every task runs at its class's first point and may be broken. Where classes have more points the plan is sound but not
+/// the best, and its bound is that of all points. `Contiguous` tasks are not for this solver: it would break their runs,
+/// which `certificate::check` reports.
 #[must_use]
 pub fn solve(market: &Market, effort: Effort, start: Option<&Prices>) -> Solution {
     let mut best = Proof::new(market, settle(market, effort.rounds, effort.sample, start));
@@ -68,6 +70,9 @@ pub fn solve(market: &Market, effort: Effort, start: Option<&Prices>) -> Solutio
             best.offer(market, found.clone());
             at = found;
         }
+    }
+    if market.classes.iter().any(|class| class.points.len() > 1) {
+        best.bound = best.bound.min(certify(market, &best.prices));
     }
     let (cost, late_gpu_hours) = charge(market, &shares);
     Solution { shares, prices: best.prices, cost, bound: best.bound, late_gpu_hours }

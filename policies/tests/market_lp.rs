@@ -230,6 +230,27 @@ fn a_market_without_tasks_slots_or_pools_has_an_answer() {
 }
 
 #[test]
+fn with_more_ways_to_run_the_plan_is_sound_and_its_bound_holds() {
+    for seed in 5000..5100 {
+        let mut dice = Dice(seed);
+        let mut market = market(&mut dice, 3);
+        let one = solve(&market, Effort::default(), None);
+        for class in &mut market.classes {
+            let first = class.points[0];
+            let (wider, faster) = (dice.between(1.0, 3.0), dice.between(0.8, 3.0));
+            class.points.push(Point {
+                gpus: first.gpus * wider,
+                speed: first.speed * faster,
+                kw: first.kw * dice.between(0.8, 3.0),
+            });
+        }
+        let more = solve(&market, Effort::default(), None);
+        assert_eq!(check(&market, &more), vec![], "seed {seed}: {market:?}");
+        assert!(more.bound <= one.bound + 1e-6 * (1.0 + one.bound.abs()), "seed {seed}: more ways never cost more");
+    }
+}
+
+#[test]
 fn one_more_task_takes_its_cheapest_in_what_is_left() {
     let market = synthetic(300, 2, 5, 1.5);
     for grain in [Grain::Divisible, Grain::Whole] {
