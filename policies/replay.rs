@@ -4,6 +4,7 @@
 //! are seconds from the beginning of the replay; nothing here reads a file or a clock.
 
 mod curve;
+pub mod online;
 mod score;
 
 pub use curve::Curve;

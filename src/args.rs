@@ -10,9 +10,11 @@ use crate::diagnostic::Problem;
 use crate::jobfile::What;
 use crate::jobfile::draft::split;
 use crate::jobfile::settings::{SETTINGS, Setting, Shape};
+use crate::simulate::flags;
 use clap::ArgMatches;
 use neap_executor::kernels::{InferOptions, TrainOptions};
 use neap_scheduler::controller::Grouping;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -127,6 +129,17 @@ pub struct ReportArgs {
     pub by: Grouping,
 }
 
+/// What `simulate` was asked for, as typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SimulateArgs {
+    /// The trace.
+    pub trace: Option<String>,
+    /// Flags with their values, by name.
+    pub values: BTreeMap<&'static str, String>,
+    /// Flags without one that were given.
+    pub switches: BTreeSet<&'static str>,
+}
+
 /// What is to be done; the verbs are explained where they are typed, in `tree`.
 #[derive(Clone, Debug)]
 pub enum Verb {
@@ -145,6 +158,7 @@ pub enum Verb {
     Cancel { which: Which, reason: Option<String>, if_exists: bool },
     Carbon { zones: Vec<String>, factors: bool },
     Report(ReportArgs),
+    Simulate(Box<SimulateArgs>),
     Status,
     Serve { check: bool, dev: bool },
     Executor { check: bool },
@@ -282,6 +296,7 @@ fn verb(name: &str, given: &ArgMatches) -> Result<Verb, Instead> {
                 _ => Grouping::Name,
             },
         }),
+        "simulate" => Verb::Simulate(Box::new(simulate(given))),
         "status" => Verb::Status,
         "serve" => Verb::Serve { check: flag("check"), dev: flag("dev") },
         "executor" => Verb::Executor { check: flag("check") },
@@ -297,6 +312,15 @@ fn verb(name: &str, given: &ArgMatches) -> Result<Verb, Instead> {
         },
         other => return Err(wrong::bad_value("verb", other, "a verb")),
     })
+}
+
+fn simulate(given: &ArgMatches) -> SimulateArgs {
+    let id = |name: &'static str| if name == "format" { "trace-format" } else { name };
+    SimulateArgs {
+        trace: text(given, "trace"),
+        values: flags::VALUES.iter().filter_map(|flag| Some((flag.name, text(given, id(flag.name))?))).collect(),
+        switches: flags::SWITCHES.iter().map(|(name, _)| *name).filter(|name| given.get_flag(name)).collect(),
+    }
 }
 
 fn train(given: &ArgMatches) -> Result<TrainOptions, Instead> {

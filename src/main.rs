@@ -13,6 +13,7 @@ mod jobfile;
 mod output;
 mod render;
 mod session;
+mod simulate;
 
 use args::{Common, Instead, Invocation, Verb};
 use commands::{Left, daemons, follow, jobs, node, site, submit};
@@ -84,6 +85,7 @@ fn act(session: &Session, verb: Verb) -> Left {
     match verb {
         Verb::Train(options) => workload(kernels::train(&options, &mut std::io::stdout())),
         Verb::Infer(options) => workload(kernels::infer(&options, &mut std::io::stdout())),
+        Verb::Simulate(args) => commands::simulate::simulate(session, &args),
         Verb::Doctor { strict } => node::doctor(session, strict),
         Verb::Completion(shell) => {
             output::bytes(&args::completion(&shell));
@@ -137,6 +139,7 @@ async fn ask(session: &Session, verb: Verb) -> Left {
         Verb::Serve { check, dev } => daemons::serve(session, check, dev).await,
         Verb::Executor { check } => daemons::executor(session, check).await,
         Verb::Doctor { .. }
+        | Verb::Simulate(_)
         | Verb::Completion(_)
         | Verb::Man(_)
         | Verb::Help(_)

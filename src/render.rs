@@ -8,6 +8,7 @@ pub mod jobs;
 pub mod numbers;
 pub mod plan;
 pub mod report;
+pub mod simulate;
 pub mod status;
 pub mod table;
 #[cfg(test)]

@@ -26,8 +26,9 @@ struct Arc {
     cost: f64,
 }
 
-/// Amounts below that are rounding, relative to all that flows.
-const DUST: f64 = 1e-14;
+/// Amounts below that are rounding, relative to all that flows: it adds up over many pushes, and what exceeds it must find
+/// a place to go or the search would never end.
+const DUST: f64 = 1e-12;
 
 /// Looks at each arc on average after which a flow is given up; some hundreds are usual.
 const PATIENCE: usize = 50_000;

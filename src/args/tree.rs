@@ -2,6 +2,7 @@
 
 use super::Format;
 use crate::jobfile::settings::{SETTINGS, Shape};
+use crate::simulate::flags;
 use clap::{Arg, ArgAction, Command};
 
 /// Verbs that may follow the noun `jobs`.
@@ -17,7 +18,6 @@ pub const NOT_BUILT: &[&str] = &[
     "demo",
     "selftest",
     "policy",
-    "simulate",
     "node",
     "journal",
     "audit",
@@ -162,6 +162,7 @@ fn of_the_site() -> Vec<Command> {
                 value("by", "WHAT", "A row a: name, project, queue, zone, month [default: name]")
                     .value_parser(["name", "project", "queue", "zone", "month"]),
             ),
+        simulate(),
         verb("status", "Is all well?"),
         verb("serve", "The scheduler")
             .arg(switch("check", "Check the configuration and leave"))
@@ -177,6 +178,26 @@ fn of_the_site() -> Vec<Command> {
             "What about",
         )),
     ]
+}
+
+/// A replay has a format of its own, that of its trace; how results are printed is `-o` here.
+fn simulate() -> Command {
+    let formats: Vec<&str> = Format::NAMES.iter().map(|(name, _)| *name).collect();
+    let printed = Arg::new("format").short('o').long("output").value_name("FORMAT").value_parser(formats);
+    let command = verb("simulate", "Replay a trace of jobs under policies: carbon, waiting, lateness, side by side")
+        .arg(position("trace", "TRACE", "The trace; its --format says what is in it"))
+        .arg(
+            printed
+                .help("How results are printed [default: table]")
+                .help_heading("Everywhere")
+                .hide_possible_values(true),
+        );
+    let command = flags::VALUES.iter().fold(command, |command, flag| {
+        let id = if flag.name == "format" { "trace-format" } else { flag.name };
+        let arg = Arg::new(id).long(flag.name).value_name(flag.value).help(flag.help);
+        command.arg(arg.action(ArgAction::Set).allow_hyphen_values(true))
+    });
+    flags::SWITCHES.iter().fold(command, |command, (name, help)| command.arg(switch(name, help)))
 }
 
 fn kernel() -> Command {
