@@ -109,7 +109,9 @@ pub(crate) fn cheapest(
     let must = begins == Begins::Running { must: true };
     let on_the_lattice = (!must || from == first)
         .then(|| Broken::of(integral, lattice.runs(&costs, length, terms, begins)?, terms, begins, from))
-        .flatten();
+        .flatten()
+        // Where nothing is known of the first slot, or it is taken, nothing can be made to begin with it.
+        .filter(|broken| !must || broken.runs[0].0 == from);
     if from == first || !free(from, first.min(from.saturating_add(length))) {
         return on_the_lattice;
     }

@@ -116,7 +116,7 @@ fn play(jobs: Vec<Job>, curves: &[Series]) -> BTreeMap<JobId, (DateTime<Utc>, u3
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(super::properties::settings())]
 
     #[test]
     fn b9_no_feed_makes_a_job_starve_or_late(jobs in jobs(), curves in prop::collection::vec(curve(ANY, 0.2), 1..12)) {
