@@ -103,7 +103,9 @@ fn may_pause(problem: &Problem, id: JobId, pausing: &Pausing) -> bool {
             && saves
             && job.pause.is_some_and(|terms| now - running.since >= terms.least.delta())
             && pausing.until > now
-            && latest_start(job).is_some_and(|latest| pausing.until <= latest)
+            && latest_start(job)
+                .zip(job.pause)
+                .is_some_and(|(latest, terms)| pausing.until + terms.cost.delta() <= latest)
     })
 }
 

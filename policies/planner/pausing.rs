@@ -176,7 +176,7 @@ impl Desk<'_> {
         let saved = on.emits.saturating_sub(then.emits).saturating_mul(u128::from(all.unsigned_abs()));
         let whole = on.emits.saturating_mul(u128::from((all + millis(job.done)).unsigned_abs()));
         let much = saved.saturating_mul(WHOLE) >= whole.saturating_mul(u128::from(job.delay.replan_gain.0));
-        if from > latest || !much || !then.saves(on, asks(job, then, on)) {
+        if from.saturating_add(terms.cost) > latest || !much || !then.saves(on, asks(job, then, on)) {
             return None;
         }
         let zone = &self.room.zones[zone];

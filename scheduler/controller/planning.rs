@@ -202,6 +202,7 @@ impl Controller {
         };
         let done = job.map_or(Seconds::ZERO, |job| job.ran);
         let rules = queue.map(|queue| queue.pause).unwrap_or_default();
+        let overhead = Seconds(job.map_or(0, |job| rules.cost.0 * u64::from(job.pauses)));
         let terms = spec.flex.pause.as_ref().map(|_| PauseTerms { cost: rules.cost, least: rules.min_run });
         let not_before = if forced_by.is_some() { None } else { spec.time.not_before };
         Ask {
@@ -210,7 +211,8 @@ impl Controller {
             submitted,
             eligible: not_before.map_or(submitted, |at| at.max(submitted)),
             blocked,
-            length: Seconds(self.length_of(spec).0.saturating_sub(done.0).max(1)),
+            // Each pause cost run time that was no work.
+            length: Seconds((self.length_of(spec) + overhead).0.saturating_sub(done.0).max(1)),
             done,
             pause: terms.filter(|_| job.is_none_or(|job| may_pause(job, &rules, self.planning.site.now))),
             gpus: spec.resources.gpus,
@@ -517,7 +519,10 @@ impl Controller {
             let since =
                 job.started.filter(|_| !matches!(job.phase, Phase::Leased { .. })).or(job.leased).unwrap_or(now);
             let left = |whole: Seconds| Seconds(whole.0.saturating_sub(job.ran.0)).delta();
-            let expected = since + left(self.length_of(&job.spec));
+            let queue = job.spec.queue.as_ref().and_then(|name| self.config.queues.get(name));
+            let pause = queue.map(|queue| queue.pause).unwrap_or_default().cost;
+            let overhead = Seconds(pause.0 * u64::from(job.pauses));
+            let expected = since + left(self.length_of(&job.spec) + overhead);
             let limit = since + left(job.spec.time.limit.unwrap_or(Seconds::hours(24)));
             // Past its expected end a job is reckoned with up to its limit, past that for another minute.
             let until = if expected > now { expected } else { limit.max(now + TimeDelta::seconds(60)) };
