@@ -6,6 +6,7 @@
 pub mod answers;
 mod leases;
 pub mod ledger;
+mod pausing;
 mod planning;
 mod queue;
 pub mod state;

@@ -2,19 +2,16 @@
 
 use super::leases::SILENT;
 use super::{Controller, Turn};
-use crate::config::PauseConfig;
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::Zone;
 use neap_model::job::{Epoch, JobId, JobSpec, Objective, OnExpire};
-use neap_model::lifecycle::{Event, JobEvent, Phase, StopCause};
+use neap_model::lifecycle::{Event, JobEvent, Phase};
 use neap_model::plan::{Alternative, Certificate, Decision, Place, Verdict};
 use neap_model::reason::Reason;
 use neap_model::refusal::Refusal;
 use neap_model::seconds::Seconds;
-use neap_policies::problem::{
-    Delay, Job as Ask, NodeState, Occupant, PauseTerms, Policy, Problem, Running, Site, ZoneState,
-};
-use neap_policies::{Pausing, Plan};
+use neap_policies::Plan;
+use neap_policies::problem::{Delay, Job as Ask, NodeState, Occupant, Policy, Problem, Site, ZoneState};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -42,7 +39,7 @@ pub struct Planning {
     /// Who comes after whom.
     followers: BTreeMap<JobId, BTreeSet<JobId>>,
     /// Attempts by node.
-    placed: BTreeMap<String, BTreeSet<JobId>>,
+    pub(super) placed: BTreeMap<String, BTreeSet<JobId>>,
     /// Run times of earlier runs in seconds, by project and name.
     lengths: BTreeMap<(String, String), VecDeque<u64>>,
     /// What the last full plan was made for, and how good that plan can be at best once somebody asked.
@@ -175,7 +172,7 @@ impl Controller {
     }
 
     /// Planning time: as given; else the 90th percentile of at least three earlier runs; else the limit.
-    fn length_of(&self, spec: &JobSpec) -> Seconds {
+    pub(super) fn length_of(&self, spec: &JobSpec) -> Seconds {
         let limit = spec.time.limit.unwrap_or(Seconds::hours(24));
         let learned = || {
             let known = self.planning.lengths.get(&(spec.project.clone(), spec.name.clone()))?;
@@ -189,7 +186,7 @@ impl Controller {
         spec.time.expect.or_else(learned).unwrap_or(limit).min(limit).max(Seconds(1))
     }
 
-    fn ask_of(&self, id: JobId, spec: &JobSpec) -> Ask {
+    pub(super) fn ask_of(&self, id: JobId, spec: &JobSpec) -> Ask {
         let job = self.state.jobs.get(&id);
         let submitted = job.map_or(self.planning.site.now, |job| job.submitted);
         let queue = spec.queue.as_ref().and_then(|name| self.config.queues.get(name));
@@ -201,9 +198,6 @@ impl Controller {
             _ => None,
         };
         let done = job.map_or(Seconds::ZERO, |job| job.ran);
-        let rules = queue.map(|queue| queue.pause).unwrap_or_default();
-        let overhead = Seconds(job.map_or(0, |job| rules.cost.0 * u64::from(job.pauses)));
-        let terms = spec.flex.pause.as_ref().map(|_| PauseTerms { cost: rules.cost, least: rules.min_run });
         let not_before = if forced_by.is_some() { None } else { spec.time.not_before };
         Ask {
             id,
@@ -211,10 +205,9 @@ impl Controller {
             submitted,
             eligible: not_before.map_or(submitted, |at| at.max(submitted)),
             blocked,
-            // Each pause cost run time that was no work.
-            length: Seconds((self.length_of(spec) + overhead).0.saturating_sub(done.0).max(1)),
+            length: self.run_left(spec, job.map(AsRef::as_ref)).max(Seconds(1)),
             done,
-            pause: terms.filter(|_| job.is_none_or(|job| may_pause(job, &rules, self.planning.site.now))),
+            pause: self.pause_terms(spec, job.map(AsRef::as_ref)),
             gpus: spec.resources.gpus,
             gpu_model: spec.resources.gpu_model.clone(),
             cpus: spec.resources.cpus,
@@ -390,34 +383,6 @@ impl Controller {
         }
     }
 
-    /// Tells a running job to save itself and stop for a while.
-    fn pause(&mut self, now: DateTime<Utc>, id: JobId, pausing: Pausing, turn: &mut Turn) {
-        let Some(job) = self.state.jobs.get(&id) else { return };
-        let (Phase::Running { epoch, .. }, Some(terms)) = (&job.phase, &job.spec.flex.pause) else { return };
-        let (epoch, saved) = (*epoch, terms.exit);
-        let cause = StopCause::Pause { until: pausing.until, savings: pausing.savings, saved };
-        self.happens(now, id, JobEvent::StopAsked { epoch, cause }, turn);
-        *self.planning.decisions.entry(("pause", "grid.cleaner_later")).or_default() += 1;
-        self.wake_node_of(now, id, turn);
-    }
-
-    /// Who of those that run may be paused.
-    fn pausable(&self, now: DateTime<Utc>) -> Vec<Running> {
-        let on_nodes = self.planning.placed.iter().flat_map(|(node, jobs)| jobs.iter().map(move |id| (node, id)));
-        let pausable = on_nodes.filter_map(|(node, id)| {
-            let job = self.state.jobs.get(id)?;
-            let Phase::Running { since, .. } = job.phase else { return None };
-            let mut ask = self.ask_of(*id, &job.spec);
-            ask.pause?;
-            let ran = Seconds::between(since, now);
-            ask.length = Seconds(ask.length.0.saturating_sub(ran.0).max(1));
-            ask.done = ask.done + ran;
-            ask.zones = job.place.iter().map(|place| place.zone.clone()).collect();
-            Some(Running { job: Arc::new(ask), node: node.clone(), since })
-        });
-        pausable.collect()
-    }
-
     /// Carries a decision out: a start becomes a lease, a new promise is written down.
     fn act(&mut self, now: DateTime<Utc>, decision: &Decision, turn: &mut Turn) {
         let kind = match &decision.verdict {
@@ -518,12 +483,9 @@ impl Controller {
             let Some((_, node)) = job.phase.attempt() else { continue };
             let since =
                 job.started.filter(|_| !matches!(job.phase, Phase::Leased { .. })).or(job.leased).unwrap_or(now);
-            let left = |whole: Seconds| Seconds(whole.0.saturating_sub(job.ran.0)).delta();
-            let queue = job.spec.queue.as_ref().and_then(|name| self.config.queues.get(name));
-            let pause = queue.map(|queue| queue.pause).unwrap_or_default().cost;
-            let overhead = Seconds(pause.0 * u64::from(job.pauses));
-            let expected = since + left(self.length_of(&job.spec) + overhead);
-            let limit = since + left(job.spec.time.limit.unwrap_or(Seconds::hours(24)));
+            let expected = since + self.run_left(&job.spec, Some(job)).delta();
+            let limit = job.spec.time.limit.unwrap_or(Seconds::hours(24));
+            let limit = since + Seconds(limit.0.saturating_sub(job.ran.0)).delta();
             // Past its expected end a job is reckoned with up to its limit, past that for another minute.
             let until = if expected > now { expected } else { limit.max(now + TimeDelta::seconds(60)) };
             occupants.push(Occupant {
@@ -537,12 +499,6 @@ impl Controller {
         }
         occupants
     }
-}
-
-/// Whether a job may be paused again: it has saved its work every time, and was not paused too often.
-fn may_pause(job: &super::state::Job, rules: &PauseConfig, now: DateTime<Utc>) -> bool {
-    let days = Seconds::between(job.submitted, now).0 / Seconds::hours(24).0 + 1;
-    job.unsaved == 0 && u64::from(job.pauses) < u64::from(rules.max_per_day) * days
 }
 
 fn place_of(decision: &Decision) -> Option<&Place> {
