@@ -34,7 +34,7 @@ pub const VALUES: &[Flag] = &[
     flag("slack", "RULE", "How long jobs may wait: 24h, or 6h<2h,24h: 6 h below 2 h of length [default: 6h<2h,24h]"),
     flag("lengths", "WHICH", "What a policy knows of them: true, queue-mean, quantiles, asked [default: true]"),
     flag("arrivals", "all|online", "All known from the beginning, or each when it comes [default: all]"),
-    flag("forecast", "WHICH", "perfect, column, blend, yesterday, damp_long, none [default: perfect]"),
+    flag("forecast", "WHICH", "perfect, column, blend, yesterday, none [default: perfect]; damp_long is not built yet"),
     flag(
         "assume-issued",
         "day-ahead[:H]",
