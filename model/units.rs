@@ -97,6 +97,27 @@ quantity!(
     MILLI
 );
 
+/// Price of electricity in thousandths of a currency unit per megawatt-hour. Negative prices are prices. The currency
+/// stands beside the series; prices of two currencies never meet in one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Price(pub i64);
+
+impl Price {
+    /// Currency units per megawatt-hour.
+    #[must_use]
+    pub fn in_base(self) -> f64 {
+        self.0 as f64 / MILLI as f64
+    }
+
+    /// From currency units per megawatt-hour, rounded once, half away from zero; non-finite values give `None`.
+    #[must_use]
+    pub fn from_base(value: f64) -> Option<Self> {
+        let steps = (value * MILLI as f64).round();
+        (steps.abs() < 9e15).then_some(Self(steps as i64))
+    }
+}
+
 impl Joules {
     /// Kilowatt-hours, for people.
     #[must_use]
