@@ -9,6 +9,7 @@ pub mod grid;
 pub mod job;
 pub mod ledger;
 pub mod lifecycle;
+pub mod notice;
 pub mod outcome;
 pub mod plan;
 pub mod protocol;

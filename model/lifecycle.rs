@@ -212,6 +212,11 @@ pub enum Event {
         /// What it has.
         inventory: Box<crate::fleet::Inventory>,
     },
+    /// The grid or an operator announced something.
+    Noticed {
+        /// What.
+        notice: Box<crate::notice::Notice>,
+    },
     /// Requests were refused; singly up to 10 a minute from one person, then counted.
     Refused {
         /// Who.

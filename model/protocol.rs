@@ -190,6 +190,9 @@ pub struct StatusReport {
     pub degraded: Vec<Degraded>,
     /// How good the present plan can be at best; `None` where nothing is planned around the grid.
     pub certificate: Option<Certificate>,
+    /// What the grid and the operators announced and is not past, soonest first.
+    #[serde(default)]
+    pub notices: Vec<crate::notice::Notice>,
     /// Journal frames not yet applied to the store.
     pub store_lag: u64,
     /// Last sequence number of the journal.

@@ -1,5 +1,6 @@
 //! HTTP in, input to the controller, reply out. It decides nothing but who is speaking and which status fits.
 
+use crate::auth::signature::Keys;
 use crate::auth::{Names, Token};
 use crate::controller::{Answer, ReportQuery, Request};
 use crate::daemon::Handle;
@@ -12,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use neap_model::job::{JobId, Person};
+use neap_model::notice::Heard;
 use neap_model::protocol::{Ask, Beat, JobFilter, LogChunk, Submit};
 use neap_model::refusal::{Code, ErrorKind, Refusal};
 use serde::Deserialize;
@@ -24,6 +26,8 @@ use tokio::net::{TcpListener, UnixListener};
 
 /// Longest request body: 1 MiB.
 const BODY: usize = 1 << 20;
+/// Longest event: 64 KiB.
+const EVENT: usize = 64 << 10;
 /// Longest piece of a log in one answer.
 const LOG_PIECE: usize = 256 << 10;
 /// How long a reader of a log waits for more of it.
@@ -59,13 +63,20 @@ pub struct Door {
     handle: Handle,
     names: Arc<Names>,
     token: Option<Arc<Token>>,
+    keys: Arc<Keys>,
 }
 
 impl Door {
     /// A door to this scheduler; `token` opens it from loopback.
     #[must_use]
     pub fn new(handle: Handle, token: Option<Token>) -> Self {
-        Self { handle, names: Arc::default(), token: token.map(Arc::new) }
+        Self { handle, names: Arc::default(), token: token.map(Arc::new), keys: Arc::default() }
+    }
+
+    /// With keys that events may be signed with.
+    #[must_use]
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys: Arc::new(keys), ..self }
     }
 
     fn who(&self, peer: &Peer, headers: &HeaderMap) -> Result<Person, Fault> {
@@ -95,6 +106,7 @@ pub fn router(door: Door) -> Router {
         .route("/v1/jobs/{id}/ask", post(ask))
         .route("/v1/report", get(report))
         .route("/v1/grid", get(grid))
+        .route("/v1/grid/events", post(announce))
         .route("/v1/status", get(status))
         .route("/v1/node/beat", post(beat))
         .route("/metrics", get(metrics))
@@ -211,6 +223,8 @@ fn respond(answer: &Answer) -> Response {
         Answer::Grid(grid) => json(ok, grid),
         Answer::Report(report) => json(ok, report),
         Answer::Status(status) => json(ok, status),
+        Answer::Announced(Heard::New, notice) => json(StatusCode::ACCEPTED, notice),
+        Answer::Announced(_, notice) => json(ok, notice),
         Answer::Orders(orders) => json(ok, orders),
     }
 }
@@ -277,6 +291,24 @@ async fn report(
 
 async fn grid(State(door): State<Door>, connection: Connection, headers: HeaderMap) -> Replied {
     answered(&door, connection, &headers, Request::Grid).await
+}
+
+/// An event: signed by somebody outside, or from a person whom the socket or the token vouches for.
+async fn announce(State(door): State<Door>, connection: Connection, headers: HeaderMap, body: Bytes) -> Replied {
+    if body.len() > EVENT {
+        return Err(Refusal::new(Code::BadValue, format!("an event has at most {EVENT} bytes")).into());
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let signed = headers.contains_key("neap-signature");
+    let by = if signed {
+        let checked = door.keys.check(text("neap-timestamp"), text("neap-signature"), &body, chrono::Utc::now());
+        checked.map_err(|why| Refusal::new(Code::BadToken, why.to_string()))?;
+        Person { uid: u32::MAX, name: "webhook".to_owned() }
+    } else {
+        door.who(&peer_of(connection), &headers)?
+    };
+    let announcement = Box::new(parse(&body)?);
+    Ok(respond(&door.handle.ask(by, Request::Announce { announcement, signed }).await.map_err(Fault)?))
 }
 
 async fn status(State(door): State<Door>, connection: Connection, headers: HeaderMap) -> Replied {

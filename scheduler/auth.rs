@@ -1,5 +1,7 @@
 //! Who is speaking: the user id the kernel vouches for on a Unix socket, or the holder of the token on loopback.
 
+pub mod signature;
+
 use neap_model::job::Person;
 use rand::RngCore;
 use std::collections::HashMap;

@@ -3,7 +3,7 @@
 use neap_model::grid::{Kind, Scope};
 use neap_model::job::Objective;
 use neap_model::seconds::Seconds;
-use neap_model::units::{Intensity, Percent, Pue};
+use neap_model::units::{Intensity, Percent, Pue, Watts};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +23,10 @@ pub struct Config {
     pub zones: Vec<ZoneConfig>,
     /// Nodes whose zone is fixed here rather than by their executor.
     pub nodes: Vec<NodeConfig>,
+    /// Groups of nodes that share a feeder, each with what it can carry.
+    pub power_domains: Vec<PowerDomain>,
+    /// Keys that events over the network are signed with; more than one while they are changed.
+    pub event_keys: Vec<Key>,
     /// Queues by name; exactly one is the default.
     pub queues: BTreeMap<String, QueueConfig>,
     /// Metrics.
@@ -83,6 +87,41 @@ pub struct NodeConfig {
     pub name: String,
     /// Its zone.
     pub zone: String,
+}
+
+/// Where a key is kept. It never stands in a configuration itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// In a file.
+    File(PathBuf),
+    /// In an environment variable.
+    Env(String),
+}
+
+/// Nodes that hang on one feeder: a row, a rack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PowerDomain {
+    /// Its name.
+    pub name: String,
+    /// Its nodes. A node is in one domain at most.
+    pub nodes: Vec<String>,
+    /// IT power that the feeder can carry; `None`: only what events say.
+    pub cap: Option<Watts>,
+    /// What is done, in this order, when there is too little power.
+    pub when_over: Vec<WhenOver>,
+    /// No GPU is capped below this share of its default limit.
+    pub min_gpu_cap: Percent,
+}
+
+/// One way to stay under a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenOver {
+    /// Lower the limits of GPUs, as far as the jobs on them consented to be slowed down.
+    CapGpus,
+    /// Pause jobs that consented to it.
+    PauseFlexible,
+    /// Start nothing that does not fit.
+    StopStarting,
 }
 
 /// A queue.

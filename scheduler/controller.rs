@@ -6,6 +6,7 @@
 pub mod answers;
 mod leases;
 pub mod ledger;
+mod notices;
 mod pausing;
 mod planning;
 mod queue;
@@ -18,6 +19,7 @@ use chrono::{DateTime, Utc};
 use neap_model::grid::{Basis, Curve, Series};
 use neap_model::job::{AttemptId, JobId, Person};
 use neap_model::lifecycle::Event;
+use neap_model::notice::{Announcement, Heard, Notice};
 use neap_model::protocol::{
     Accepted, Ask, Beat, BeatReply, Degraded, JobFilter, JobPage, JobReport, PlanReport, StatusReport, Submit,
     UsageReport, WhyReport, ZoneGrid,
@@ -96,6 +98,13 @@ pub enum Request {
     List(JobFilter),
     /// Sum up jobs that ended.
     Report(ReportQuery),
+    /// Take an announcement: signed by somebody outside, or typed by an operator.
+    Announce {
+        /// What.
+        announcement: Box<Announcement>,
+        /// Its signature was checked: the person who brings it needs no role.
+        signed: bool,
+    },
     /// Show the grid.
     Grid,
     /// Is all well?
@@ -152,6 +161,8 @@ pub enum Answer {
     Report(Box<UsageReport>),
     /// How things are.
     Status(Box<StatusReport>),
+    /// What became of an announcement.
+    Announced(Heard, Box<Notice>),
     /// What an executor should do.
     Orders(Box<BeatReply>),
 }
@@ -345,6 +356,11 @@ impl Controller {
             Request::Report(query) => {
                 let frame = Box::new(self.report_frame(&query, now));
                 return turn.effects.push(Effect::Archive(caller, ArchiveQuery::Report(query, viewer, frame)));
+            }
+            Request::Announce { announcement, signed } => {
+                let answer = self.announce(now, by, *announcement, signed, turn);
+                self.audit_refusal(by, "event", &answer, turn);
+                answer
             }
             Request::Grid => Ok(Answer::Grid(self.zone_grids(now))),
             Request::Status => Ok(Answer::Status(Box::new(self.status(now)))),

@@ -129,6 +129,33 @@ pub struct ReportArgs {
     pub by: Grouping,
 }
 
+/// What an operator announces, as typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventArgs {
+    /// `cap`, `demand_response`, `plenty`, `alert`.
+    pub kind: Option<String>,
+    /// Watts, or a share of the usual limit.
+    pub limit: Option<String>,
+    /// How long it lasts,
+    pub lasts: Option<String>,
+    /// from when,
+    pub from: Option<String>,
+    /// until when.
+    pub until: Option<String>,
+    /// A power domain or a zone.
+    pub site: Option<String>,
+    /// 0 is the highest.
+    pub priority: Option<u32>,
+    /// Its name, and how often it was changed.
+    pub id: Option<String>,
+    /// Higher replaces lower.
+    pub revision: Option<u64>,
+    /// The event to take back.
+    pub cancel: Option<String>,
+    /// In the person's words.
+    pub reason: Option<String>,
+}
+
 /// What `simulate` was asked for, as typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SimulateArgs {
@@ -160,6 +187,8 @@ pub enum Verb {
     Report(ReportArgs),
     Simulate(Box<SimulateArgs>),
     Status,
+    PolicyEvent(Box<EventArgs>),
+    PolicyCheck(Option<String>),
     Serve { check: bool, dev: bool },
     Executor { check: bool },
     Doctor { strict: bool },
@@ -298,6 +327,11 @@ fn verb(name: &str, given: &ArgMatches) -> Result<Verb, Instead> {
         }),
         "simulate" => Verb::Simulate(Box::new(simulate(given))),
         "status" => Verb::Status,
+        "policy" => match given.subcommand() {
+            Some(("event", given)) => Verb::PolicyEvent(Box::new(event(given)?)),
+            Some((_, given)) => Verb::PolicyCheck(text(given, "file")),
+            None => return Err(wrong::bad_value("policy", "", "check or event")),
+        },
         "serve" => Verb::Serve { check: flag("check"), dev: flag("dev") },
         "executor" => Verb::Executor { check: flag("check") },
         "doctor" => Verb::Doctor { strict: flag("strict") },
@@ -311,6 +345,22 @@ fn verb(name: &str, given: &ArgMatches) -> Result<Verb, Instead> {
             None => return Err(wrong::bad_value("kernel", "", "train or infer")),
         },
         other => return Err(wrong::bad_value("verb", other, "a verb")),
+    })
+}
+
+fn event(given: &ArgMatches) -> Result<EventArgs, Instead> {
+    Ok(EventArgs {
+        kind: text(given, "kind"),
+        limit: text(given, "limit"),
+        lasts: text(given, "for"),
+        from: text(given, "from"),
+        until: text(given, "until"),
+        site: text(given, "site"),
+        priority: number(given, "priority")?,
+        id: text(given, "id"),
+        revision: number(given, "revision")?,
+        cancel: text(given, "cancel"),
+        reason: text(given, "reason"),
     })
 }
 

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::body::Body;
 use neap_model::job::JobId;
+use neap_model::notice::{Announcement, Notice};
 use neap_model::protocol::{
     Accepted, Ask, JobFilter, JobPage, JobReport, LogChunk, PlanReport, StatusReport, Submit, UsageReport, WhyReport,
     ZoneGrid,
@@ -207,6 +208,11 @@ impl Client {
     /// The grid.
     pub async fn grid(&self) -> Asked<Vec<ZoneGrid>> {
         self.get("/v1/grid").await
+    }
+
+    /// Announces a power limit, hours of plenty, or takes an announcement back.
+    pub async fn announce(&self, announcement: &Announcement) -> Asked<Notice> {
+        self.post("/v1/grid/events", announcement).await
     }
 
     /// How things are.

@@ -4,6 +4,7 @@ pub mod daemons;
 pub mod follow;
 pub mod jobs;
 pub mod node;
+pub mod policy;
 pub mod simulate;
 pub mod site;
 pub mod submit;

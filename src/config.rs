@@ -2,6 +2,7 @@
 //! stand for nothing are all reported at once; nothing is passed over.
 
 pub mod paths;
+mod power;
 mod site;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ mod session;
 mod simulate;
 
 use args::{Common, Instead, Invocation, Verb};
-use commands::{Left, daemons, follow, jobs, node, site, submit};
+use commands::{Left, daemons, follow, jobs, node, policy, site, submit};
 use diagnostic::{Problem, exit_of};
 use neap_executor::kernels;
 use neap_model::refusal::{Code, Refusal};
@@ -87,6 +87,7 @@ fn act(session: &Session, verb: Verb) -> Left {
         Verb::Infer(options) => workload(kernels::infer(&options, &mut std::io::stdout())),
         Verb::Simulate(args) => commands::simulate::simulate(session, &args),
         Verb::Doctor { strict } => node::doctor(session, strict),
+        Verb::PolicyCheck(file) => policy::check(session, file.as_deref()),
         Verb::Completion(shell) => {
             output::bytes(&args::completion(&shell));
             Ok(0)
@@ -136,9 +137,11 @@ async fn ask(session: &Session, verb: Verb) -> Left {
         Verb::Carbon { zones, factors } => site::carbon(session, &zones, factors).await,
         Verb::Report(args) => site::report(session, &args).await,
         Verb::Status => site::status(session).await,
+        Verb::PolicyEvent(args) => policy::event(session, &args).await,
         Verb::Serve { check, dev } => daemons::serve(session, check, dev).await,
         Verb::Executor { check } => daemons::executor(session, check).await,
         Verb::Doctor { .. }
+        | Verb::PolicyCheck(_)
         | Verb::Simulate(_)
         | Verb::Completion(_)
         | Verb::Man(_)

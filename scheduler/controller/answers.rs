@@ -266,6 +266,7 @@ impl Controller {
             nodes: self.node_reports(),
             degraded: self.degraded_modes(),
             certificate: self.planning.certificate(),
+            notices: self.state.notices.ahead(now).into_iter().cloned().collect(),
             store_lag: 0,
             journal_seq: 0,
         }

@@ -45,6 +45,8 @@ pub struct Planning {
     /// What the last full plan was made for, and how good that plan can be at best once somebody asked.
     solved: Option<(Problem, OnceCell<Certificate>)>,
     due: bool,
+    /// Announcements in force when the jobs were looked at last.
+    calls: Vec<(String, u64)>,
     site_stale: bool,
     last: DateTime<Utc>,
     /// When the first planned start or latest start falls due.
@@ -69,6 +71,7 @@ impl Planning {
             lengths: BTreeMap::new(),
             solved: None,
             due: true,
+            calls: Vec::new(),
             site_stale: true,
             last: now - TimeDelta::days(1),
             next: None,
@@ -221,7 +224,7 @@ impl Controller {
             finish_by: spec.time.finish_by,
             on_expire: spec.time.on_expire,
             delay: Delay {
-                objective: spec.flex.delay.unwrap_or(Objective::None),
+                objective: if self.plenty(spec) { Objective::None } else { spec.flex.delay.unwrap_or(Objective::None) },
                 max: spec.flex.max_delay.unwrap_or_default(),
                 min_saving: spec.flex.min_saving.unwrap_or_default(),
                 replan_gain: queue.map(|q| q.replan_gain).unwrap_or_default(),
@@ -302,12 +305,35 @@ impl Controller {
         self.planning.news();
     }
 
+    /// An announcement began or ended: what the waiting jobs ask for is read anew.
+    fn heed_notices(&mut self, now: DateTime<Utc>) {
+        let ahead = self.state.notices.ahead(now);
+        let calls: Vec<(String, u64)> = ahead
+            .iter()
+            .filter(|notice| notice.holds(now))
+            .map(|notice| (notice.id.clone(), notice.revision))
+            .collect();
+        if calls == self.planning.calls {
+            return;
+        }
+        self.planning.calls = calls;
+        let waiting: Vec<JobId> = self.planning.asks.keys().copied().collect();
+        for id in waiting {
+            if let Some(job) = self.state.jobs.get(&id) {
+                let ask = Arc::new(self.ask_of(id, &job.spec.clone()));
+                self.planning.asks.insert(id, ask);
+            }
+        }
+        self.planning.due = true;
+    }
+
     pub(super) fn refresh_site(&mut self) {
         self.planning.site_stale = true;
     }
 
     fn refresh(&mut self, now: DateTime<Utc>) {
         self.planning.site.now = now;
+        self.heed_notices(now);
         if !std::mem::take(&mut self.planning.site_stale) {
             return;
         }

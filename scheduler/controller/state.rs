@@ -155,6 +155,8 @@ pub struct State {
     keys: HashMap<[u8; 16], ([u8; 16], JobId)>,
     /// Nodes by name.
     pub nodes: BTreeMap<String, Node>,
+    /// What the grid and the operators announced.
+    pub notices: neap_model::notice::Notices,
     /// Sums for metrics.
     pub totals: Totals,
     /// Jobs that changed since the store took them.
@@ -235,6 +237,7 @@ impl State {
                 known.zone.clone_from(zone);
                 known.inventory = (**inventory).clone();
             }
+            Event::Noticed { notice } => self.notices.take((**notice).clone(), at),
             Event::Refused { verb, code, count, .. } => self.totals.refused(verb, code, *count),
         }
         Ok(())

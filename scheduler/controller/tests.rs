@@ -2,6 +2,7 @@
 
 mod grid;
 mod life;
+mod notices;
 mod pausing;
 mod queue;
 mod world;

@@ -36,6 +36,8 @@ fn site(zones: &[&str], file: Option<&Path>) -> Config {
         },
         zones: zones.iter().enumerate().map(zone).collect(),
         nodes: Vec::new(),
+        power_domains: Vec::new(),
+        event_keys: Vec::new(),
         queues: BTreeMap::new(),
         metrics: MetricsConfig { max_projects: 1 },
     }

@@ -17,7 +17,6 @@ pub const NOT_BUILT: &[&str] = &[
     "budget",
     "demo",
     "selftest",
-    "policy",
     "node",
     "journal",
     "audit",
@@ -164,6 +163,7 @@ fn of_the_site() -> Vec<Command> {
             ),
         simulate(),
         verb("status", "Is all well?"),
+        policy(),
         verb("serve", "The scheduler")
             .arg(switch("check", "Check the configuration and leave"))
             .arg(switch("dev", "With an executor in the same process")),
@@ -178,6 +178,31 @@ fn of_the_site() -> Vec<Command> {
             "What about",
         )),
     ]
+}
+
+fn policy() -> Command {
+    verb("policy", "What operators decide: events, and the site's file").subcommand_required(true).subcommands([
+        verb("event", "Announce a power limit or hours of plenty, or take an announcement back")
+            .arg(
+                value("kind", "WHAT", "cap, demand_response, plenty (nothing waits for cleaner hours), alert")
+                    .value_parser(["cap", "demand_response", "plenty", "alert"]),
+            )
+            .arg(value("limit", "14kW|70%", "Of a cap in watts; of demand response a share of the usual limit"))
+            .arg(value("for", "D", "How long: 2h"))
+            .arg(value("from", "T", "From when [default: now]"))
+            .arg(value("until", "T", "Until when [default: until it is cancelled]"))
+            .arg(value("site", "NAME", "A power domain or a zone [default: the whole site]"))
+            .arg(value("priority", "N", "0 is the highest; of two that overlap the higher holds"))
+            .arg(value("id", "ID", "Its name; the same id and revision again change nothing"))
+            .arg(value("revision", "N", "Higher replaces lower"))
+            .arg(value("cancel", "ID", "Take this one back"))
+            .arg(reason()),
+        verb("check", "Check a site's file; needs no server").arg(position(
+            "file",
+            "FILE",
+            "Which [default: the one in use]",
+        )),
+    ])
 }
 
 /// A replay has a format of its own, that of its trace; how results are printed is `-o` here.

@@ -10,6 +10,7 @@ use neap_executor::link::{HttpLink, Link, LinkError};
 use neap_model::refusal::{Code, Refusal};
 use neap_scheduler::api::{Door, router, serve_tcp, serve_unix};
 use neap_scheduler::auth::Token;
+use neap_scheduler::auth::signature::Keys;
 use neap_scheduler::daemon;
 use neap_scheduler::journal::Options;
 use std::os::unix::fs::PermissionsExt;
@@ -81,7 +82,8 @@ pub async fn serve(session: &Session, check: bool, dev: bool) -> Left {
     scheduler.notices.iter().for_each(|notice| output::note(notice));
     let token = site.listen.as_ref().map(|listen| Token::read_or_make(&listen.token_file)).transpose();
     let token = token.map_err(|error| cannot("use the token", &error))?;
-    let paths = router(Door::new(scheduler.handle.clone(), token));
+    let keys = Keys::read(&site.event_keys).map_err(|why| problem(Refusal::new(Code::Unreadable, why)))?;
+    let paths = router(Door::new(scheduler.handle.clone(), token).with_keys(keys));
     let (ending, ended) = watch::channel(false);
     let mut doors = Vec::new();
     if let Some(socket) = &site.socket {

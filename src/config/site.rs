@@ -1,6 +1,7 @@
 //! What each table of the site's file means.
 
 use super::paths::Paths;
+use super::power;
 use super::walk::{Source, Table};
 use crate::diagnostic::Problem;
 use neap_model::grid::{Kind, Scope};
@@ -39,15 +40,18 @@ pub fn read(text: &str, file: &str, paths: &Paths) -> Result<(Config, neap_execu
         top.wrong("P013", "version", bad("this program reads version 1 of the site's file"));
     }
     let mut scheduler = server(top.table("server"), paths);
-    scheduler.grid = grid(top.table("grid"));
+    let mut grid_table = top.table("grid");
+    scheduler.event_keys = power::event_keys(grid_table.table("webhook"));
+    scheduler.grid = grid(grid_table);
     scheduler.zones = zones(&mut top, paths);
     scheduler.nodes = nodes(&mut top, &scheduler.zones);
+    scheduler.power_domains = power::domains(&mut top, &scheduler.nodes);
     scheduler.queues = queues(&mut top, &scheduler.zones);
     let mut metrics = top.table("metrics");
     scheduler.metrics.max_projects = metrics.whole("max_projects").unwrap_or(200);
     metrics.finish(&[]);
     let executor = executor(top.table("executor"), paths, &scheduler);
-    top.finish(&["roles", "power_domain", "budget", "fairness", "rule", "hook", "privacy"]);
+    top.finish(&["roles", "budget", "fairness", "rule", "hook", "privacy"]);
     let problems = source.problems.into_inner();
     if problems.is_empty() { Ok((scheduler, executor)) } else { Err(problems) }
 }
@@ -83,6 +87,8 @@ fn server(mut table: Table<'_>, paths: &Paths) -> Config {
         },
         zones: Vec::new(),
         nodes: Vec::new(),
+        power_domains: Vec::new(),
+        event_keys: Vec::new(),
         queues: BTreeMap::new(),
         metrics: MetricsConfig { max_projects: 200 },
     }

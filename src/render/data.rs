@@ -4,6 +4,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use neap_model::footprint::Footprint;
 use neap_model::lifecycle::Phase;
+use neap_model::notice::{Call, Notice};
 use neap_model::plan::{Alternative, Certificate, Decision, Outlook, Remark, Run, Verdict};
 use neap_model::protocol::{Happened, JobReport, PlanReport, StatusReport, UsageReport, UsageRow, WhyReport, ZoneGrid};
 use serde_json::{Map, Value, json};
@@ -357,10 +358,27 @@ pub fn status(status: &StatusReport) -> Value {
             })).collect::<Vec<_>>(),
             "attempts": node.attempts,
         })).collect::<Vec<_>>(),
+        "events": status.notices.iter().map(notice).collect::<Vec<_>>(),
         "degraded": status.degraded,
         "certificate": status.certificate.as_ref().map(certificate),
         "store_lag_frames": status.store_lag,
         "journal_seq": status.journal_seq,
+    })
+}
+
+/// An announcement.
+#[must_use]
+pub fn notice(notice: &Notice) -> Value {
+    let (limit, share) = match notice.call {
+        Call::Cap { limit } => (Some(limit.in_base()), None),
+        Call::DemandResponse { share } => (None, Some(share.ratio())),
+        Call::Plenty | Call::Alert => (None, None),
+    };
+    json!({
+        "schema": "neap.event/1", "id": notice.id, "revision": notice.revision, "kind": notice.call.word(),
+        "site": notice.place, "limit_watts": limit, "share_ratio": share, "from": time(notice.from),
+        "until": maybe(notice.until), "priority": notice.priority, "reason": notice.reason, "source": notice.source,
+        "cancelled": notice.cancelled,
     })
 }
 

@@ -1,6 +1,8 @@
 //! Is all well?
 
 use super::{Style, escape, numbers, times};
+use chrono::{DateTime, Utc};
+use neap_model::notice::{Call, Notice};
 use neap_model::protocol::StatusReport;
 use std::fmt::Write as _;
 
@@ -51,8 +53,41 @@ pub fn status(status: &StatusReport, server: &str, style: &Style) -> String {
             meters.join(", "),
         );
     }
+    for notice in &status.notices {
+        let _ = writeln!(text, "ok    event     {}", said(notice, status.now, style));
+    }
     for mode in &status.degraded {
         let _ = writeln!(text, "warn  {:<9} {}", escape(&mode.mode), escape(&mode.detail));
     }
     style.draw(text)
+}
+
+/// An announcement in a line: `cap 14.0 kW for row-a until 18:00, utility call 7741 (webhook, dr-1)`.
+fn said(notice: &Notice, now: DateTime<Utc>, style: &Style) -> String {
+    let what = match notice.call {
+        Call::Cap { limit } => format!("cap {limit}"),
+        Call::DemandResponse { share } => format!("at most {share} of the usual power"),
+        Call::Plenty => "plenty: nothing waits for cleaner hours".to_owned(),
+        Call::Alert => "alert".to_owned(),
+    };
+    let place = notice.place.as_ref().map_or_else(|| "the whole site".to_owned(), |place| escape(place));
+    let from =
+        if notice.from > now { format!(" from {}", times::short(notice.from, now, style)) } else { String::new() };
+    let until = match notice.until {
+        Some(until) => format!(" until {}", times::short(until, now, style)),
+        None => " until it is cancelled".to_owned(),
+    };
+    let reason = if notice.reason.is_empty() { String::new() } else { format!(", {}", escape(&notice.reason)) };
+    format!("{what} for {place}{from}{until}{reason} ({}, {})", escape(&notice.source), escape(&notice.id))
+}
+
+/// What became of an announcement.
+#[must_use]
+pub fn announced(notice: &Notice, now: DateTime<Utc>, style: &Style) -> String {
+    let line = if notice.cancelled {
+        format!("taken back: {}\n", escape(&notice.id))
+    } else {
+        format!("{}\n", said(notice, now, style))
+    };
+    style.draw(line)
 }

@@ -83,6 +83,8 @@ pub fn config() -> Config {
         },
         zones: vec![zone("DE", true), zone("SE3", false)],
         nodes: Vec::new(),
+        power_domains: Vec::new(),
+        event_keys: Vec::new(),
         queues: BTreeMap::from([("batch".to_owned(), queue)]),
         metrics: MetricsConfig { max_projects: 200 },
     }

@@ -9,6 +9,7 @@ use neap_model::job::{
 };
 use neap_model::ledger::{Account, Part};
 use neap_model::lifecycle::{AttemptEnd, Exit, JobEvent, Outcome, Phase};
+use neap_model::notice::{Call, Notice};
 use neap_model::plan::{Decision, Outlook, Place, Verdict};
 use neap_model::protocol::{
     Degraded, Happened, JobReport, NodeReport, PROTOCOL, PlanReport, StatusReport, UsageReport, UsageRow, WhyReport,
@@ -440,6 +441,18 @@ impl Scene {
             nodes: self.site.nodes.iter().map(node).collect(),
             degraded: vec![Degraded { mode: "node_down".into(), detail: "not heard of: nord07".into() }],
             certificate: Some(neap_policies::certified(&self.problem, &self.plan)),
+            notices: vec![Notice {
+                id: "dr-7741".into(),
+                revision: 1,
+                place: Some("DE".into()),
+                call: Call::Cap { limit: Watts::whole(14_000) },
+                from: now(),
+                until: Some(now() + TimeDelta::hours(2)),
+                priority: Some(0),
+                reason: "utility call".into(),
+                source: "webhook".into(),
+                cancelled: false,
+            }],
             store_lag: 0,
             journal_seq: 48_211,
         }

@@ -1,0 +1,247 @@
+//! What the grid or a site's operators announce: power limits and hours of plenty. An announcement is never taken back by
+//! an error: it holds until its end or until somebody cancels it.
+
+pub mod wire;
+
+pub use wire::Announcement;
+
+use crate::units::{Percent, Watts};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Call {
+    /// Power must stay under a limit.
+    Cap {
+        /// IT power.
+        limit: Watts,
+    },
+    /// Power must stay under a share of the limit that holds otherwise.
+    DemandResponse {
+        /// The share.
+        share: Percent,
+    },
+    /// Electricity is plentiful: run as much as fits, nothing waits for cleaner hours.
+    Plenty,
+    /// The grid is in trouble. Shown; a cap is announced apart.
+    Alert,
+}
+
+impl Call {
+    /// The word used in every output.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Cap { .. } => "cap",
+            Self::DemandResponse { .. } => "demand_response",
+            Self::Plenty => "plenty",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+/// An announcement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Who announces names it; the same name again is the same announcement.
+    pub id: String,
+    /// Higher replaces lower.
+    pub revision: u64,
+    /// A power domain or a zone; `None`: the whole site.
+    pub place: Option<String>,
+    /// What.
+    pub call: Call,
+    /// First instant.
+    pub from: DateTime<Utc>,
+    /// End, excluded; `None`: until it is cancelled.
+    pub until: Option<DateTime<Utc>>,
+    /// 0 is the highest; `None` the lowest. On overlap the higher one holds.
+    pub priority: Option<u32>,
+    /// For people.
+    pub reason: String,
+    /// Where it came in: `operator NAME`, `webhook`, `openadr`.
+    pub source: String,
+    /// Somebody took it back.
+    pub cancelled: bool,
+}
+
+impl Notice {
+    /// Whether it holds at that time.
+    #[must_use]
+    pub fn holds(&self, at: DateTime<Utc>) -> bool {
+        !self.cancelled && self.from <= at && self.until.is_none_or(|until| at < until)
+    }
+
+    /// Whether it can never hold again.
+    #[must_use]
+    pub fn is_past(&self, at: DateTime<Utc>) -> bool {
+        self.cancelled || self.until.is_some_and(|until| until <= at)
+    }
+
+    fn rank(&self) -> u32 {
+        self.priority.unwrap_or(u32::MAX)
+    }
+}
+
+/// What became of an announcement that came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Heard {
+    /// It is new, or replaces an older revision.
+    New,
+    /// It was known already.
+    Known,
+    /// A later revision is known.
+    Older,
+}
+
+/// All announcements that are not long past, by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Notices(BTreeMap<String, Notice>);
+
+impl Notices {
+    /// What `notice` would be. Changes nothing.
+    #[must_use]
+    pub fn heard(&self, notice: &Notice) -> Heard {
+        match self.0.get(&notice.id) {
+            Some(known) if known.revision > notice.revision => Heard::Older,
+            Some(known) if known.revision == notice.revision => Heard::Known,
+            _ => Heard::New,
+        }
+    }
+
+    /// Takes one in, if it is [`Heard::New`]. Those whose end lies more than a week before `now` are dropped: that long
+    /// an announcement is recognised when it comes again.
+    pub fn take(&mut self, notice: Notice, now: DateTime<Utc>) {
+        if self.heard(&notice) == Heard::New {
+            self.0.insert(notice.id.clone(), notice);
+        }
+        let long_ago = now - chrono::TimeDelta::days(7);
+        self.0.retain(|_, known| known.until.is_none_or(|until| until >= long_ago));
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&Notice> {
+        self.0.get(id)
+    }
+
+    /// Those that hold or will hold, soonest first.
+    #[must_use]
+    pub fn ahead(&self, now: DateTime<Utc>) -> Vec<&Notice> {
+        let mut all: Vec<&Notice> = self.0.values().filter(|notice| !notice.is_past(now)).collect();
+        all.sort_by_key(|notice| (notice.from, notice.id.clone()));
+        all
+    }
+
+    /// The limit in force at `at` for a place that is reached by any of the names in `places` (its power domains and zone),
+    /// under a limit of `usual` otherwise; with the announcement that sets it. The whole site's announcements always count.
+    ///
+    /// Of those that overlap the highest priority holds; of equals the lowest limit. An announcement never raises `usual`.
+    #[must_use]
+    pub fn limit(&self, at: DateTime<Utc>, places: &[&str], usual: Option<Watts>) -> Option<(Watts, &Notice)> {
+        let here = |notice: &&Notice| notice.place.as_deref().is_none_or(|place| places.contains(&place));
+        let limits = self.0.values().filter(|notice| notice.holds(at)).filter(here).filter_map(|notice| {
+            let limit = match (notice.call, usual) {
+                (Call::Cap { limit }, _) => limit,
+                (Call::DemandResponse { share }, Some(usual)) => usual.scaled(u64::from(share.0), 100_000),
+                _ => return None,
+            };
+            Some((limit, notice))
+        });
+        let (limit, notice) = limits.min_by_key(|(limit, notice)| (notice.rank(), *limit, notice.id.clone()))?;
+        Some((usual.map_or(limit, |usual| limit.min(usual)), notice))
+    }
+
+    /// The announcement of plenty that holds at a place, if one does. A limit in force there outweighs it.
+    #[must_use]
+    pub fn plenty(&self, at: DateTime<Utc>, places: &[&str]) -> Option<&Notice> {
+        let here = |notice: &&Notice| notice.place.as_deref().is_none_or(|place| places.contains(&place));
+        self.0.values().filter(|notice| notice.holds(at) && notice.call == Call::Plenty).find(here)
+    }
+
+    /// When the next announcement begins or ends after `now`.
+    #[must_use]
+    pub fn next_change(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let open = self.0.values().filter(|notice| !notice.cancelled);
+        open.flat_map(|notice| [Some(notice.from), notice.until]).flatten().filter(|at| *at > now).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hour: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_795_392_000 + hour * 3600, 0).expect("in range")
+    }
+
+    fn cap(id: &str, place: Option<&str>, watts: u64, from: i64, until: i64, priority: Option<u32>) -> Notice {
+        Notice {
+            id: id.to_owned(),
+            revision: 1,
+            place: place.map(str::to_owned),
+            call: Call::Cap { limit: Watts::whole(watts) },
+            from: at(from),
+            until: Some(at(until)),
+            priority,
+            reason: String::new(),
+            source: "webhook".to_owned(),
+            cancelled: false,
+        }
+    }
+
+    fn all(notices: &[Notice]) -> Notices {
+        let mut known = Notices::default();
+        notices.iter().for_each(|notice| known.take(notice.clone(), at(0)));
+        known
+    }
+
+    #[test]
+    fn the_higher_priority_holds_and_splits_the_lower() {
+        let known = all(&[cap("low", None, 100, 0, 10, Some(5)), cap("high", None, 300, 4, 6, Some(0))]);
+        let limit = |hour| known.limit(at(hour), &[], None).map(|(limit, _)| limit);
+        assert_eq!(limit(3), Some(Watts::whole(100)));
+        assert_eq!(limit(4), Some(Watts::whole(300)));
+        assert_eq!(limit(6), Some(Watts::whole(100)));
+        assert_eq!(limit(10), None);
+        assert_eq!(known.next_change(at(4)), Some(at(6)));
+    }
+
+    #[test]
+    fn of_equal_priorities_the_lower_limit_holds_and_none_raises_the_usual() {
+        let known = all(&[cap("a", None, 500, 0, 10, None), cap("b", Some("row-a"), 200, 0, 10, None)]);
+        assert_eq!(
+            known.limit(at(1), &["row-a"], None).map(|(l, n)| (l, n.id.as_str())),
+            Some((Watts::whole(200), "b"))
+        );
+        assert_eq!(known.limit(at(1), &["row-b"], None).map(|(l, _)| l), Some(Watts::whole(500)));
+        assert_eq!(known.limit(at(1), &["row-b"], Some(Watts::whole(400))).map(|(l, _)| l), Some(Watts::whole(400)));
+    }
+
+    #[test]
+    fn a_share_is_of_the_usual_limit() {
+        let mut notice = cap("dr", None, 0, 0, 2, None);
+        notice.call = Call::DemandResponse { share: Percent(70_000) };
+        let known = all(&[notice]);
+        assert_eq!(known.limit(at(1), &[], Some(Watts::whole(1_000))).map(|(l, _)| l), Some(Watts::whole(700)));
+        assert_eq!(known.limit(at(1), &[], None), None);
+    }
+
+    #[test]
+    fn the_same_revision_is_known_a_lower_one_older_and_a_cancelled_one_holds_no_more() {
+        let first = cap("x", None, 100, 0, 10, None);
+        let mut known = all(std::slice::from_ref(&first));
+        assert_eq!(known.heard(&first), Heard::Known);
+        let off = Notice { revision: 3, cancelled: true, ..first.clone() };
+        assert_eq!(known.heard(&off), Heard::New);
+        known.take(off, at(1));
+        assert_eq!(known.heard(&Notice { revision: 2, ..first }), Heard::Older);
+        assert_eq!(known.limit(at(1), &[], None), None);
+        assert_eq!(known.ahead(at(1)), Vec::<&Notice>::new());
+    }
+}

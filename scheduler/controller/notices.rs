@@ -1,0 +1,79 @@
+//! What the grid and the operators announce: taken once, written down before it is answered, in force until its own end.
+
+use super::{Answer, Controller, Turn};
+use chrono::{DateTime, Utc};
+use neap_model::job::{JobSpec, Person};
+use neap_model::lifecycle::Event;
+use neap_model::notice::{Announcement, Heard};
+use neap_model::refusal::{Code, Refusal};
+
+impl Controller {
+    /// Takes an announcement. The same id and revision again change nothing; an older revision is refused.
+    pub(super) fn announce(
+        &mut self,
+        now: DateTime<Utc>,
+        by: &Person,
+        announcement: Announcement,
+        signed: bool,
+        turn: &mut Turn,
+    ) -> Result<Answer, Vec<Refusal>> {
+        if !signed && by.uid != 0 && by.uid != self.uid {
+            let message = format!("events are announced by operators, and {} is none", by.name);
+            return Err(vec![Refusal::new(Code::NotAllowed, message)]);
+        }
+        self.known_place(announcement.site.as_deref())?;
+        let source = if signed { "webhook".to_owned() } else { format!("operator {}", by.name) };
+        // An announcement that is sent again is recognised by id and revision alone: it may be past by now.
+        let known = self.state.notices.get(&announcement.id).cloned();
+        if let Some(known) = &known
+            && announcement.kind != "cancel"
+            && known.revision >= announcement.revision
+        {
+            return if known.revision == announcement.revision {
+                Ok(Answer::Announced(Heard::Known, Box::new(known.clone())))
+            } else {
+                let message = format!(
+                    "event `{}` is known in revision {}, this is {}",
+                    known.id, known.revision, announcement.revision
+                );
+                Err(vec![Refusal::new(Code::KeyReused, message)])
+            };
+        }
+        let notice = announcement.read(known.as_ref(), &source, now).map_err(|refusal| vec![refusal])?;
+        if self.read_only {
+            return Err(vec![Refusal::new(Code::ReadOnly, "the disk is full: events cannot be written down")]);
+        }
+        let heard = self.state.notices.heard(&notice);
+        match heard {
+            Heard::Older => {
+                let message = format!("a later revision of event `{}` is known than {}", notice.id, notice.revision);
+                return Err(vec![Refusal::new(Code::KeyReused, message)]);
+            }
+            Heard::New => {
+                self.record(now, Event::Noticed { notice: Box::new(notice.clone()) }, turn);
+                self.planning.stale_site();
+            }
+            Heard::Known => {}
+        }
+        Ok(Answer::Announced(heard, Box::new(notice)))
+    }
+
+    /// Whether electricity is announced to be plentiful where the job may run: then it does not wait for cleaner hours.
+    pub(super) fn plenty(&self, spec: &JobSpec) -> bool {
+        let home = [self.config.home().name.clone()];
+        let zones = if spec.flex.zones.is_empty() { &home[..] } else { &spec.flex.zones };
+        let places: Vec<&str> = zones.iter().map(String::as_str).collect();
+        self.state.notices.plenty(self.planning.site.now, &places).is_some()
+    }
+
+    fn known_place(&self, place: Option<&str>) -> Result<(), Vec<Refusal>> {
+        let Some(place) = place else { return Ok(()) };
+        let domains = self.config.power_domains.iter().map(|domain| domain.name.as_str());
+        let names: Vec<&str> = domains.chain(self.config.zones.iter().map(|zone| zone.name.as_str())).collect();
+        if names.contains(&place) {
+            return Ok(());
+        }
+        let refusal = Refusal::new(Code::NoSuchPlace, format!("no power domain and no zone is called `{place}`"));
+        Err(vec![refusal.about("site", place).note(format!("known here: {}", names.join(", ")))])
+    }
+}
