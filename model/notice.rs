@@ -138,26 +138,33 @@ impl Notices {
         all
     }
 
-    /// The limit in force at `at` for a place that is reached by any of the names in `places` (its power domains and zone),
-    /// under a limit of `usual` otherwise; with the announcement that sets it. The whole site's announcements always count.
+    /// The power limit announced for exactly that place (`None`: the whole site) at `at`, with the announcement that sets it.
     ///
-    /// Of those that overlap the highest priority holds; of equals the lowest limit. An announcement never raises `usual`.
+    /// Of those that overlap the highest priority holds; of equals the lowest limit.
     #[must_use]
-    pub fn limit(&self, at: DateTime<Utc>, places: &[&str], usual: Option<Watts>) -> Option<(Watts, &Notice)> {
-        let here = |notice: &&Notice| notice.place.as_deref().is_none_or(|place| places.contains(&place));
-        let limits = self.0.values().filter(|notice| notice.holds(at)).filter(here).filter_map(|notice| {
-            let limit = match (notice.call, usual) {
-                (Call::Cap { limit }, _) => limit,
-                (Call::DemandResponse { share }, Some(usual)) => usual.scaled(u64::from(share.0), 100_000),
-                _ => return None,
-            };
-            Some((limit, notice))
+    pub fn cap(&self, at: DateTime<Utc>, place: Option<&str>) -> Option<(Watts, &Notice)> {
+        let here = self.0.values().filter(|notice| notice.holds(at) && notice.place.as_deref() == place);
+        let limits = here.filter_map(|notice| match notice.call {
+            Call::Cap { limit } => Some((limit, notice)),
+            _ => None,
         });
-        let (limit, notice) = limits.min_by_key(|(limit, notice)| (notice.rank(), *limit, notice.id.clone()))?;
-        Some((usual.map_or(limit, |usual| limit.min(usual)), notice))
+        limits.min_by_key(|(limit, notice)| (notice.rank(), *limit, notice.id.clone()))
     }
 
-    /// The announcement of plenty that holds at a place, if one does. A limit in force there outweighs it.
+    /// The share of its usual limit that a power domain is left with at `at`, likewise. `places` are the names it answers to:
+    /// its own and its zone's; what is announced for the whole site always counts.
+    #[must_use]
+    pub fn share(&self, at: DateTime<Utc>, places: &[&str]) -> Option<(Percent, &Notice)> {
+        let here = |notice: &&Notice| notice.place.as_deref().is_none_or(|place| places.contains(&place));
+        let shares =
+            self.0.values().filter(|notice| notice.holds(at)).filter(here).filter_map(|notice| match notice.call {
+                Call::DemandResponse { share } => Some((share, notice)),
+                _ => None,
+            });
+        shares.min_by_key(|(share, notice)| (notice.rank(), *share, notice.id.clone()))
+    }
+
+    /// The announcement of plenty that holds at one of the places, if one does.
     #[must_use]
     pub fn plenty(&self, at: DateTime<Utc>, places: &[&str]) -> Option<&Notice> {
         let here = |notice: &&Notice| notice.place.as_deref().is_none_or(|place| places.contains(&place));
@@ -204,7 +211,7 @@ mod tests {
     #[test]
     fn the_higher_priority_holds_and_splits_the_lower() {
         let known = all(&[cap("low", None, 100, 0, 10, Some(5)), cap("high", None, 300, 4, 6, Some(0))]);
-        let limit = |hour| known.limit(at(hour), &[], None).map(|(limit, _)| limit);
+        let limit = |hour| known.cap(at(hour), None).map(|(limit, _)| limit);
         assert_eq!(limit(3), Some(Watts::whole(100)));
         assert_eq!(limit(4), Some(Watts::whole(300)));
         assert_eq!(limit(6), Some(Watts::whole(100)));
@@ -213,23 +220,20 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_priorities_the_lower_limit_holds_and_none_raises_the_usual() {
-        let known = all(&[cap("a", None, 500, 0, 10, None), cap("b", Some("row-a"), 200, 0, 10, None)]);
-        assert_eq!(
-            known.limit(at(1), &["row-a"], None).map(|(l, n)| (l, n.id.as_str())),
-            Some((Watts::whole(200), "b"))
-        );
-        assert_eq!(known.limit(at(1), &["row-b"], None).map(|(l, _)| l), Some(Watts::whole(500)));
-        assert_eq!(known.limit(at(1), &["row-b"], Some(Watts::whole(400))).map(|(l, _)| l), Some(Watts::whole(400)));
+    fn of_equal_priorities_the_lower_limit_holds_and_a_limit_is_for_its_place_alone() {
+        let known = all(&[cap("a", Some("row-a"), 500, 0, 10, None), cap("b", Some("row-a"), 200, 0, 10, None)]);
+        assert_eq!(known.cap(at(1), Some("row-a")).map(|(l, n)| (l, n.id.as_str())), Some((Watts::whole(200), "b")));
+        assert_eq!((known.cap(at(1), Some("row-b")), known.cap(at(1), None)), (None, None));
     }
 
     #[test]
-    fn a_share_is_of_the_usual_limit() {
-        let mut notice = cap("dr", None, 0, 0, 2, None);
+    fn a_share_reaches_every_domain_of_its_place() {
+        let mut notice = cap("dr", Some("DE"), 0, 0, 2, None);
         notice.call = Call::DemandResponse { share: Percent(70_000) };
         let known = all(&[notice]);
-        assert_eq!(known.limit(at(1), &[], Some(Watts::whole(1_000))).map(|(l, _)| l), Some(Watts::whole(700)));
-        assert_eq!(known.limit(at(1), &[], None), None);
+        let share = |places: &[&str]| known.share(at(1), places).map(|(share, _)| share);
+        assert_eq!(share(&["row-a", "DE"]), Some(Percent::whole(70)));
+        assert_eq!(share(&["row-b", "SE3"]), None);
     }
 
     #[test]
@@ -241,7 +245,7 @@ mod tests {
         assert_eq!(known.heard(&off), Heard::New);
         known.take(off, at(1));
         assert_eq!(known.heard(&Notice { revision: 2, ..first }), Heard::Older);
-        assert_eq!(known.limit(at(1), &[], None), None);
+        assert_eq!(known.cap(at(1), None), None);
         assert_eq!(known.ahead(at(1)), Vec::<&Notice>::new());
     }
 }

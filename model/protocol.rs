@@ -193,6 +193,9 @@ pub struct StatusReport {
     /// What the grid and the operators announced and is not past, soonest first.
     #[serde(default)]
     pub notices: Vec<crate::notice::Notice>,
+    /// Power domains, and zones or the whole site while a limit is announced for them.
+    #[serde(default)]
+    pub power: Vec<PowerReport>,
     /// Journal frames not yet applied to the store.
     pub store_lag: u64,
     /// Last sequence number of the journal.
@@ -206,6 +209,19 @@ pub struct Degraded {
     pub mode: String,
     /// What it means, in a sentence.
     pub detail: String,
+}
+
+/// What nodes under one limit could draw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PowerReport {
+    /// The power domain, the zone, or `the site`.
+    pub name: String,
+    /// The limit in force; `None`: there is none.
+    pub limit: Option<crate::units::Watts>,
+    /// The most that could be drawn as things stand.
+    pub committed: crate::units::Watts,
+    /// The announcement that sets the limit; `None`: the domain's own.
+    pub event: Option<String>,
 }
 
 /// A node as the scheduler sees it.

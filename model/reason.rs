@@ -4,7 +4,7 @@ use crate::footprint::Savings;
 use crate::grid::Grade;
 use crate::job::JobId;
 use crate::seconds::Seconds;
-use crate::units::{Bytes, Intensity, Percent};
+use crate::units::{Bytes, Intensity, Percent, Watts};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -43,6 +43,20 @@ pub enum Reason {
     /// Enough is free, but not on one node.
     #[serde(rename = "capacity.fragmented")]
     Fragmented { needs: u32, free: u32 },
+    /// Too little power is left where it would run.
+    #[serde(rename = "capacity.power")]
+    Power {
+        /// The power domain, the zone, or `the site`.
+        domain: String,
+        /// What the job would add at its highest.
+        needs: Watts,
+        /// What is left under the limit.
+        free: Watts,
+        /// The limit in force.
+        limit: Watts,
+        /// The announcement that sets it; `None`: the domain's own.
+        event: Option<String>,
+    },
     /// Jobs before it in the queue take the room.
     #[serde(rename = "order.behind")]
     Behind { jobs: u32 },
@@ -82,6 +96,7 @@ impl Reason {
             Self::Cpus { .. } => "capacity.cpus",
             Self::Memory { .. } => "capacity.memory",
             Self::Fragmented { .. } => "capacity.fragmented",
+            Self::Power { .. } => "capacity.power",
             Self::Behind { .. } => "order.behind",
             Self::Reserved { .. } => "order.reserved",
             Self::CleanerLater { .. } => "grid.cleaner_later",
@@ -120,6 +135,7 @@ impl fmt::Display for Reason {
             Self::Cpus { free, of, .. } => write!(f, "{free} of {of} cores free"),
             Self::Memory { free, of, .. } => write!(f, "{free} of {of} memory free"),
             Self::Fragmented { .. } => f.write_str("enough is free, but not on one node"),
+            Self::Power { domain, free, limit, .. } => write!(f, "{free} of {limit} left in {domain}"),
             Self::Behind { jobs: 1 } => f.write_str("behind 1 job"),
             Self::Behind { jobs } => write!(f, "behind {jobs} jobs"),
             Self::Reserved { .. } => f.write_str("room promised to an earlier job"),

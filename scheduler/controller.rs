@@ -9,6 +9,7 @@ pub mod ledger;
 mod notices;
 mod pausing;
 mod planning;
+mod power;
 mod queue;
 pub mod state;
 #[cfg(test)]

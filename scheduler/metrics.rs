@@ -27,6 +27,7 @@ pub fn exposition(controller: &Controller, vitals: &Vitals, now: DateTime<Utc>) 
     let mut page = Page::default();
     about_us(&mut page, controller, vitals);
     fleet(&mut page, controller);
+    power(&mut page, controller, now);
     jobs(&mut page, controller);
     energy(&mut page, controller);
     grid(&mut page, controller, vitals, now);
@@ -159,6 +160,17 @@ fn about_us(page: &mut Page, controller: &Controller, vitals: &Vitals) {
             &[("decision", decision), ("reason", reason)],
             *count as f64,
         );
+    }
+}
+
+fn power(page: &mut Page, controller: &Controller, now: DateTime<Utc>) {
+    for group in controller.power_groups(now) {
+        let labels = [("domain", group.name.as_str())];
+        if let Some(limit) = group.limit {
+            page.gauge("neap_power_cap_watts", "Power cap in force on the power domain.", &labels, limit.in_base());
+        }
+        let help = "The most that the power domain could draw as things stand: limits in force, idle parts included.";
+        page.gauge("neap_power_committed_watts", help, &labels, group.committed.in_base());
     }
 }
 

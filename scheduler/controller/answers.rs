@@ -8,8 +8,8 @@ use neap_model::grid::Series;
 use neap_model::lifecycle::{JobEvent, Outcome, Phase};
 use neap_model::plan::Verdict;
 use neap_model::protocol::{
-    Degraded, Happened, JobFilter, JobPage, JobReport, NodeReport, PROTOCOL, StatusReport, UsageReport, UsageRow,
-    WhyReport, ZoneGrid,
+    Degraded, Happened, JobFilter, JobPage, JobReport, NodeReport, PROTOCOL, PowerReport, StatusReport, UsageReport,
+    UsageRow, WhyReport, ZoneGrid,
 };
 use neap_model::seconds::Seconds;
 use neap_model::units::{Joules, Pue};
@@ -267,6 +267,16 @@ impl Controller {
             degraded: self.degraded_modes(),
             certificate: self.planning.certificate(),
             notices: self.state.notices.ahead(now).into_iter().cloned().collect(),
+            power: self
+                .power_groups(now)
+                .into_iter()
+                .map(|group| PowerReport {
+                    name: group.name,
+                    limit: group.limit,
+                    committed: group.committed,
+                    event: group.event,
+                })
+                .collect(),
             store_lag: 0,
             journal_seq: 0,
         }

@@ -6,13 +6,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::Zone;
 use neap_model::job::{Epoch, JobId, JobSpec, Objective, OnExpire};
 use neap_model::lifecycle::{Event, JobEvent, Phase};
-use neap_model::plan::{Alternative, Certificate, Decision, Place, Verdict};
+use neap_model::plan::{Alternative, Blocker, Certificate, Decision, Place, Verdict};
 use neap_model::reason::Reason;
 use neap_model::refusal::Refusal;
 use neap_model::seconds::Seconds;
 use neap_policies::Plan;
 use neap_policies::problem::{Delay, Job as Ask, NodeState, Occupant, Policy, Problem, Site, ZoneState};
 use std::cell::OnceCell;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -48,6 +49,8 @@ pub struct Planning {
     /// Announcements in force when the jobs were looked at last.
     calls: Vec<(String, u64)>,
     site_stale: bool,
+    /// Where power ran short in this turn.
+    pub(super) short: BTreeSet<String>,
     last: DateTime<Utc>,
     /// When the first planned start or latest start falls due.
     next: Option<DateTime<Utc>>,
@@ -73,6 +76,7 @@ impl Planning {
             due: true,
             calls: Vec::new(),
             site_stale: true,
+            short: BTreeSet::new(),
             last: now - TimeDelta::days(1),
             next: None,
             plans: 0,
@@ -101,6 +105,11 @@ impl Planning {
         self.placed.get(node).cloned().unwrap_or_default().into_iter()
     }
 
+    /// What a job that waits asks for.
+    pub(super) fn ask(&self, job: JobId) -> Option<Arc<Ask>> {
+        self.asks.get(&job).cloned()
+    }
+
     /// How many jobs wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -126,6 +135,13 @@ impl Planning {
         if let Verdict::Hold { place: Some(_), until: Some(until), .. } = &decision.verdict {
             self.next = Some(self.next.map_or(*until, |next| next.min(*until)));
         }
+    }
+
+    /// The plan would start it, and power is short: it waits where it stands. Whatever gives power back makes a new plan.
+    fn wait_for_power(&mut self, decision: &Decision, because: Reason) {
+        let blockers = vec![Blocker { reason: because.clone(), clears: None }];
+        let verdict = Verdict::Hold { until: None, place: None, because };
+        self.plan.decisions.insert(decision.job, Decision { verdict, blockers, ..decision.clone() });
     }
 
     /// It waits no more: its room is given back.
@@ -397,7 +413,12 @@ impl Controller {
         }
         self.planning.plan = plan;
         self.planning.solved = Some((problem, OnceCell::new()));
-        let decided: Vec<Decision> = self.planning.plan.decisions.values().cloned().collect();
+        let mut decided: Vec<Decision> = self.planning.plan.decisions.values().cloned().collect();
+        // Power goes to whoever is first in the queue.
+        decided.sort_by_key(|decision| {
+            self.planning.asks.get(&decision.job).map(|ask| (Reverse(ask.priority), ask.submitted, ask.id))
+        });
+        self.planning.short.clear();
         for decision in &decided {
             self.act(now, decision, turn);
         }
@@ -412,11 +433,18 @@ impl Controller {
     /// Carries a decision out: a start becomes a lease, a new promise is written down.
     fn act(&mut self, now: DateTime<Utc>, decision: &Decision, turn: &mut Turn) {
         let kind = match &decision.verdict {
-            Verdict::Start { place, because } => {
-                let code = because.code();
-                self.lease(now, decision, place.clone(), turn);
-                ("start", code)
-            }
+            Verdict::Start { place, because } => match self.power_left(now, decision, place) {
+                Ok(()) => {
+                    let code = because.code();
+                    self.lease(now, decision, place.clone(), turn);
+                    ("start", code)
+                }
+                Err(because) => {
+                    let code = because.code();
+                    self.planning.wait_for_power(decision, because);
+                    ("wait", code)
+                }
+            },
             Verdict::Hold { because, .. } => {
                 self.planning.note_due(decision);
                 if decision.is_planned() {

@@ -4,5 +4,6 @@ mod grid;
 mod life;
 mod notices;
 mod pausing;
+mod power;
 mod queue;
 mod world;

@@ -358,6 +358,10 @@ pub fn status(status: &StatusReport) -> Value {
             })).collect::<Vec<_>>(),
             "attempts": node.attempts,
         })).collect::<Vec<_>>(),
+        "power": status.power.iter().map(|group| json!({
+            "name": group.name, "limit_watts": group.limit.map(neap_model::units::Watts::in_base),
+            "committed_watts": group.committed.in_base(), "event": group.event,
+        })).collect::<Vec<_>>(),
         "events": status.notices.iter().map(notice).collect::<Vec<_>>(),
         "degraded": status.degraded,
         "certificate": status.certificate.as_ref().map(certificate),

@@ -148,6 +148,10 @@ pub fn sentence(reason: &Reason, now: DateTime<Utc>, style: &Style) -> String {
         Reason::Cpus { needs, free, of } => format!("it needs {needs} cores, {free} of {of} are free"),
         Reason::Memory { needs, free, of } => format!("it needs {needs} of memory, {free} of {of} are free"),
         Reason::Fragmented { needs, free } => format!("it needs {needs} on one node; {free} are free, on several"),
+        Reason::Power { domain, needs, free, limit, event } => {
+            let event = event.as_ref().map_or_else(String::new, |id| format!(" (event {})", escape(id)));
+            format!("it needs up to {needs}, {free} of {limit} are left in {}{event}", escape(domain))
+        }
         Reason::Reserved { job } => format!("the room that is free is promised to job {job}"),
         other => escape(&other.to_string()),
     }

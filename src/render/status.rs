@@ -53,6 +53,19 @@ pub fn status(status: &StatusReport, server: &str, style: &Style) -> String {
             meters.join(", "),
         );
     }
+    for group in &status.power {
+        let over = group.limit.is_some_and(|limit| group.committed > limit);
+        let limit = group.limit.map_or_else(|| "no limit".to_owned(), |limit| format!("limit {limit}"));
+        let event = group.event.as_ref().map_or_else(String::new, |id| format!(" (event {})", escape(id)));
+        let _ = writeln!(
+            text,
+            "{}  power     {}: {limit}{event}, up to {} could be drawn{}",
+            if over { "warn" } else { "ok  " },
+            escape(&group.name),
+            group.committed,
+            if over { ": nothing starts there" } else { "" },
+        );
+    }
     for notice in &status.notices {
         let _ = writeln!(text, "ok    event     {}", said(notice, status.now, style));
     }

@@ -12,7 +12,7 @@ use neap_model::refusal::Code;
 use neap_model::seconds::Seconds;
 use neap_model::units::Watts;
 
-fn cap(id: &str, revision: u64, watts: u64) -> Announcement {
+pub fn cap(id: &str, revision: u64, watts: u64) -> Announcement {
     Announcement {
         id: id.into(),
         revision,
@@ -27,11 +27,16 @@ fn cap(id: &str, revision: u64, watts: u64) -> Announcement {
     }
 }
 
-fn root() -> Person {
+pub fn root() -> Person {
     Person { uid: 0, name: "root".into() }
 }
 
-fn announce(world: &mut World, by: Person, announcement: Announcement, signed: bool) -> Result<(Heard, Notice), Code> {
+pub fn announce(
+    world: &mut World,
+    by: Person,
+    announcement: Announcement,
+    signed: bool,
+) -> Result<(Heard, Notice), Code> {
     match world.ask(by, Request::Announce { announcement: Box::new(announcement), signed }) {
         Ok(Answer::Announced(heard, notice)) => Ok((heard, *notice)),
         Ok(other) => panic!("{other:?}"),

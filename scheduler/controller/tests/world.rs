@@ -144,6 +144,10 @@ pub struct World {
 
 impl World {
     pub fn new(cpus: u32) -> Self {
+        Self::of(config(), cpus)
+    }
+
+    pub fn of(config: Config, cpus: u32) -> Self {
         let now = midnight();
         let footer = |report: &JobReport| format!("footer of {}", report.id);
         let started = Event::Started { incarnation: 1, nonce: 7, version: "test".into() };
@@ -153,7 +157,7 @@ impl World {
         let log = vec![(now, started)];
         Self {
             log,
-            controller: Controller::new(config(), 0, footer, state, now),
+            controller: Controller::new(config, 0, footer, state, now),
             replayed,
             now,
             next_caller: 0,

@@ -12,8 +12,8 @@ use neap_model::lifecycle::{AttemptEnd, Exit, JobEvent, Outcome, Phase};
 use neap_model::notice::{Call, Notice};
 use neap_model::plan::{Decision, Outlook, Place, Verdict};
 use neap_model::protocol::{
-    Degraded, Happened, JobReport, NodeReport, PROTOCOL, PlanReport, StatusReport, UsageReport, UsageRow, WhyReport,
-    ZoneGrid,
+    Degraded, Happened, JobReport, NodeReport, PROTOCOL, PlanReport, PowerReport, StatusReport, UsageReport, UsageRow,
+    WhyReport, ZoneGrid,
 };
 use neap_model::reason::{Reason, WhyNow};
 use neap_model::seconds::Seconds;
@@ -441,6 +441,12 @@ impl Scene {
             nodes: self.site.nodes.iter().map(node).collect(),
             degraded: vec![Degraded { mode: "node_down".into(), detail: "not heard of: nord07".into() }],
             certificate: Some(neap_policies::certified(&self.problem, &self.plan)),
+            power: vec![PowerReport {
+                name: "row-a".into(),
+                limit: Some(Watts::whole(14_000)),
+                committed: Watts::whole(9_200),
+                event: Some("dr-7741".into()),
+            }],
             notices: vec![Notice {
                 id: "dr-7741".into(),
                 revision: 1,

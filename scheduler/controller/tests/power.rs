@@ -1,0 +1,146 @@
+//! Power under feeders and announced limits. A node of 8 cores draws 160 W idle here, each core with work 80 W more.
+
+use super::notices::{announce, cap, root};
+use super::world::*;
+use crate::config::{Config, PowerDomain, WhenOver};
+use chrono::TimeDelta;
+use neap_model::job::JobId;
+use neap_model::lifecycle::Phase;
+use neap_model::notice::Announcement;
+use neap_model::protocol::Ask;
+use neap_model::reason::Reason;
+use neap_model::units::{Percent, Watts};
+
+fn under(watts: u64) -> Config {
+    let row = PowerDomain {
+        name: "row".into(),
+        nodes: vec!["n1".into()],
+        cap: Some(Watts::whole(watts)),
+        when_over: vec![WhenOver::StopStarting],
+        min_gpu_cap: Percent::whole(50),
+    };
+    Config { power_domains: vec![row], ..config() }
+}
+
+fn runs(world: &mut World, id: JobId) -> bool {
+    matches!(world.show(id).phase, Phase::Running { .. })
+}
+
+fn waits_for_power(world: &mut World, id: JobId) -> Option<(Watts, Watts, Option<String>)> {
+    match world.show(id).decision.and_then(|decision| decision.because().cloned()) {
+        Some(Reason::Power { needs, free, event, .. }) => Some((needs, free, event)),
+        _ => None,
+    }
+}
+
+fn submit(world: &mut World, name: &str, cpus: u32) -> JobId {
+    submit_for(world, name, cpus, 1)
+}
+
+fn submit_for(world: &mut World, name: &str, cpus: u32, long: i64) -> JobId {
+    let mut spec = job(name, hours(long));
+    spec.resources.cpus = Some(cpus);
+    let id = world.submit(spec).expect("accepted").id;
+    world.pass(TimeDelta::seconds(30));
+    id
+}
+
+/// What is committed never passes the limit in force.
+fn within(world: &World) {
+    for group in world.controller.power_groups(world.now) {
+        assert!(group.limit.is_none_or(|limit| group.committed <= limit), "{group:?}");
+    }
+}
+
+#[test]
+fn nothing_starts_that_would_pass_the_limit_and_power_given_back_is_used() {
+    let mut world = World::of(under(500), 8);
+    world.beat();
+    let (first, second) = (submit(&mut world, "a", 2), submit(&mut world, "b", 2));
+    let third = submit(&mut world, "c", 1);
+    assert!(runs(&mut world, first) && runs(&mut world, second) && !runs(&mut world, third));
+    assert_eq!(waits_for_power(&mut world, third), Some((Watts::whole(80), Watts::whole(20), None)));
+    within(&world);
+    world.pass(hours(1));
+    assert!(runs(&mut world, third), "the first two are over");
+    within(&world);
+    world.check_replay();
+}
+
+#[test]
+fn whoever_finds_too_little_power_is_not_overtaken_for_ever() {
+    let mut world = World::of(under(500), 8);
+    world.beat();
+    submit(&mut world, "a", 2);
+    let large = submit(&mut world, "large", 4);
+    let small = submit(&mut world, "small", 1);
+    assert_eq!(waits_for_power(&mut world, large), Some((Watts::whole(320), Watts::whole(180), None)));
+    assert_eq!(waits_for_power(&mut world, small), Some((Watts::whole(80), Watts::whole(180), None)));
+    world.pass(hours(1));
+    assert!(runs(&mut world, large) && !runs(&mut world, small));
+    world.pass(hours(1) + TimeDelta::minutes(1));
+    assert!(runs(&mut world, small));
+}
+
+#[test]
+fn what_would_not_fit_if_nothing_else_ran_keeps_nobody_waiting() {
+    let mut world = World::of(under(300), 8);
+    world.beat();
+    let (large, small) = (submit(&mut world, "large", 2), submit(&mut world, "small", 1));
+    assert!(!runs(&mut world, large) && runs(&mut world, small));
+    within(&world);
+}
+
+#[test]
+fn an_announced_limit_holds_until_its_end_or_until_it_is_taken_back() {
+    let mut world = World::new(8);
+    world.beat();
+    let running = submit_for(&mut world, "a", 2, 4);
+    let limit = Announcement { limit_watts: Some(350), ..cap("dr-1", 1, 0) };
+    announce(&mut world, root(), limit.clone(), true).expect("taken");
+    let waiting = submit_for(&mut world, "b", 1, 4);
+    assert!(runs(&mut world, running), "what runs goes on");
+    assert_eq!(
+        waits_for_power(&mut world, waiting),
+        Some((Watts::whole(80), Watts::whole(30), Some("dr-1".to_owned())))
+    );
+    // A person's word starts nothing above a limit either.
+    world.verb(waiting, Ask::Now { reason: None }).expect("allowed");
+    world.pass(TimeDelta::seconds(5));
+    assert!(!runs(&mut world, waiting));
+    let back = Announcement { kind: "cancel".into(), revision: 0, ..limit };
+    announce(&mut world, root(), back, false).expect("known");
+    world.pass(TimeDelta::seconds(5));
+    assert!(runs(&mut world, waiting), "the limit was taken back");
+    let again = Announcement { limit_watts: Some(350), ..cap("dr-2", 1, 0) };
+    announce(&mut world, root(), again, true).expect("taken");
+    let third = submit(&mut world, "c", 1);
+    assert!(!runs(&mut world, third));
+    world.restart();
+    world.pass(TimeDelta::minutes(5));
+    assert!(!runs(&mut world, third), "a restart forgets no limit");
+    world.pass(hours(2));
+    assert!(runs(&mut world, third), "it ended at two o'clock");
+    world.check_replay();
+}
+
+#[test]
+fn demand_response_leaves_a_share_of_the_usual_limit() {
+    let mut world = World::of(under(500), 8);
+    world.beat();
+    let share = Announcement {
+        kind: "demand_response".into(),
+        limit_watts: None,
+        share: Some(Percent::whole(60)),
+        ..cap("dr", 1, 0)
+    };
+    announce(&mut world, root(), share, true).expect("taken");
+    let limits =
+        |world: &World| world.controller.power_groups(world.now).into_iter().map(|g| g.limit).collect::<Vec<_>>();
+    assert_eq!(limits(&world), [Some(Watts::whole(300))]);
+    let (one, two) = (submit_for(&mut world, "a", 1, 4), submit_for(&mut world, "b", 1, 4));
+    assert!(runs(&mut world, one) && !runs(&mut world, two));
+    world.pass(hours(2));
+    assert_eq!(limits(&world), [Some(Watts::whole(500))]);
+    assert!(runs(&mut world, two));
+}
