@@ -10,6 +10,7 @@ mod audit;
 pub mod baselines;
 pub mod certificate;
 pub mod elastic;
+pub mod forecast;
 pub mod hardware;
 mod integral;
 mod machine;

@@ -49,7 +49,8 @@ fn a_bend_in_the_wrong_direction_is_stepped_over() {
 fn odd_offers_are_not_chosen() {
     assert_eq!(hull(&[]), Vec::<usize>::new());
     assert_eq!(hull(&offers(&[(0.0, 1.0), (0.0, -1.0), (-1.0, -9.0)])), Vec::<usize>::new());
-    assert_eq!(hull(&offers(&[(f64::NAN, 1.0), (1.0, f64::NAN), (f64::INFINITY, 1.0), (1.0, f64::INFINITY)])), vec![]);
+    let none = hull(&offers(&[(f64::NAN, 1.0), (1.0, f64::NAN), (f64::INFINITY, 1.0), (1.0, f64::INFINITY)]));
+    assert!(none.is_empty(), "{none:?}");
     assert_eq!(hull(&offers(&[(1.0, 5.0), (1.0, 4.0), (1.0, 4.0)])), vec![1]);
     assert_eq!(hull(&offers(&[(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)])), vec![2], "on one line only the end counts");
     assert_eq!(hull(&offers(&[(2.0, 1.0), (1.0, 1.0)])), vec![0], "more for the same");
