@@ -3,6 +3,7 @@
 //! Every span says how well it is known. Nothing here asks the network; providers over HTTP have their place beside `file`.
 
 pub mod feed;
+pub mod fetch;
 pub mod file;
 pub mod table;
 #[cfg(test)]
