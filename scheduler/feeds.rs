@@ -5,6 +5,7 @@
 pub mod feed;
 pub mod fetch;
 pub mod file;
+pub mod schedule;
 pub mod table;
 #[cfg(test)]
 mod tests;
