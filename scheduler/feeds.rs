@@ -5,6 +5,7 @@
 pub mod feed;
 pub mod fetch;
 pub mod file;
+pub mod rounds;
 pub mod schedule;
 pub mod table;
 #[cfg(test)]
