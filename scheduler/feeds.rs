@@ -4,9 +4,12 @@
 
 pub mod feed;
 pub mod file;
+pub mod mix;
+pub mod providers;
 pub mod table;
 #[cfg(test)]
 mod tests;
+pub mod wire;
 
 use crate::config::{Config, FeedConfig};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
