@@ -3,9 +3,11 @@
 //! Every span says how well it is known. Nothing here asks the network; providers over HTTP have their place beside `file`.
 
 pub mod feed;
+pub mod fetch;
 pub mod file;
 pub mod mix;
 pub mod providers;
+pub mod source;
 pub mod table;
 #[cfg(test)]
 mod tests;

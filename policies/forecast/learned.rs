@@ -214,7 +214,8 @@ impl Fit {
         self.count += 1.0;
         for (row, &feature) in features.iter().enumerate() {
             let weighted = weight * feature;
-            for (sum, other) in self.square[row][row..].iter_mut().zip(&features[row..]) {
+            // Whole rows: half of the work is done twice, and all of it several numbers at a time.
+            for (sum, other) in self.square[row].iter_mut().zip(features) {
                 *sum += weighted * other;
             }
             self.cross[row] += weighted * missed;

@@ -1,5 +1,6 @@
 //! Any JSON over HTTP: pointers say where the points are, the site says what they measure. Nothing is guessed.
 
+use super::super::feed::encoded;
 use super::super::feed::{
     Ask, Feed, FeedError, Heard, Manners, Reply, Request, Secret, Signal, Terms, Told, Values, Want,
 };
@@ -86,12 +87,6 @@ impl HttpJson {
         };
         Self { options, manners }
     }
-}
-
-/// One part of an address, encoded.
-fn encoded(text: &str) -> String {
-    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    text.bytes().map(|b| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 impl Feed for HttpJson {
