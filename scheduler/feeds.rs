@@ -5,11 +5,14 @@
 pub mod feed;
 pub mod fetch;
 pub mod file;
+pub mod mix;
+pub mod providers;
 pub mod rounds;
 pub mod schedule;
 pub mod table;
 #[cfg(test)]
 mod tests;
+pub mod wire;
 
 use crate::config::{Config, FeedConfig};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};

@@ -1,6 +1,6 @@
 //! What a forecast costs on this machine: `cargo run --release -p neap-policies --example forecast_cost`.
 //!
-//! From 400 days of a made-up zone, the most that is looked back at: median and worst of 50.
+//! From 1,200 days of a made-up zone, the most that is looked back at: median and worst of 50.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it measures time and prints what it measured")]
 
 use chrono::DateTime;
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 fn main() {
     let mut state = 7u64;
-    let hours: Vec<Option<f64>> = (0..400 * 24)
+    let hours: Vec<Option<f64>> = (0..1_200 * 24)
         .map(|hour| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let sun = (f64::from(hour % 24) / 24.0 * std::f64::consts::TAU).cos();

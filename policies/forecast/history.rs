@@ -5,7 +5,7 @@ use neap_model::grid::{Grade, Series};
 use neap_model::units::Intensity;
 
 /// Most days that are looked back at.
-const LONGEST: i64 = 400;
+const LONGEST: i64 = 1_200;
 
 /// Hours of intensity in g/kWh, the newest last; holes are holes. It ends at [`History::end`] and holds nothing later.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +96,12 @@ impl History {
         let kept = self.hours.len().saturating_sub(hours);
         let back = TimeDelta::hours(i64::try_from(hours).unwrap_or(0));
         Self { end: self.end - back, hours: self.hours[..kept].to_vec() }
+    }
+
+    /// Time of the year so many hours after the end (before it, if negative), as an angle.
+    pub(super) fn year_angle(&self, hours: i64) -> f64 {
+        let at = self.end + TimeDelta::hours(hours);
+        (at.timestamp() as f64 / (365.25 * 86_400.0)).fract() * std::f64::consts::TAU
     }
 
     /// Whether the block of 24 hours that begins so many hours after the end (before it, if negative) begins on a Saturday

@@ -1,21 +1,18 @@
 //! `learned` 1.0: what `damp_long` gets wrong in this very zone, learned from how it erred on earlier days at this hour.
 //!
-//! For every hour ahead a ridge regression over past issues at the same time of day (and up to two hours around it)
-//! corrects `damp_long` by what was known at those issues: distances of the last hours and days from the typical day, the
-//! same hours yesterday, the day before and last week, the week's own shape, and what the season did last year. Little
+//! For every hour ahead a ridge regression over past issues at the same time of day corrects `damp_long` by what was known at those issues: distances of the last hours and days from the typical day, the
+//! same hours yesterday, the day before and last week, the week's own shape, the time of the year, and what the season did last year. Little
 //! history means little correction. It is fitted anew for each forecast and keeps nothing.
 
 use super::damp::{DAY, Typical};
 use super::{HORIZON, History};
 
 /// What is looked at.
-const FEATURES: usize = 16;
-/// Past issues this many hours around the present time of day count.
-const AROUND: usize = 2;
+const FEATURES: usize = 22;
 /// Days after which an issue counts half.
-const HALF_LIFE: f64 = 400.0;
-/// Pseudo-issues that hold every coefficient at zero.
-const RIDGE: f64 = 300.0;
+const HALF_LIFE: f64 = 1_000.0;
+/// Pseudo-issues that hold every coefficient at zero: for the next hour, and from two days ahead on.
+const RIDGE: (f64, f64) = (100.0, 300.0);
 /// Hours of history that an issue needs before it.
 const NEEDS: usize = 36 * DAY;
 /// Fewer past issues than that teach nothing.
@@ -35,6 +32,10 @@ struct Issue {
     six: f64,
     day_before: f64,
     week: f64,
+    /// Of the week before that.
+    fortnight: f64,
+    /// Sine and cosine of the time of the year, once and twice a year.
+    year: [f64; 4],
     /// Mean of the last seven days by position.
     week_day: [f64; DAY],
     /// What the season did last year, by position; for each of the four days ahead.
@@ -42,7 +43,7 @@ struct Issue {
 }
 
 impl Issue {
-    fn of(hours: &[f64], at: usize, weight: f64, typical: Typical) -> Self {
+    fn of(hours: &[f64], at: usize, weight: f64, typical: Typical, year: f64) -> Self {
         let mut week_day = [0.0; DAY];
         for day in 1..=7 {
             for (k, mean) in week_day.iter_mut().enumerate() {
@@ -59,6 +60,8 @@ impl Issue {
             last: distance(DAY - 1, 1),
             six: mean(DAY - 6, 1),
             day_before: mean(0, 2),
+            fortnight: (8..=14).map(|days| mean(0, days)).sum::<f64>() / 7.0,
+            year: [year.sin(), year.cos(), (2.0 * year).sin(), (2.0 * year).cos()],
             week: week_day.iter().zip(&typical.day).map(|(week, day)| week - day).sum::<f64>() / DAY as f64,
             week_day,
             season: season(hours, at),
@@ -89,6 +92,12 @@ impl Issue {
             shape * self.typical.a24 / self.level,
             self.season[(h - 1) / DAY][k],
             week - self.week,
+            0.3 * self.level * self.year[0],
+            0.3 * self.level * self.year[1],
+            0.3 * self.level * self.year[2],
+            0.3 * self.level * self.year[3],
+            ago(3 * DAY),
+            self.fortnight,
         ]
     }
 }
@@ -150,18 +159,16 @@ pub(super) fn outlook(history: &History) -> Option<Outlook> {
     let typical =
         |at: usize| Typical::of(&hours, at, |back| history.is_weekend(signed(at) - signed(end) - signed(back)));
     let weekend = |at: usize, h: usize| history.is_weekend(signed(at) - signed(end) + signed((h - 1) / DAY * DAY));
-    let now = Issue::of(&hours, end, 1.0, typical(end));
-    let mut past = Vec::new();
-    for day in 1..=end / DAY {
-        for shift in 0..=2 * AROUND {
-            let at = (end + shift).checked_sub(day * DAY + AROUND).filter(|at| (NEEDS..end).contains(at));
-            if let Some(at) = at {
-                past.push(Issue::of(&hours, at, 0.5f64.powf(day as f64 / HALF_LIFE), typical(at)));
-            }
-        }
-    }
-    let same_hour = |issue: &Issue| (end - issue.at).is_multiple_of(DAY);
-    let mut errors = vec![Vec::with_capacity(HORIZON); past.iter().filter(|issue| same_hour(issue)).count()];
+    let year = |at: usize| history.year_angle(signed(at) - signed(end));
+    let now = Issue::of(&hours, end, 1.0, typical(end), year(end));
+    let past: Vec<Issue> = (1..=end / DAY)
+        .filter(|day| end - day * DAY >= NEEDS)
+        .map(|day| {
+            let at = end - day * DAY;
+            Issue::of(&hours, at, 0.5f64.powf(day as f64 / HALF_LIFE), typical(at), year(at))
+        })
+        .collect();
+    let mut errors = vec![Vec::with_capacity(HORIZON); past.len()];
     let mut values = Vec::with_capacity(HORIZON);
     for h in 1..=HORIZON {
         let mut fit = Fit::default();
@@ -169,20 +176,17 @@ pub(super) fn outlook(history: &History) -> Option<Outlook> {
         for issue in &past {
             let target = issue.at + h - 1;
             if target >= end || raw[target].is_nan() {
-                if same_hour(issue) {
-                    seen.push(None);
-                }
+                seen.push(None);
                 continue;
             }
             let weekend = weekend(issue.at, h);
             let features = issue.features(&hours, h, weekend);
             let missed = raw[target] - issue.typical.ahead(h, weekend);
             fit.add(&features, missed, issue.weight / (issue.level * issue.level));
-            if same_hour(issue) {
-                seen.push(Some((features, missed, issue.level)));
-            }
+            seen.push(Some((features, missed, issue.level)));
         }
-        let coefficients = fit.solve(past.len());
+        let ridge = RIDGE.0 + (RIDGE.1 - RIDGE.0) * ((h - 1) as f64 / 47.0).min(1.0);
+        let coefficients = fit.solve(ridge / past.len().max(1) as f64);
         let weekend = weekend(end, h);
         let correction = dot(&coefficients, &now.features(&hours, h, weekend));
         values.push((now.typical.ahead(h, weekend) + correction).max(0.0));
@@ -210,20 +214,21 @@ impl Fit {
         self.count += 1.0;
         for (row, &feature) in features.iter().enumerate() {
             let weighted = weight * feature;
-            for (sum, other) in self.square[row][row..].iter_mut().zip(&features[row..]) {
+            // Whole rows: half of the work is done twice, and all of it several numbers at a time.
+            for (sum, other) in self.square[row].iter_mut().zip(features) {
                 *sum += weighted * other;
             }
             self.cross[row] += weighted * missed;
         }
     }
 
-    /// The coefficients, drawn to zero as by [`RIDGE`] further issues at which nothing had to be corrected. By Cholesky's
-    /// decomposition.
-    fn solve(mut self, issues: usize) -> Vector {
+    /// The coefficients, drawn to zero as by a share `ridge` of further issues at which nothing had to be corrected. By
+    /// Cholesky's decomposition.
+    fn solve(mut self, ridge: f64) -> Vector {
         if self.count < LEAST {
             return [0.0; FEATURES];
         }
-        let scale = 1.0 + RIDGE / issues.max(1) as f64;
+        let scale = 1.0 + ridge;
         for row in 0..FEATURES {
             self.square[row][row] = self.square[row][row] * scale + 1e-9;
         }

@@ -53,7 +53,7 @@ fn others() -> Vec<Zone> {
 
 impl Zone {
     fn at(&self, hour: usize) -> History {
-        let first = hour.saturating_sub(400 * 24);
+        let first = hour.saturating_sub(1_200 * 24);
         History::of_hours(&self.hours[first..hour], self.from + TimeDelta::hours(hour as i64))
     }
 }

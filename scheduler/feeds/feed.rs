@@ -94,6 +94,32 @@ impl Request {
         self
     }
 
+    /// The whole address, keys included: for the one place that sends it.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        let open = self.query.iter().map(|(name, value)| (*name, value.as_str()));
+        let secret = self.secret_query.iter().map(|(name, value)| (*name, value.reveal()));
+        let pairs: Vec<String> = open.chain(secret).map(|(n, v)| format!("{}={}", encoded(n), encoded(v))).collect();
+        if pairs.is_empty() { self.address.clone() } else { format!("{}?{}", self.address, pairs.join("&")) }
+    }
+
+    /// The text without any of this request's secrets, should it repeat one.
+    #[must_use]
+    pub fn scrub(&self, text: &str) -> String {
+        let secrets = self.secret_query.iter().map(|(_, value)| value);
+        let secrets = secrets.chain(self.secret_headers.iter().map(|(_, value)| value));
+        let secrets = secrets.chain(self.form.iter().flatten().map(|(_, value)| value));
+        let mut text = text.to_owned();
+        for secret in secrets {
+            // A header may hold a scheme before its key.
+            let words = secret.reveal().split_whitespace().filter(|word| word.len() >= 6);
+            for word in words.chain([secret.reveal()]).filter(|word| !word.is_empty()) {
+                text = text.replace(word, "…").replace(&encoded(word), "…");
+            }
+        }
+        text
+    }
+
     /// Address and open part of the query, for errors and logs.
     #[must_use]
     pub fn shown(&self) -> String {
@@ -106,6 +132,13 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown())
     }
+}
+
+/// One part of an address, encoded: whatever could mean something there.
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().map(|b| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 /// A reply, whole, its body decompressed and within its limit.
@@ -190,6 +223,20 @@ pub enum FeedError {
 }
 
 impl FeedError {
+    /// The same without what `scrub` takes out of its text.
+    #[must_use]
+    pub fn map(self, scrub: impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::Misconfigured(text) => Self::Misconfigured(scrub(&text)),
+            Self::Key(text) => Self::Key(scrub(&text)),
+            Self::Plan(text) => Self::Plan(scrub(&text)),
+            Self::NoData(text) => Self::NoData(scrub(&text)),
+            Self::Down(text) => Self::Down(scrub(&text)),
+            Self::Refused(text) => Self::Refused(scrub(&text)),
+            Self::TooMany(seconds) => Self::TooMany(seconds),
+        }
+    }
+
     /// For a metric label.
     #[must_use]
     pub const fn word(&self) -> &'static str {

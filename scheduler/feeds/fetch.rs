@@ -2,7 +2,7 @@
 //!
 //! It follows no redirect, retries nothing, and no error of its own holds an address: a key may be part of one.
 
-use super::feed::{FeedError, Reply, Request};
+use super::feed::{FeedError, Reply, Request, Secret, encoded};
 use chrono::{DateTime, Utc};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::future::Future;
@@ -119,15 +119,7 @@ impl Fetcher {
     /// The request as it goes out: the only place where secrets are put into it.
     fn worded(&self, request: Request) -> Result<reqwest::Request, FeedError> {
         let wrong = |what: &str| FeedError::Misconfigured(format!("{what} cannot be sent"));
-        let open = request.query.iter().map(|(name, value)| (*name, value.as_str()));
-        let secret = request.secret_query.iter().map(|(name, value)| (*name, value.reveal()));
-        let query = pairs(open.chain(secret));
-        let mut address = request.address.clone();
-        if !query.is_empty() {
-            address.push(if address.contains('?') { '&' } else { '?' });
-            address.push_str(&query);
-        }
-        let url = reqwest::Url::parse(&address).map_err(|_| wrong("its address"))?;
+        let url = reqwest::Url::parse(&request.reveal()).map_err(|_| wrong("its address"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(FeedError::Misconfigured("its address is neither http nor https".to_owned()));
         }
@@ -137,7 +129,7 @@ impl Fetcher {
                 .client
                 .post(url)
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(pairs(form.iter().map(|(name, value)| (*name, value.reveal())))),
+                .body(form_of(form)),
         };
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
@@ -164,26 +156,10 @@ impl Perform for Fetcher {
     }
 }
 
-/// `a=b&c=d`; everything but letters, digits and `-._~` as a percent sign and two digits, the plus sign and spaces too.
-fn pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let mut text = String::new();
-    for (name, value) in pairs {
-        if !text.is_empty() {
-            text.push('&');
-        }
-        for (n, part) in [name, value].into_iter().enumerate() {
-            if n == 1 {
-                text.push('=');
-            }
-            for byte in part.bytes() {
-                match byte {
-                    b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
-                    _ => text.push_str(&format!("%{byte:02X}")),
-                }
-            }
-        }
-    }
-    text
+/// `a=b&c=d`.
+fn form_of(form: &[(&'static str, Secret)]) -> String {
+    let pairs: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", encoded(value.reveal()))).collect();
+    pairs.join("&")
 }
 
 /// What went wrong in a few words. The error's own text may hold the address, so none of it is used; of its causes only

@@ -2,7 +2,7 @@
 //!
 //! The schedule says when, the provider says what, a performer sends it. What came of it goes out as [`News`].
 
-use super::feed::{Ask, Feed, FeedError, Heard, Signal, Terms, Told, Want};
+use super::feed::{Ask, Feed, FeedError, Heard, Request, Signal, Terms, Told, Want};
 use super::fetch::{Answer, Perform};
 use super::schedule::{Ended, Lane, Next, Schedule};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -74,6 +74,8 @@ struct Round {
     source: Source,
     schedule: Schedule,
     wants: BTreeMap<Lane, Want>,
+    /// The last request of each lane, for what must not be repeated of it.
+    sent: BTreeMap<Lane, Request>,
     /// Zones that answered with values before.
     known: BTreeMap<Lane, DateTime<Utc>>,
     now: Now,
@@ -91,7 +93,7 @@ pub async fn keep_asking(
     news: mpsc::Sender<News>,
 ) {
     let schedule = Schedule::new(source.feed.manners().clone(), source.lanes(), seed, now());
-    let mut round = Round { place, source, schedule, wants: BTreeMap::new(), known, now, news };
+    let mut round = Round { place, source, schedule, wants: BTreeMap::new(), sent: BTreeMap::new(), known, now, news };
     let mut flights: JoinSet<(Lane, Result<Answer, FeedError>)> = JoinSet::new();
     loop {
         let at = (round.now)();
@@ -103,6 +105,7 @@ pub async fn keep_asking(
                 match round.source.feed.ask(&want, at) {
                     Ask::Send(request) => {
                         let performer = Arc::clone(&performer);
+                        round.sent.insert(lane.clone(), request.clone());
                         flights.spawn(async move { (lane, performer.perform(request).await) });
                     }
                     Ask::NotBefore(then) => {
@@ -119,11 +122,12 @@ pub async fn keep_asking(
         };
         let nap = tokio::time::sleep((until - at).to_std().unwrap_or(Duration::ZERO));
         tokio::select! {
-            landed = flights.join_next(), if !flights.is_empty() => match landed {
-                Some(Ok((lane, answer))) => if round.landed(lane, answer).await.is_err() { return },
-                // A performer that panicked took its flight along; nothing else is amiss.
-                Some(Err(_)) | None => {}
-            },
+            // A performer that fell over took its flight along; nothing else is amiss then.
+            Some(Ok((lane, answer))) = flights.join_next(), if !flights.is_empty() => {
+                if round.landed(lane, answer).await.is_err() {
+                    return;
+                }
+            }
             () = nap => {}
             () = round.news.closed() => return,
         }
@@ -166,6 +170,11 @@ impl Round {
     async fn over(&mut self, lane: Lane, told: Result<Told, FeedError>, ahead: Option<TimeDelta>) -> Result<(), ()> {
         let at = (self.now)();
         self.wants.remove(&lane);
+        // A service may repeat the key that it was given.
+        let told = match self.sent.remove(&lane) {
+            Some(request) => told.map_err(|error| error.map(|text| request.scrub(text))),
+            None => told,
+        };
         let how = match &told {
             Ok(_) => Ended::Values,
             Err(error) => Ended::Failed(error.clone()),

@@ -173,14 +173,17 @@ impl Schedule {
             }
             FeedError::Down(_) => {
                 self.failures += 1;
-                if self.failures >= CIRCUIT {
-                    self.probe = Some(now + LONGEST_RETRY);
-                }
                 let failures = self.lanes.get_mut(lane).map_or(1, |track| {
                     track.failures += 1;
                     track.failures
                 });
-                now + self.spread(doubled(FIRST_RETRY, failures, LONGEST_RETRY))
+                // A service that still answers for another zone is not out of order as a whole.
+                if self.failures >= CIRCUIT && self.lanes.values().all(|track| track.failures > 0) {
+                    self.probe = Some(now + LONGEST_RETRY);
+                }
+                let wait =
+                    if failures < CIRCUIT { doubled(FIRST_RETRY, failures, LONGEST_RETRY) } else { LONGEST_RETRY };
+                now + self.spread(wait)
             }
         }
     }

@@ -135,7 +135,7 @@ fn script(answers: &[(&str, u64, u16, &'static str)]) -> Script {
 
 #[tokio::test(start_paused = true)]
 async fn c6_a_zone_that_hangs_delays_no_other_zone_of_the_same_feed_nor_of_another() {
-    let sources = vec![source(plain(1), &["A", "hangs", "Z"]), source(plain(1), &["other"])];
+    let sources = vec![source(plain(1), &["A", "H-hangs", "Z"]), source(plain(1), &["other"])];
     let answers = script(&[("A", 0, 200, "1"), ("Z", 0, 200, "2"), ("other", 0, 200, "3")]);
     let (all, _) = run(sources, answers, 3_600).await;
     let seconds = |zone: &str| -> Vec<i64> {
@@ -146,7 +146,7 @@ async fn c6_a_zone_that_hangs_delays_no_other_zone_of_the_same_feed_nor_of_anoth
         let late = seconds(zone).windows(2).map(|pair| pair[1] - pair[0]).max().expect("several");
         assert!(seconds(zone).len() >= 12 && late <= 302, "{zone}: {:?}", seconds(zone));
     }
-    assert!(seconds("hangs").is_empty());
+    assert!(seconds("H-hangs").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +165,8 @@ async fn a_reader_that_falls_over_costs_its_own_answer_only() {
         run(vec![source(plain(1), &["A", "odd"])], script(&[("A", 0, 200, "1"), ("odd", 0, 500, "")]), 700).await;
     let told =
         |zone: &str| all.iter().filter(|(_, n)| n.lane.0 == zone).map(|(_, n)| n.told.is_ok()).collect::<Vec<_>>();
-    assert_eq!((told("A"), told("odd")), (vec![true; 3], vec![false; 3]));
+    assert!(told("A").len() >= 3 && told("A").iter().all(|ok| *ok), "{:?}", told("A"));
+    assert!(told("odd").len() >= 3 && told("odd").iter().all(|ok| !ok), "{:?}", told("odd"));
 }
 
 #[tokio::test(start_paused = true)]
