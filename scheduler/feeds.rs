@@ -2,6 +2,8 @@
 //!
 //! Every span says how well it is known. Nothing here asks the network; providers over HTTP have their place beside `file`.
 
+pub mod archive;
+pub mod belief;
 pub mod feed;
 pub mod fetch;
 pub mod file;
