@@ -5,14 +5,16 @@ mod orders;
 
 use crate::config::Config;
 use crate::link::{Link, LinkError};
-use crate::meter::{AttemptMeter, NodeMeter};
+use crate::meter::{AttemptMeter, Holders, NodeMeter};
 use crate::node::{Node, NodeError};
 use crate::process::{descendants, lives, table, tree_cpu_ms};
 use crate::rundir::{AttemptDir, ExitRecord, Identity, RunDir, RunDirError, Started, Work};
 use chrono::Utc;
 use neap_model::job::AttemptId;
+use neap_model::ledger::Metering;
 use neap_model::outcome::StopCause;
 use neap_model::protocol::{AttemptReport, Beat, PROTOCOL};
+use neap_model::units::Joules;
 use rand::Rng;
 use std::collections::BTreeMap;
 use std::process::Child;
@@ -178,7 +180,7 @@ impl Executor {
             if attempt.started.is_none() {
                 attempt.started = attempt.dir.read("started.json");
                 if let Some(started) = &attempt.started {
-                    attempt.meter = AttemptMeter::new(started.at);
+                    attempt.meter.begins(started.at);
                     news = true;
                 }
             }
@@ -215,11 +217,16 @@ impl Executor {
             .filter(|(_, a)| a.exit.is_some() && a.started.is_some() && !a.dir.0.join("metered").exists())
             .map(|(id, _)| *id)
             .collect();
+        let mut off = BTreeMap::new();
         if !ended.is_empty() {
+            for id in &ended {
+                off.insert(*id, self.node.edge(&self.attempts[id].work.lease.gpus));
+            }
             self.read_meters();
         }
         for id in &ended {
             if let Some(attempt) = self.attempts.get_mut(id) {
+                attempt.meter.note(&edge_off(off.get(id).copied().unwrap_or_default()));
                 let until = attempt.exit.as_ref().map_or_else(Utc::now, |exit| exit.at);
                 let cpu_ms = attempt.meter.cpu_ms;
                 attempt.meter.take(&[], cpu_ms, until, true);
@@ -252,9 +259,21 @@ impl Executor {
         let new = |id: &AttemptId, total: u64| total.saturating_sub(self.attempts[id].meter.cpu_ms);
         let deltas: BTreeMap<AttemptId, u64> = used.iter().map(|(id, total)| (*id, new(id, *total))).collect();
         let holders = self.attempts.iter().filter(|(_, a)| a.exit.is_none() || !a.dir.0.join("metered").exists());
-        let holders = holders.flat_map(|(id, a)| a.work.lease.gpus.iter().map(|uuid| (uuid.clone(), *id))).collect();
-        let shares = self.node.read(deltas, &holders);
+        let mut held = Holders::new();
+        for (id, attempt) in holders {
+            for uuid in &attempt.work.lease.gpus {
+                held.entry(uuid.clone()).or_default().push(*id);
+            }
+        }
+        let whose = self.attempts.iter().flat_map(|(id, a)| a.seen.keys().map(|pid| (*pid, *id))).collect();
+        let shares = self.node.read(deltas, &held, &whose);
         self.node_meter.take(&shares, now);
+        for (id, parts) in shares.attempts.iter().filter(|(id, _)| !used.contains_key(id)) {
+            if let Some(attempt) = self.attempts.get_mut(id).filter(|attempt| attempt.started.is_none()) {
+                attempt.meter.hold(parts);
+                attempt.meter.note(shares.metering.get(id).unwrap_or(&Metering::default()));
+            }
+        }
         let mut closed = !self.node_meter.closed.is_empty();
         for (id, total) in used {
             let Some(attempt) = self.attempts.get_mut(&id) else { continue };
@@ -263,6 +282,9 @@ impl Executor {
                 continue;
             }
             let parts = shares.attempts.get(&id).map_or(&[][..], Vec::as_slice);
+            if let Some(metering) = shares.metering.get(&id) {
+                attempt.meter.note(metering);
+            }
             let span = attempt.meter.take(parts, total, at, false);
             closed |= span;
             // Every reading is kept: an executor that is killed does not make energy appear twice.
@@ -297,4 +319,9 @@ impl Executor {
             patience_ms: u32::try_from(patience.as_millis()).unwrap_or(0),
         }
     }
+}
+
+/// What the edges of an attempt add to its uncertainty.
+fn edge_off(off: Joules) -> Metering {
+    Metering { uncertain: off, ..Metering::default() }
 }

@@ -21,8 +21,10 @@ pub struct Config {
     pub cpus: Option<u32>,
     /// Root of the powercap tree.
     pub rapl_root: PathBuf,
-    /// NVIDIA's management library; `None`: where the system finds it.
+    /// NVIDIA's management library as the site's file says; `None`: where the system finds it.
     pub nvml_lib: Option<PathBuf>,
+    /// The same as typed on the command line, which goes first.
+    pub nvml_lib_typed: Option<PathBuf>,
     /// The program that is started as guard, and which jobs find as `neap`.
     pub program: PathBuf,
     /// Most bytes kept of one attempt's output.
@@ -41,8 +43,16 @@ impl Config {
             cpus: None,
             rapl_root: "/sys/class/powercap".into(),
             nvml_lib: None,
+            nvml_lib_typed: None,
             program,
             log_limit: 1 << 30,
         }
+    }
+    /// The management library to load: what was typed, else `NEAP_NVML_LIB`, else the site's file, else `None`: the
+    /// system's.
+    #[must_use]
+    pub fn nvml_library(&self) -> Option<PathBuf> {
+        use crate::domains::nvml::library::{VARIABLE, choose};
+        choose(self.nvml_lib_typed.clone(), std::env::var_os(VARIABLE), self.nvml_lib.as_deref())
     }
 }
