@@ -265,8 +265,10 @@ impl Executor {
                 held.entry(uuid.clone()).or_default().push(*id);
             }
         }
+        let running = self.attempts.iter().filter(|(_, a)| a.exit.is_none() && a.started.is_some());
+        let reserved = running.map(|(id, a)| (*id, a.work.lease.cpus)).collect();
         let whose = self.attempts.iter().flat_map(|(id, a)| a.seen.keys().map(|pid| (*pid, *id))).collect();
-        let shares = self.node.read(deltas, &held, &whose);
+        let shares = self.node.read(deltas, &held, &whose, &reserved);
         self.node_meter.take(&shares, now);
         for (id, parts) in shares.attempts.iter().filter(|(id, _)| !used.contains_key(id)) {
             if let Some(attempt) = self.attempts.get_mut(id).filter(|attempt| attempt.started.is_none()) {

@@ -7,6 +7,7 @@
 pub mod apportion;
 pub mod edge;
 pub mod idle;
+pub mod rest;
 pub mod share;
 pub mod track;
 

@@ -1,17 +1,19 @@
 //! What this node has, and its meters, as one thing that can be read.
 
+use crate::clock::{Boot, Clock};
 use crate::config::Config;
 use crate::domains::PowerDomain;
 use crate::domains::nvml::Gpus;
 use crate::domains::nvml::sampler::Live;
 use crate::domains::rapl::Rapl;
+use crate::meter::rest::{Stated, add_stated};
 use crate::meter::share::{BoardPart, GpuUse, Work};
 use crate::meter::track::Tally;
 use crate::meter::{Holders, Interval, Shares, divide};
 use crate::process::{boot_id, host_busy_ms};
 use neap_model::fleet::{Component, Inventory, Meter, Source};
 use neap_model::job::AttemptId;
-use neap_model::units::{Bytes, Joules};
+use neap_model::units::{Bytes, Joules, Watts};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -33,6 +35,8 @@ pub struct Node {
     /// What of each GPU's energy is divided already.
     divided: BTreeMap<String, Tally>,
     busy_ms: u64,
+    stated: Stated,
+    read: Duration,
     notes: Vec<String>,
 }
 
@@ -83,11 +87,20 @@ impl Node {
             boot: boot_id(),
         };
         Ok(Self {
-            inventory,
             rapl,
             divided: gpus.iter().flat_map(Gpus::live).map(|(uuid, live)| (uuid, live.tally())).collect(),
             gpus,
             busy_ms: host_busy_ms().ok_or(NodeError::Facts("/proc/stat"))?,
+            stated: Stated {
+                idle: Watts(
+                    config.idle_watts_per_cpu.0.saturating_mul(u64::from(threads))
+                        + config.watts_per_gib.scaled(inventory.memory.0 >> 20, 1 << 10).0,
+                ),
+                rest: config.rest_watts,
+                supply_efficiency: config.supply_efficiency,
+            },
+            read: Boot.now(),
+            inventory,
             notes,
         })
     }
@@ -109,14 +122,17 @@ impl Node {
     }
 
     /// Reads all meters and divides what was used since the reading before. `used` is the processor time of each attempt
-    /// since then, `whose` says which attempt a process belongs to. A meter that does not answer is made up for by its
+    /// since then, `whose` says which attempt a process belongs to, `reserved` how many cores each attempt holds. A meter that does not answer is made up for by its
     /// next answer.
     pub fn read(
         &mut self,
         used: BTreeMap<AttemptId, u64>,
         holders: &Holders,
         whose: &BTreeMap<i32, AttemptId>,
+        reserved: &BTreeMap<AttemptId, u32>,
     ) -> Shares {
+        let now = Boot.now();
+        let time = now.saturating_sub(std::mem::replace(&mut self.read, now));
         let busy = host_busy_ms().unwrap_or(self.busy_ms);
         let mut interval =
             Interval { busy_ms: busy.saturating_sub(self.busy_ms), attempts: used, ..Interval::default() };
@@ -134,7 +150,9 @@ impl Node {
                 interval.gpus.insert(uuid, gpu_use(&live, &before, whose, gain(model.unwrap_or_default())));
             }
         }
-        divide(&interval, holders, self.inventory.watts_per_cpu)
+        let mut shares = divide(&interval, holders, self.inventory.watts_per_cpu);
+        add_stated(&mut shares, &self.stated, time, interval.cpu.is_some(), reserved, self.inventory.cpus);
+        shares
     }
 }
 
