@@ -158,6 +158,9 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
         if last_read.elapsed() >= READ {
             last_read = Instant::now();
             news |= executor.read_meters();
+            for line in executor.node.news() {
+                (executor.notice)(&line);
+            }
         }
     }
 }
@@ -219,14 +222,14 @@ impl Executor {
             .collect();
         let mut off = BTreeMap::new();
         if !ended.is_empty() {
-            for id in &ended {
-                off.insert(*id, self.node.edge(&self.attempts[id].work.lease.gpus));
-            }
+            // All at once: a driver that is stuck is waited for once.
+            let held = ended.iter().flat_map(|id| self.attempts[id].work.lease.gpus.clone()).collect::<Vec<_>>();
+            off = self.node.edges(&held);
             self.read_meters();
         }
         for id in &ended {
             if let Some(attempt) = self.attempts.get_mut(id) {
-                attempt.meter.note(&edge_off(off.get(id).copied().unwrap_or_default()));
+                attempt.meter.note(&edges_off(&attempt.work.lease.gpus, &off));
                 let until = attempt.exit.as_ref().map_or_else(Utc::now, |exit| exit.at);
                 let cpu_ms = attempt.meter.cpu_ms;
                 attempt.meter.take(&[], cpu_ms, until, true);
@@ -288,6 +291,9 @@ impl Executor {
                 attempt.meter.note(metering);
             }
             let span = attempt.meter.take(parts, total, at, false);
+            if !attempt.work.lease.gpus.is_empty() {
+                attempt.meter.counters = self.node.counters(&attempt.work.lease.gpus);
+            }
             closed |= span;
             // Every reading is kept: an executor that is killed does not make energy appear twice.
             let _ = attempt.dir.write("meter.json", &attempt.meter);
@@ -323,7 +329,8 @@ impl Executor {
     }
 }
 
-/// What the edges of an attempt add to its uncertainty.
-fn edge_off(off: Joules) -> Metering {
-    Metering { uncertain: off, ..Metering::default() }
+/// What an attempt's beginning or end on its GPUs adds to its uncertainty.
+fn edges_off(gpus: &[String], off: &BTreeMap<String, Joules>) -> Metering {
+    let uncertain = gpus.iter().filter_map(|uuid| off.get(uuid)).copied().sum();
+    Metering { uncertain, ..Metering::default() }
 }

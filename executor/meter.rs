@@ -125,6 +125,9 @@ pub struct AttemptMeter {
     gap_ms: u64,
     #[serde(default)]
     metering: Metering,
+    /// What the counters of its GPUs said last: milliseconds since boot and millijoules, by UUID.
+    #[serde(default)]
+    pub counters: BTreeMap<String, (u64, u64)>,
     /// Closed and not booked yet.
     pub closed: Vec<EnergySpan>,
 }
@@ -141,6 +144,7 @@ impl AttemptMeter {
             parts: Vec::new(),
             gap_ms: 0,
             metering: Metering::default(),
+            counters: BTreeMap::new(),
             closed: Vec::new(),
         }
     }

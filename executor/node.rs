@@ -37,6 +37,8 @@ pub struct Node {
     busy_ms: u64,
     stated: Stated,
     read: Duration,
+    /// What is wrong with which meter, as last told.
+    troubles: BTreeMap<String, String>,
     notes: Vec<String>,
 }
 
@@ -100,6 +102,7 @@ impl Node {
                 supply_efficiency: config.supply_efficiency,
             },
             read: Boot.now(),
+            troubles: BTreeMap::new(),
             inventory,
             notes,
         })
@@ -111,14 +114,51 @@ impl Node {
         self.notes.clone()
     }
 
-    /// Closes the books of these GPUs at a tick of their counters: the beginning or the end of a job. Gives the energy by
-    /// which that instant may be off, added up. Takes at most 1 s whatever the driver does.
-    pub fn edge(&mut self, uuids: &[String]) -> Joules {
-        let Some(gpus) = &self.gpus else { return Joules::ZERO };
-        let slack: BTreeMap<String, Duration> = gpus.edges(uuids).into_iter().collect();
-        let live = gpus.live();
-        let off = live.iter().filter_map(|(uuid, live)| Some(live.track.watts()? * *slack.get(uuid)?));
-        off.sum()
+    /// Closes the books of these GPUs at a tick of their counters: the beginning or the end of jobs. Gives the energy by
+    /// which each of these instants may be off. Takes at most 1 s whatever the driver does.
+    pub fn edges(&mut self, uuids: &[String]) -> BTreeMap<String, Joules> {
+        let Some(gpus) = &self.gpus else { return BTreeMap::new() };
+        let slack = gpus.edges(uuids);
+        let watts: BTreeMap<String, Watts> =
+            gpus.live().into_iter().filter_map(|(uuid, live)| Some((uuid, live.track.watts()?))).collect();
+        let off = |uuid: &str, slack| watts.get(uuid).map_or(Joules::ZERO, |watts| *watts * slack);
+        slack.into_iter().map(|(uuid, slack)| (uuid.clone(), off(&uuid, slack))).collect()
+    }
+
+    /// What the counters of these GPUs said last: milliseconds since boot and millijoules.
+    #[must_use]
+    pub fn counters(&self, uuids: &[String]) -> BTreeMap<String, (u64, u64)> {
+        let live = self.gpus.iter().flat_map(Gpus::live).filter(|(uuid, _)| uuids.contains(uuid));
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        live.filter_map(|(uuid, live)| live.track.counter().map(|(at, joules)| (uuid, (millis(at), joules.0))))
+            .collect()
+    }
+
+    /// Goes on where an executor before this one ended.
+    pub fn resume(&mut self, counters: &BTreeMap<String, (u64, u64)>) {
+        let Some(gpus) = &self.gpus else { return };
+        for (uuid, (seen, counter)) in counters {
+            gpus.resume(uuid, Duration::from_millis(*seen), Joules(*counter));
+        }
+    }
+
+    /// What has gone wrong with meters since this was last asked, and what is well again, a line each.
+    pub fn news(&mut self) -> Vec<String> {
+        let Some(gpus) = &self.gpus else { return Vec::new() };
+        let mut lines = Vec::new();
+        let mut now: BTreeMap<String, String> =
+            gpus.live().into_iter().filter_map(|(uuid, live)| Some((uuid, live.trouble?))).collect();
+        if gpus.stale().is_some() {
+            now.insert("the NVIDIA driver".to_owned(), "it does not answer; jobs and loop go on".to_owned());
+        }
+        for (what, why) in now.iter().filter(|(what, why)| self.troubles.get(*what) != Some(*why)) {
+            lines.push(format!("{what} is not metered: {why}"));
+        }
+        lines.extend(
+            self.troubles.keys().filter(|what| !now.contains_key(*what)).map(|what| format!("{what} is metered again")),
+        );
+        self.troubles = now;
+        lines
     }
 
     /// Reads all meters and divides what was used since the reading before. `used` is the processor time of each attempt

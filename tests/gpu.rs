@@ -60,6 +60,43 @@ fn a_gpu_job_is_metered_and_says_how_well() {
     assert!(metering["discrepancy_ratio"].as_f64().expect("a ratio") < 0.1, "{metering}");
 }
 
+/// The counter spans what an executor does not see between its end by `kill -9` and its next start.
+#[test]
+fn d6_an_executor_that_is_killed_loses_no_energy_of_its_job() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Node::make_live(&dir.path().join("sim"), &[GpuSetup::new(Board::A40)]).expect("a node");
+    let mut site = Site::new("[[zone]]\nname = \"DE\"\n");
+    site.set_executor(&format!("nvml_lib = \"{}\"\n", node.library().expect("built").display()));
+    site.start_scheduler();
+    site.start_executor();
+    node.gpu(0).add(Load::BERT_A40.pid(1));
+    let (goes, over) = (site.path("goes"), site.path("over"));
+    let script = format!("touch {}; sleep 9; touch {}", goes.display(), over.display());
+    let mut job = site.neap().args(["run", "--gpus", "1", "--", "sh", "-c", &script]).spawn().expect("started");
+    let waits = |mark: &std::path::Path| {
+        let deadline = Instant::now() + Duration::from_secs(40);
+        while !mark.exists() {
+            assert!(Instant::now() < deadline, "no {}", mark.display());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
+    waits(&goes);
+    let before = node.gpu(0).truth().energy_mj;
+    std::thread::sleep(Duration::from_secs(3));
+    site.kill_executor();
+    std::thread::sleep(Duration::from_secs(2));
+    site.start_executor();
+    waits(&over);
+    let truth = (node.gpu(0).truth().energy_mj - before) / 1e3;
+    assert!(job.wait().expect("it ends").success());
+    let shown = json(site.neap().args(["show", "last", "-o", "json"]));
+    let parts = shown["energy_parts"].as_array().expect("parts");
+    let gpu = parts.iter().filter(|part| part["component"] == "gpu").map(|part| part["energy_joules"].as_f64());
+    let joules: f64 = gpu.map(|joules| joules.expect("a figure")).sum();
+    // Up to half a second of what it held the board before and after its own marks, at about 267 W.
+    assert!(joules > truth * 0.99 && joules < truth + 150.0, "{joules} J, in truth {truth} J: {shown}");
+}
+
 #[test]
 fn without_a_library_there_is_one_line_and_no_gpu() {
     let mut site = Site::new("[[zone]]\nname = \"DE\"\n");

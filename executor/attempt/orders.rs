@@ -1,6 +1,6 @@
 //! Carrying out what the scheduler wants. Every order is harmless twice.
 
-use super::{Attempt, Executor, edge_off};
+use super::{Attempt, Executor, edges_off};
 use crate::meter::AttemptMeter;
 use crate::process::kill_known;
 use crate::rundir::{AttemptDir, ExitRecord, StopOrder, Work};
@@ -126,7 +126,7 @@ impl Executor {
         let mut meter = AttemptMeter::new(Utc::now());
         if refused.is_none() && !work.lease.gpus.is_empty() {
             // The job's process starts behind the edge; what came before is not its own.
-            meter.note(&edge_off(self.node.edge(&work.lease.gpus)));
+            meter.note(&edges_off(&work.lease.gpus, &self.node.edges(&work.lease.gpus)));
             self.read_meters();
         }
         let spawned = match refused {

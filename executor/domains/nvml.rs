@@ -15,6 +15,7 @@ use super::{Cap, CapRange, CapState, DomainError, PowerDomain, Reading, Uncapped
 use crate::clock::{Boot, Clock};
 use crate::meter::edge::Edge;
 use neap_model::fleet::{Gpu, Source};
+use neap_model::units::Joules;
 use owner::{Ask, Owner, Shared};
 use sampler::Live;
 use std::path::PathBuf;
@@ -82,6 +83,15 @@ impl Gpus {
         (silent > PATIENCE).then_some(silent)
     }
 
+    /// Goes on where a reader before this process ended: what it saw last of a GPU's counter.
+    pub fn resume(&self, uuid: &str, seen: Duration, counter: Joules) {
+        self.shared.with(|gpus| {
+            if let Some(live) = gpus.get_mut(uuid) {
+                live.track.resume(seen, counter);
+            }
+        });
+    }
+
     /// Leaves a stuck owner behind and starts another. Says whether it did.
     pub fn tend(&mut self) -> bool {
         let now = Boot.now();
@@ -99,21 +109,20 @@ impl Gpus {
         true
     }
 
-    /// The counters of these GPUs at a tick each, and the books closed there: the beginning or the end of a job. Empty if
-    /// the driver does not answer in a second.
-    #[must_use = "an edge that was not taken leaves a job's end unaligned"]
+    /// Empty if the driver does not answer in a second.
     fn ask_edges(&self, uuids: &[String]) -> Vec<Edge> {
         let ask = |reply| Ask::Edges(uuids.to_vec(), reply);
         ask_owner(&self.asks, ask).unwrap_or_default()
     }
 
-    /// As `ask_edges`, as the energy by which each boundary may be off, by UUID. If the driver does not answer, what it
-    /// owes is filled in from the last power known.
+    /// The books of these GPUs, closed at a tick of each counter: the beginning or the end of a job. Says how far each
+    /// instant may be off. If the driver does not answer in a second, what is owed is filled in from the last power known.
     pub fn edges(&self, uuids: &[String]) -> Vec<(String, Duration)> {
         if uuids.is_empty() {
             return Vec::new();
         }
-        let found = self.ask_edges(uuids);
+        // Who waited once for a stuck driver waits no second time.
+        let found = if self.stale().is_some() { Vec::new() } else { self.ask_edges(uuids) };
         if found.is_empty() {
             let now = Boot.now();
             self.shared.with(|gpus| {

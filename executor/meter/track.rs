@@ -5,10 +5,12 @@
 //! bridges the hole; where power is missing too, the mean around the hole does, and that part is `estimated`.
 
 mod plausible;
+mod tally;
 
 use neap_model::units::{Joules, Watts};
 use plausible::Plausible;
 use std::time::Duration;
+pub use tally::{Sample, Tally};
 
 /// Readings further apart than that leave a hole.
 pub const COVERED: Duration = Duration::from_millis(300);
@@ -18,70 +20,6 @@ const TICK: Duration = Duration::from_millis(200);
 const STUCK: Duration = Duration::from_secs(1);
 /// A counter that fell is believed to have started anew after so many readings in a row.
 const BELIEVED: u32 = 3;
-
-/// A reading of one GPU.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sample {
-    /// When, since boot.
-    pub at: Duration,
-    /// Energy counter.
-    pub counter: Option<Joules>,
-    /// Power now.
-    pub power: Option<Watts>,
-}
-
-/// Sums since the track began. Two of them subtract to what lies between.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Energy the counter counted.
-    pub counted: Joules,
-    /// Energy from power readings where the counter does not say.
-    pub integrated: Joules,
-    /// Energy filled in where nothing says.
-    pub estimated: Joules,
-    /// Counter energy over the time in which both counter and integral are known, and the integral there.
-    pub compared: (Joules, Joules),
-    /// Time.
-    pub window: Duration,
-    /// Time in which plausible readings were at most 300 ms apart.
-    pub covered: Duration,
-    /// Time that neither counter nor power readings span.
-    pub gap: Duration,
-    /// How much more the gaps could have held: (highest power − mean power) × gap.
-    pub spread: Joules,
-    /// Times the counter started anew.
-    pub segments: u32,
-    /// Readings that cannot be true.
-    pub implausible: u32,
-}
-
-impl Tally {
-    /// All energy.
-    #[must_use]
-    pub fn energy(&self) -> Joules {
-        self.counted + self.integrated + self.estimated
-    }
-
-    /// What came since an earlier tally of the same track.
-    #[must_use]
-    pub fn since(&self, before: &Self) -> Self {
-        Self {
-            counted: self.counted.saturating_sub(before.counted),
-            integrated: self.integrated.saturating_sub(before.integrated),
-            estimated: self.estimated.saturating_sub(before.estimated),
-            compared: (
-                self.compared.0.saturating_sub(before.compared.0),
-                self.compared.1.saturating_sub(before.compared.1),
-            ),
-            window: self.window.saturating_sub(before.window),
-            covered: self.covered.saturating_sub(before.covered),
-            gap: self.gap.saturating_sub(before.gap),
-            spread: self.spread.saturating_sub(before.spread),
-            segments: self.segments - before.segments.min(self.segments),
-            implausible: self.implausible - before.implausible.min(self.implausible),
-        }
-    }
-}
 
 /// Exact sums behind whole millijoules: milliwatts times microseconds are nanojoules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,11 +65,17 @@ pub struct Track {
     power: Option<(Duration, Watts)>,
     /// The counter when it last moved.
     base: Option<(Duration, u64)>,
+    /// The counter when it was first read.
+    zero: Option<(Duration, u64)>,
     /// There was a counter once.
     counts: bool,
     stuck: bool,
+    /// The driver was away: the counter starts anew, whatever it says.
+    away: bool,
     suspect: Option<Suspect>,
     pending: Pending,
+    /// Up to where the integral was extended without a reading.
+    reached: Duration,
     rest: (Nano, Nano, Nano),
     tally: Tally,
 }
@@ -146,10 +90,13 @@ impl Track {
             last: None,
             power: None,
             base: None,
+            zero: None,
             counts: false,
             stuck: false,
+            away: false,
             suspect: None,
             pending: Pending::default(),
+            reached: Duration::ZERO,
             rest: <_>::default(),
             tally: Tally::default(),
         }
@@ -230,6 +177,34 @@ impl Track {
         (self.base, self.suspect) = (None, None);
     }
 
+    /// The counter when it last moved, to be kept where a restart finds it.
+    #[must_use]
+    pub fn counter(&self) -> Option<(Duration, Joules)> {
+        self.base.map(|(moved, value)| (moved, Joules(value)))
+    }
+
+    /// The driver was away.
+    pub const fn away(&mut self) {
+        self.away = true;
+    }
+
+    /// Takes up, once, what a reader before this one saw last: the counter spans the time between, unless it started anew. Then
+    /// the power of now fills the hole, as a gap.
+    pub fn resume(&mut self, seen: Duration, counter: Joules) {
+        let Some((moved, value)) = self.zero.take().filter(|(moved, _)| *moved > seen) else { return };
+        let hole = moved - seen;
+        self.tally.window += hole;
+        if let Some(spanned) = value.checked_sub(counter.0).filter(|spanned| self.can_be(*spanned, hole)) {
+            self.tally.counted += Joules(spanned);
+            return;
+        }
+        self.tally.segments += 1;
+        let power = self.watts().unwrap_or_default();
+        self.tally.estimated += power * hole;
+        self.tally.gap += hole;
+        self.tally.spread += Watts(self.most.0.saturating_sub(power.0)) * hole;
+    }
+
     fn integrate(&mut self, at: Duration, power: Watts) {
         if let Some((before, earlier)) = self.power.replace((at, power)) {
             let mean = Watts(u64::midpoint(power.0, earlier.0));
@@ -243,7 +218,8 @@ impl Track {
 
     /// Extends the integral to an instant without a reading: by the last power known, else by the mean so far.
     fn reach(&mut self, at: Duration) {
-        let from = self.power.map(|(last, _)| last).or(self.base.map(|(moved, _)| moved)).unwrap_or(at);
+        let from = self.power.or(self.base.map(|(moved, _)| (moved, Watts::ZERO))).map_or(at, |(last, _)| last);
+        let from = from.max(self.reached);
         let missing = at.saturating_sub(from);
         let mean = || self.tally.energy().0 as u128 * 1_000_000 / self.tally.window.as_micros().max(1);
         let power = self.power.map_or_else(|| Watts(u64::try_from(mean()).unwrap_or(0)), |(_, power)| power);
@@ -252,7 +228,7 @@ impl Track {
         } else {
             self.pending.measured.0 += Nano::of(power, missing).0;
         }
-        self.power = self.power.map(|(_, power)| (at, power));
+        (self.power, self.reached) = (self.power.map(|(_, power)| (at, power)), at);
     }
 
     fn fill(&mut self, mean: Watts, hole: Duration) {
@@ -265,9 +241,15 @@ impl Track {
             // The first reading, or the first after a boundary that was filled in: up to here the integral counts.
             self.commit(self.pending);
             self.tally.segments += u32::from(self.counts);
-            (self.base, self.counts) = (Some((at, value)), true);
+            self.zero = self.zero.or((!self.counts).then_some((at, value)));
+            (self.base, self.counts, self.away) = (Some((at, value)), true, false);
             return;
         };
+        if std::mem::take(&mut self.away) {
+            self.reach(at);
+            self.renew(Suspect { first: (at, value), last: (at, value), seen: 1, until: self.pending }, moved);
+            return;
+        }
         if value >= base && self.can_be(value - base, at - moved) {
             if self.suspect.take().is_some() || value > base {
                 self.advance(at, value - base);
@@ -292,7 +274,12 @@ impl Track {
             self.suspect = Some(suspect);
             return;
         }
-        // A new life: the integral bridges up to its first reading, and from there on it counts.
+        self.renew(suspect, moved);
+    }
+
+    /// A new life of the counter since `moved`: the integral bridges up to its first reading, and from there on it counts.
+    fn renew(&mut self, suspect: Suspect, moved: Duration) {
+        let (at, value) = suspect.last;
         let bridge = suspect.until;
         let after = self.pending;
         let (first, born) = suspect.first;

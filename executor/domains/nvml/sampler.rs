@@ -57,7 +57,10 @@ impl Live {
                 let busy = self.uses.as_ref().is_none_or(|uses| !uses.is_empty());
                 self.idle.take(sample.at, self.tally().energy(), busy);
             }
-            Err(Failed::Gone) => self.trouble = Some("the driver is away".to_owned()),
+            Err(Failed::Gone) => {
+                self.track.away();
+                self.trouble = Some("the driver is away".to_owned());
+            }
             Err(Failed::Refused(why)) => self.trouble = Some(why),
         }
     }

@@ -133,6 +133,24 @@ fn a_board_without_a_counter_is_integrated_and_a_hole_is_a_gap() {
     assert_eq!((tally.integrated, tally.estimated, tally.gap), (Joules(4_000_000), Joules(1_000_000), ms(5_000)));
 }
 
+#[test]
+fn d6_a_new_reader_goes_on_where_the_old_one_ended() {
+    // Ten seconds nobody looked at: the counter spans them.
+    let mut track = Track::new(MOST);
+    feed(&mut track, 200, 211, steady, watts);
+    track.resume(ms(10_000), Joules(1_000 + 100 * 20_000));
+    let tally = track.tally();
+    assert_eq!((tally.counted, tally.gap, tally.segments), (Joules(110 * 20_000), ms(0), 0));
+    assert_eq!((tally.window, tally.covered), (ms(11_000), ms(1_000)));
+    // It started anew meanwhile: a gap, filled with the power of now.
+    let mut track = Track::new(MOST);
+    feed(&mut track, 200, 211, |n| Some((n - 200) * 20_000), watts);
+    track.resume(ms(10_000), Joules(9_000_000));
+    let tally = track.tally();
+    assert_eq!((tally.counted, tally.estimated, tally.gap), (Joules(200_000), Joules(10_000 * 200), ms(10_000)));
+    assert_eq!((tally.segments, tally.spread), (1, Joules(10_000 * 50)));
+}
+
 proptest! {
     /// Whatever is read, energy never falls, never exceeds what the board can draw, and each hole is in the books.
     #[test]

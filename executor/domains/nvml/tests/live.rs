@@ -64,3 +64,20 @@ fn caps_are_read_back_and_only_a_privileged_library_sets_them() {
     let state = domain.set_cap(cap(160)).expect("set");
     assert_eq!((state.requested, state.enforced), (Watts::whole(160), Watts::whole(120)));
 }
+
+#[test]
+fn c11_after_a_driver_reload_the_library_is_opened_again() {
+    let (_dir, node) = live(&[GpuSetup::new(Board::V100), GpuSetup::new(Board::A40)]);
+    let gpus = Gpus::find(Some(node.library().expect("built"))).expect("two GPUs");
+    let uuid = node.gpu(0).uuid();
+    node.gpu(0).script(Fault::new(Kind::Reload, 300));
+    let until = Instant::now() + secs(10);
+    let segments =
+        || gpus.live().into_iter().find(|(name, _)| *name == uuid).map_or(0, |(_, live)| live.tally().segments);
+    while segments() == 0 && Instant::now() < until {
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    assert_eq!(segments(), 1);
+    assert!(gpus.live().iter().all(|(_, live)| live.trouble.is_none() && live.tally().energy().0 > 0));
+    assert!(gpus.stale().is_none());
+}
