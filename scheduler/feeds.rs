@@ -7,7 +7,8 @@ pub mod fetch;
 pub mod file;
 pub mod mix;
 pub mod providers;
-pub mod source;
+pub mod rounds;
+pub mod schedule;
 pub mod table;
 #[cfg(test)]
 mod tests;

@@ -1,109 +1,193 @@
-//! Performs requests for grid data, each within its time and size. The only user of HTTP as a client in the scheduler.
+//! Performs the requests of providers: one exchange, bounded in time and size. The only user of reqwest here.
 //!
-//! No redirect is followed, so no key goes anywhere new. Errors name what was done, never an address with a key.
+//! It follows no redirect, retries nothing, and no error of its own holds an address: a key may be part of one.
 
-use super::feed::{FeedError, Reply, Request};
+use super::feed::{FeedError, Reply, Request, Secret, encoded};
+use chrono::{DateTime, Utc};
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
-/// Until a connection stands.
+/// The connection must stand within.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Until an answer begins.
-const FIRST: Duration = Duration::from_secs(10);
-/// Until it is whole.
+/// Status and headers must be there within, the connection included.
+const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// All of it must be there within.
 const WHOLE: Duration = Duration::from_secs(20);
-/// Largest body, after decompression.
-const LARGEST: usize = 8 << 20;
+/// Longest body after decompression, in bytes.
+pub const LARGEST: usize = 8 << 20;
 
-/// A client that sends requests.
-#[derive(Clone, Debug)]
-pub struct Fetcher(reqwest::Client);
+/// A reply with the service's own idea of the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The reply.
+    pub reply: Reply,
+    /// Its `Date`.
+    pub date: Option<DateTime<Utc>>,
+}
+
+/// An exchange on its way.
+pub type Exchange<'a> = Pin<Box<dyn Future<Output = Result<Answer, FeedError>> + Send + 'a>>;
+
+/// Whoever sends requests: the network, or a test.
+pub trait Perform: Send + Sync {
+    /// Sends it and waits for the whole answer.
+    fn perform(&self, request: Request) -> Exchange<'_>;
+}
+
+/// Limits of time of one exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Until the connection stands.
+    pub connect: Duration,
+    /// Until status and headers are there.
+    pub first_byte: Duration,
+    /// Until all of it is there.
+    pub whole: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connect: CONNECT, first_byte: FIRST_BYTE, whole: WHOLE }
+    }
+}
+
+/// The network.
+#[derive(Debug)]
+pub struct Fetcher {
+    client: reqwest::Client,
+    patience: Patience,
+}
 
 impl Fetcher {
-    /// Ready to send.
+    /// A fetcher that trusts what the system trusts and goes through the proxy that the environment names. Where the system
+    /// has no certificates it still speaks plain HTTP, to an exporter in the same room say.
     ///
     /// # Errors
-    /// If the system's certificates cannot be used.
-    pub fn new() -> Result<Self, String> {
-        // Somebody else in the process may have chosen a provider before: theirs will do.
+    /// If no client can be made at all.
+    pub fn new(patience: Patience) -> Result<Self, String> {
+        // Another part of the process may have chosen first; the choice is the same.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("neap/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .redirect(reqwest::redirect::Policy::none())
-            .pool_max_idle_per_host(1)
-            .build();
-        client.map(Self).map_err(|error| format!("no client for grid data: {}", cause(&error)))
+        let builder = || {
+            reqwest::Client::builder()
+                .connect_timeout(patience.connect)
+                .timeout(patience.whole)
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent(concat!("neap/", env!("CARGO_PKG_VERSION")))
+                .gzip(true)
+                .pool_max_idle_per_host(1)
+        };
+        let client = builder().build().or_else(|_| builder().tls_certs_only([]).build());
+        let client = client.map_err(|error| told(&error))?;
+        Ok(Self { client, patience })
     }
 
-    /// Sends a request and reads the whole answer.
-    ///
-    /// # Errors
-    /// [`FeedError::Down`] where the exchange broke, [`FeedError::Refused`] where the body is too large or it points elsewhere.
-    pub async fn send(&self, request: &Request) -> Result<Reply, FeedError> {
-        let exchange = self.exchange(request);
-        match tokio::time::timeout(WHOLE, exchange).await {
-            Ok(result) => result.map_err(|error| error.map(|text| request.scrub(text))),
-            Err(_) => Err(FeedError::Down(format!("no whole answer within {} s", WHOLE.as_secs()))),
-        }
-    }
-
-    async fn exchange(&self, request: &Request) -> Result<Reply, FeedError> {
-        let down = |error: &reqwest::Error| FeedError::Down(cause(error));
-        let mut builder = match &request.form {
-            None => self.0.get(request.reveal()),
-            Some(fields) => {
-                let pairs: Vec<String> =
-                    fields.iter().map(|(n, v)| format!("{n}={}", super::feed::encoded(v.reveal()))).collect();
-                let builder = self.0.post(request.reveal()).header("content-type", "application/x-www-form-urlencoded");
-                builder.body(pairs.join("&"))
+    async fn exchange(&self, request: Request) -> Result<Answer, FeedError> {
+        let sent = self.client.execute(self.worded(request)?);
+        let mut response = match tokio::time::timeout(self.patience.first_byte, sent).await {
+            Ok(response) => response.map_err(|error| FeedError::Down(told(&error)))?,
+            Err(_) => {
+                return Err(FeedError::Down(format!("no answer within {} s", self.patience.first_byte.as_secs())));
             }
+        };
+        let status = response.status().as_u16();
+        let text = |headers: &HeaderMap, name: HeaderName| {
+            headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        if response.status().is_redirection() {
+            let to = text(response.headers(), header::LOCATION).unwrap_or_default();
+            let host = reqwest::Url::parse(&to).ok().and_then(|url| url.host_str().map(str::to_owned));
+            let host = host.unwrap_or_else(|| "another place of its own".to_owned());
+            return Err(FeedError::Refused(format!("status {status} sends us to {host}, where nothing is asked")));
+        }
+        let date = text(response.headers(), header::DATE)
+            .and_then(|text| DateTime::parse_from_rfc2822(&text).ok())
+            .map(|date| date.to_utc());
+        let content_type = text(response.headers(), header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+        let retry_after = text(response.headers(), header::RETRY_AFTER);
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| FeedError::Down(told(&error)))? {
+            if body.len() + chunk.len() > LARGEST {
+                return Err(FeedError::Refused(format!("its answer is longer than {} MiB", LARGEST >> 20)));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { reply: Reply { status, content_type, retry_after, body }, date })
+    }
+
+    /// The request as it goes out: the only place where secrets are put into it.
+    fn worded(&self, request: Request) -> Result<reqwest::Request, FeedError> {
+        let wrong = |what: &str| FeedError::Misconfigured(format!("{what} cannot be sent"));
+        let url = reqwest::Url::parse(&request.reveal()).map_err(|_| wrong("its address"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(FeedError::Misconfigured("its address is neither http nor https".to_owned()));
+        }
+        let mut builder = match &request.form {
+            None => self.client.get(url),
+            Some(form) => self
+                .client
+                .post(url)
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form_of(form)),
         };
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
         for (name, value) in &request.secret_headers {
-            let mut value = reqwest::header::HeaderValue::from_str(value.reveal())
-                .map_err(|_| FeedError::Key("it holds what no header can".to_owned()))?;
+            let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| wrong("its key as a header"))?;
             value.set_sensitive(true);
             builder = builder.header(name, value);
         }
-        let sent = tokio::time::timeout(FIRST, builder.send()).await;
-        let mut response = match sent {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(down(&error)),
-            Err(_) => return Err(FeedError::Down(format!("no answer within {} s", FIRST.as_secs()))),
-        };
-        let status = response.status().as_u16();
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        if (300..400).contains(&status) {
-            let place = header("location").unwrap_or_default();
-            let host =
-                place.split("//").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or("elsewhere");
-            let host = host.rsplit('@').next().unwrap_or("elsewhere");
-            return Err(FeedError::Refused(format!(
-                "status {status}: it sends us to {}, not followed",
-                super::wire::plain(host)
-            )));
-        }
-        let content_type = header("content-type").unwrap_or_default().to_ascii_lowercase();
-        let retry_after = header("retry-after");
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| down(&error))? {
-            if body.len() + chunk.len() > LARGEST {
-                return Err(FeedError::Refused(format!("more than {LARGEST} bytes")));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Reply { status, content_type, retry_after, body })
+        builder.build().map_err(|_| wrong("its header"))
     }
 }
 
-/// What went wrong at the bottom of it, without the address.
-fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
+impl Perform for Fetcher {
+    fn perform(&self, request: Request) -> Exchange<'_> {
+        Box::pin(async move {
+            match tokio::time::timeout(self.patience.whole, self.exchange(request)).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    Err(FeedError::Down(format!("the answer was not whole after {} s", self.patience.whole.as_secs())))
+                }
+            }
+        })
     }
-    let text = if std::ptr::addr_eq(cause, error) { "the exchange failed".to_owned() } else { cause.to_string() };
-    super::wire::plain(&text)
 }
+
+/// `a=b&c=d`.
+fn form_of(form: &[(&'static str, Secret)]) -> String {
+    let pairs: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", encoded(value.reveal()))).collect();
+    pairs.join("&")
+}
+
+/// What went wrong in a few words. The error's own text may hold the address, so none of it is used; of its causes only
+/// those that speak of sockets and certificates.
+fn told(error: &reqwest::Error) -> String {
+    let what = if error.is_timeout() {
+        "it took too long"
+    } else if error.is_connect() {
+        "it cannot be connected to"
+    } else if error.is_body() || error.is_decode() {
+        "the answer broke off or does not unpack"
+    } else if error.is_builder() {
+        "no request can be made"
+    } else {
+        "the exchange broke"
+    };
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                return format!("{what} ({tls})");
+            }
+            return format!("{what} ({})", io.kind());
+        }
+        cause = inner.source();
+    }
+    what.to_owned()
+}
+
+#[cfg(test)]
+mod tests;
