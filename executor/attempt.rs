@@ -5,14 +5,16 @@ mod orders;
 
 use crate::config::Config;
 use crate::link::{Link, LinkError};
-use crate::meter::{AttemptMeter, NodeMeter};
+use crate::meter::{AttemptMeter, Holders, NodeMeter};
 use crate::node::{Node, NodeError};
 use crate::process::{descendants, lives, table, tree_cpu_ms};
 use crate::rundir::{AttemptDir, ExitRecord, Identity, RunDir, RunDirError, Started, Work};
 use chrono::Utc;
 use neap_model::job::AttemptId;
+use neap_model::ledger::Metering;
 use neap_model::outcome::StopCause;
 use neap_model::protocol::{AttemptReport, Beat, PROTOCOL};
+use neap_model::units::Joules;
 use rand::Rng;
 use std::collections::BTreeMap;
 use std::process::Child;
@@ -156,6 +158,9 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
         if last_read.elapsed() >= READ {
             last_read = Instant::now();
             news |= executor.read_meters();
+            for line in executor.node.news() {
+                (executor.notice)(&line);
+            }
         }
     }
 }
@@ -178,7 +183,7 @@ impl Executor {
             if attempt.started.is_none() {
                 attempt.started = attempt.dir.read("started.json");
                 if let Some(started) = &attempt.started {
-                    attempt.meter = AttemptMeter::new(started.at);
+                    attempt.meter.begins(started.at);
                     news = true;
                 }
             }
@@ -215,11 +220,16 @@ impl Executor {
             .filter(|(_, a)| a.exit.is_some() && a.started.is_some() && !a.dir.0.join("metered").exists())
             .map(|(id, _)| *id)
             .collect();
+        let mut off = BTreeMap::new();
         if !ended.is_empty() {
+            // All at once: a driver that is stuck is waited for once.
+            let held = ended.iter().flat_map(|id| self.attempts[id].work.lease.gpus.clone()).collect::<Vec<_>>();
+            off = self.node.edges(&held);
             self.read_meters();
         }
         for id in &ended {
             if let Some(attempt) = self.attempts.get_mut(id) {
+                attempt.meter.note(&edges_off(&attempt.work.lease.gpus, &off));
                 let until = attempt.exit.as_ref().map_or_else(Utc::now, |exit| exit.at);
                 let cpu_ms = attempt.meter.cpu_ms;
                 attempt.meter.take(&[], cpu_ms, until, true);
@@ -252,9 +262,23 @@ impl Executor {
         let new = |id: &AttemptId, total: u64| total.saturating_sub(self.attempts[id].meter.cpu_ms);
         let deltas: BTreeMap<AttemptId, u64> = used.iter().map(|(id, total)| (*id, new(id, *total))).collect();
         let holders = self.attempts.iter().filter(|(_, a)| a.exit.is_none() || !a.dir.0.join("metered").exists());
-        let holders = holders.flat_map(|(id, a)| a.work.lease.gpus.iter().map(|uuid| (uuid.clone(), *id))).collect();
-        let shares = self.node.read(deltas, &holders);
+        let mut held = Holders::new();
+        for (id, attempt) in holders {
+            for uuid in &attempt.work.lease.gpus {
+                held.entry(uuid.clone()).or_default().push(*id);
+            }
+        }
+        let running = self.attempts.iter().filter(|(_, a)| a.exit.is_none() && a.started.is_some());
+        let reserved = running.map(|(id, a)| (*id, a.work.lease.cpus)).collect();
+        let whose = self.attempts.iter().flat_map(|(id, a)| a.seen.keys().map(|pid| (*pid, *id))).collect();
+        let shares = self.node.read(deltas, &held, &whose, &reserved);
         self.node_meter.take(&shares, now);
+        for (id, parts) in shares.attempts.iter().filter(|(id, _)| !used.contains_key(id)) {
+            if let Some(attempt) = self.attempts.get_mut(id).filter(|attempt| attempt.started.is_none()) {
+                attempt.meter.hold(parts);
+                attempt.meter.note(shares.metering.get(id).unwrap_or(&Metering::default()));
+            }
+        }
         let mut closed = !self.node_meter.closed.is_empty();
         for (id, total) in used {
             let Some(attempt) = self.attempts.get_mut(&id) else { continue };
@@ -263,7 +287,13 @@ impl Executor {
                 continue;
             }
             let parts = shares.attempts.get(&id).map_or(&[][..], Vec::as_slice);
+            if let Some(metering) = shares.metering.get(&id) {
+                attempt.meter.note(metering);
+            }
             let span = attempt.meter.take(parts, total, at, false);
+            if !attempt.work.lease.gpus.is_empty() {
+                attempt.meter.counters = self.node.counters(&attempt.work.lease.gpus);
+            }
             closed |= span;
             // Every reading is kept: an executor that is killed does not make energy appear twice.
             let _ = attempt.dir.write("meter.json", &attempt.meter);
@@ -297,4 +327,10 @@ impl Executor {
             patience_ms: u32::try_from(patience.as_millis()).unwrap_or(0),
         }
     }
+}
+
+/// What an attempt's beginning or end on its GPUs adds to its uncertainty.
+fn edges_off(gpus: &[String], off: &BTreeMap<String, Joules>) -> Metering {
+    let uncertain = gpus.iter().filter_map(|uuid| off.get(uuid)).copied().sum();
+    Metering { uncertain, ..Metering::default() }
 }

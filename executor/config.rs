@@ -1,6 +1,6 @@
 //! What an executor needs to know about its node.
 
-use neap_model::units::Watts;
+use neap_model::units::{Percent, Watts};
 use std::path::PathBuf;
 
 /// Power of one busy core where nothing measures it: 5 W busy per logical processor. Assumed; every site can state its own.
@@ -17,12 +17,22 @@ pub struct Config {
     pub run_dir: PathBuf,
     /// Power of one busy core.
     pub watts_per_cpu: Watts,
+    /// Idle power of a core where nothing measures it; stated by the site, else nothing.
+    pub idle_watts_per_cpu: Watts,
+    /// Power of a GiB of memory where nothing measures it; stated by the site, else nothing.
+    pub watts_per_gib: Watts,
+    /// Fans, network cards, disks; stated by the site, else nothing.
+    pub rest_watts: Watts,
+    /// Power that leaves the power supply for each watt that enters it.
+    pub supply_efficiency: Percent,
     /// Cores for jobs; `None`: all.
     pub cpus: Option<u32>,
     /// Root of the powercap tree.
     pub rapl_root: PathBuf,
-    /// NVIDIA's management library; `None`: where the system finds it.
+    /// NVIDIA's management library as the site's file says; `None`: where the system finds it.
     pub nvml_lib: Option<PathBuf>,
+    /// The same as typed on the command line, which goes first.
+    pub nvml_lib_typed: Option<PathBuf>,
     /// The program that is started as guard, and which jobs find as `neap`.
     pub program: PathBuf,
     /// Most bytes kept of one attempt's output.
@@ -38,11 +48,23 @@ impl Config {
             zone: None,
             run_dir,
             watts_per_cpu: WATTS_PER_CPU,
+            idle_watts_per_cpu: Watts::ZERO,
+            watts_per_gib: Watts::ZERO,
+            rest_watts: Watts::ZERO,
+            supply_efficiency: Percent::whole(100),
             cpus: None,
             rapl_root: "/sys/class/powercap".into(),
             nvml_lib: None,
+            nvml_lib_typed: None,
             program,
             log_limit: 1 << 30,
         }
+    }
+    /// The management library to load: what was typed, else `NEAP_NVML_LIB`, else the site's file, else `None`: the
+    /// system's.
+    #[must_use]
+    pub fn nvml_library(&self) -> Option<PathBuf> {
+        use crate::domains::nvml::library::{VARIABLE, choose};
+        choose(self.nvml_lib_typed.clone(), std::env::var_os(VARIABLE), self.nvml_lib.as_deref())
     }
 }

@@ -44,13 +44,13 @@ pub struct Finding {
 pub fn examine(config: &Config) -> Vec<Finding> {
     let finding = |level, topic, text: String| Finding { level, topic, text };
     let mut all = Vec::new();
-    match Gpus::find(config.nvml_lib.clone()) {
+    match Gpus::find(config.nvml_library()) {
         Ok(gpus) if gpus.found.is_empty() => {
             all.push(finding(Level::Warn, "gpu", "the driver is here and shows no GPU".to_owned()));
         }
         Ok(gpus) => {
             for gpu in &gpus.found {
-                let (_, source) = gpus.domain(&gpu.uuid);
+                let source = gpus.source(&gpu.uuid);
                 let text = format!("{} {}, limit {}, metered by {}", gpu.model, gpu.uuid, gpu.limit, source.word());
                 all.push(finding(Level::Ok, "gpu", text));
             }

@@ -1,9 +1,13 @@
 //! Things that draw power and can say how much. Vendor words stay in the files below.
 
+mod cap;
 pub mod nvml;
 pub mod rapl;
 
-use neap_model::units::Joules;
+pub use cap::{Cap, CapRange, CapState, Megahertz, Uncapped};
+use neap_model::fleet::Source;
+use neap_model::units::{Joules, Watts};
+use std::time::Duration;
 
 /// Why a reading is missing.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +29,37 @@ pub enum DomainError {
         /// What it says.
         found: String,
     },
+    /// It takes no limit.
+    #[error("{what} takes no limit: {why}")]
+    Uncapped {
+        /// Which.
+        what: String,
+        /// Why.
+        #[source]
+        why: Uncapped,
+    },
+    /// The driver took a limit and does not hold it.
+    #[error("{what} was asked for a limit of {asked} and says {says}")]
+    NotTaken {
+        /// Which.
+        what: String,
+        /// What was asked.
+        asked: Watts,
+        /// What is in force now.
+        says: Watts,
+    },
+    /// A limit outside of what the board takes.
+    #[error("the driver refused a cap of {asked} for {what} (it allows {least} to {most})")]
+    OutOfRange {
+        /// Which.
+        what: String,
+        /// What was asked.
+        asked: Watts,
+        /// Lowest limit.
+        least: Watts,
+        /// Highest limit.
+        most: Watts,
+    },
     /// The driver refused, or did not answer in time.
     #[error("{what}: {why}")]
     Driver {
@@ -35,13 +70,43 @@ pub enum DomainError {
     },
 }
 
-/// Something that draws power. The verbs that tell it to draw less join it with the caps.
+/// Energy so far, and how it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Energy since the domain was opened.
+    pub energy: Joules,
+    /// When, since boot.
+    pub at: Duration,
+    /// What measured it.
+    pub source: Source,
+    /// Power now, where that is known.
+    pub watts_now: Option<Watts>,
+    /// How often the counter behind it started anew.
+    pub segment: u32,
+}
+
+/// Something that draws power and may be told to draw less.
 pub trait PowerDomain: Send {
     /// Energy used since the domain was opened. Never falls, never jumps, never invented.
     ///
     /// # Errors
     /// [`DomainError`] if it cannot be read now; a later reading covers the time between.
-    fn energy(&mut self) -> Result<Joules, DomainError>;
+    fn energy(&mut self) -> Result<Reading, DomainError>;
+
+    /// What is in force now: read from the device, not remembered.
+    ///
+    /// # Errors
+    /// [`DomainError`] if the device does not say.
+    fn cap(&mut self) -> Result<CapState, DomainError>;
+
+    /// What may be asked for, and if nothing may, why not.
+    fn cap_range(&self) -> CapRange;
+
+    /// Asks, then reads back: the answer is what the device says, and `enforced` may be tighter than what was asked.
+    ///
+    /// # Errors
+    /// [`DomainError`] if it may not be set, was refused, or was said to be set and is not.
+    fn set_cap(&mut self, cap: Cap) -> Result<CapState, DomainError>;
 }
 
 /// A counter that wraps, as a sum that does not: raw steps in, whole millijoules out, the remainder carried.
@@ -68,15 +133,6 @@ impl Unwrapped {
         }
         Joules(self.total)
     }
-
-    /// Takes a reading of a counter in millijoules that starts anew when its driver is loaded again: a fall is the
-    /// beginning of a new life, and what was used before it in this interval is not known.
-    pub fn millijoules(&mut self, reading: u64) -> Joules {
-        if let Some(last) = self.last.replace(reading) {
-            self.total = self.total.saturating_add(if reading >= last { reading - last } else { reading });
-        }
-        Joules(self.total)
-    }
 }
 
 #[cfg(test)]
@@ -91,14 +147,6 @@ mod tests {
         assert_eq!(counter.microjoules(950_000, 999_999), Joules(50));
         // 50,000 to the end of the range and one step to zero, then 10,000.
         assert_eq!(counter.microjoules(10_000, 999_999), Joules(110));
-    }
-
-    #[test]
-    fn a_reset_is_no_negative_energy() {
-        let mut counter = Unwrapped::default();
-        counter.millijoules(5_000);
-        assert_eq!(counter.millijoules(6_000), Joules(1_000));
-        assert_eq!(counter.millijoules(200), Joules(1_200));
     }
 
     proptest! {

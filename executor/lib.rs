@@ -1,6 +1,7 @@
 //! Acts: what runs beside a job. It has no opinions about when or where.
 
 pub mod attempt;
+pub mod clock;
 pub mod config;
 pub mod doctor;
 pub mod domains;

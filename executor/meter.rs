@@ -1,17 +1,30 @@
 //! Counter readings → energy spans. Pure: it is told what was read and when.
 //!
-//! A GPU's energy belongs to the attempt that holds it. A measured processor package is divided by processor time; what
+//! A GPU's energy belongs to the attempt that holds it, idle or not; where several hold it, `share.rs` divides. A measured processor package is divided by processor time; what
 //! no attempt used stays unattributed, and the parts add up to the whole, millijoule by millijoule. Without a counter an
 //! attempt's energy is its processor time times a stated figure per core, and says `cpu_time`.
+
+pub mod apportion;
+pub mod edge;
+pub mod idle;
+pub mod rest;
+pub mod share;
+pub mod track;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::{Component, Source};
 use neap_model::job::AttemptId;
-use neap_model::ledger::{EnergySpan, NodeSpan, Part};
+use neap_model::ledger::{EnergySpan, Metering, NodeSpan, Part, Unattributed};
 use neap_model::units::{Joules, Watts};
 use serde::{Deserialize, Serialize};
+use share::{GpuUse, share};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// How far an estimate from processor time may be off. Assumed.
+const ESTIMATE_OFF: f64 = 0.5;
+/// How far the processors' own counter may be off. Assumed.
+const RAPL_OFF: f64 = 0.05;
 
 /// A span is closed after so long, and at the end of its attempt.
 pub const SPAN: TimeDelta = TimeDelta::seconds(60);
@@ -25,8 +38,8 @@ pub struct Interval {
     pub cpu: Option<Joules>,
     /// Busy processor time of the whole host, in milliseconds.
     pub busy_ms: u64,
-    /// Energy of each GPU by UUID, and how it was measured.
-    pub gpus: BTreeMap<String, (Joules, Source)>,
+    /// What each GPU used and for whom, by UUID.
+    pub gpus: BTreeMap<String, GpuUse>,
     /// Processor time of each attempt, in milliseconds.
     pub attempts: BTreeMap<AttemptId, u64>,
 }
@@ -40,11 +53,18 @@ pub struct Shares {
     pub node: Vec<Part>,
     /// What of it went to attempts.
     pub attributed: Vec<Part>,
+    /// How well the energy of each attempt is known.
+    pub metering: BTreeMap<AttemptId, Metering>,
+    /// GPU energy that went to none.
+    pub unattributed: Unattributed,
 }
+
+/// Which attempts hold which GPU or MIG part, by UUID.
+pub type Holders = BTreeMap<String, Vec<AttemptId>>;
 
 /// Divides an interval's energy. `holders` says which attempt holds which GPU.
 #[must_use]
-pub fn divide(interval: &Interval, holders: &BTreeMap<String, AttemptId>, watts_per_cpu: Watts) -> Shares {
+pub fn divide(interval: &Interval, holders: &Holders, watts_per_cpu: Watts) -> Shares {
     let mut shares = Shares::default();
     let used: u64 = interval.attempts.values().sum();
     // Host and attempts are read one after the other: the attempts may seem to have used more than the host.
@@ -62,16 +82,25 @@ pub fn divide(interval: &Interval, holders: &BTreeMap<String, AttemptId>, watts_
         let energy = upto.saturating_sub(given);
         given = upto;
         shares.attempts.entry(*attempt).or_default().push(Part { component: Component::Cpu, source, energy });
+        let off = if source == Source::Rapl { RAPL_OFF } else { ESTIMATE_OFF };
+        shares.metering.entry(*attempt).or_default().uncertain += share::times(energy, off);
     }
     add(&mut shares.node, Part { component: Component::Cpu, source, energy: whole });
     add(&mut shares.attributed, Part { component: Component::Cpu, source, energy: given });
-    for (uuid, (energy, source)) in &interval.gpus {
-        let part = Part { component: Component::Gpu, source: *source, energy: *energy };
-        add(&mut shares.node, part);
-        if let Some(holder) = holders.get(uuid) {
-            shares.attempts.entry(*holder).or_default().push(part);
+    for (uuid, used) in &interval.gpus {
+        let parted = share(uuid, used, holders);
+        for (source, energy) in parted.node {
+            add(&mut shares.node, Part { component: Component::Gpu, source, energy });
+        }
+        for (holder, source, energy) in parted.holders {
+            let part = Part { component: Component::Gpu, source, energy };
+            add(shares.attempts.entry(holder).or_default(), part);
             add(&mut shares.attributed, part);
         }
+        for (holder, metering) in parted.metering {
+            shares.metering.entry(holder).or_default().add(&metering);
+        }
+        shares.unattributed.add(&parted.unattributed);
     }
     shares
 }
@@ -94,6 +123,11 @@ pub struct AttemptMeter {
     from: DateTime<Utc>,
     parts: Vec<Part>,
     gap_ms: u64,
+    #[serde(default)]
+    metering: Metering,
+    /// What the counters of its GPUs said last: milliseconds since boot and millijoules, by UUID.
+    #[serde(default)]
+    pub counters: BTreeMap<String, (u64, u64)>,
     /// Closed and not booked yet.
     pub closed: Vec<EnergySpan>,
 }
@@ -102,7 +136,32 @@ impl AttemptMeter {
     /// From the start of the attempt on.
     #[must_use]
     pub fn new(from: DateTime<Utc>) -> Self {
-        Self { cpu_ms: 0, seen: from, next: 0, from, parts: Vec::new(), gap_ms: 0, closed: Vec::new() }
+        Self {
+            cpu_ms: 0,
+            seen: from,
+            next: 0,
+            from,
+            parts: Vec::new(),
+            gap_ms: 0,
+            metering: Metering::default(),
+            counters: BTreeMap::new(),
+            closed: Vec::new(),
+        }
+    }
+
+    /// The attempt says when it started: what its devices used since they were taken for it stays its own.
+    pub fn begins(&mut self, at: DateTime<Utc>) {
+        (self.from, self.seen) = (at, at);
+    }
+
+    /// Takes energy of devices that are held and do not work yet.
+    pub fn hold(&mut self, parts: &[Part]) {
+        parts.iter().for_each(|part| add(&mut self.parts, *part));
+    }
+
+    /// Notes how well the energy taken next is known.
+    pub fn note(&mut self, metering: &Metering) {
+        self.metering.add(metering);
     }
 
     /// Takes energy used up to `at`. Says whether a span was closed.
@@ -124,6 +183,7 @@ impl AttemptMeter {
                 until: self.seen,
                 parts,
                 gap_ms: std::mem::take(&mut self.gap_ms),
+                metering: std::mem::take(&mut self.metering),
             };
             (self.next, self.from) = (self.next + 1, self.seen);
             self.closed.push(span);
@@ -146,6 +206,7 @@ pub struct NodeMeter {
     parts: Vec<Part>,
     attributed: Vec<Part>,
     gap_ms: u64,
+    unattributed: Unattributed,
     /// Closed and not booked yet.
     pub closed: Vec<NodeSpan>,
 }
@@ -154,13 +215,23 @@ impl NodeMeter {
     /// From now on.
     #[must_use]
     pub fn new(from: DateTime<Utc>) -> Self {
-        Self { seen: from, next: 0, from, parts: Vec::new(), attributed: Vec::new(), gap_ms: 0, closed: Vec::new() }
+        Self {
+            seen: from,
+            next: 0,
+            from,
+            parts: Vec::new(),
+            attributed: Vec::new(),
+            gap_ms: 0,
+            unattributed: Unattributed::default(),
+            closed: Vec::new(),
+        }
     }
 
     /// Takes what was counted up to `at`.
     pub fn take(&mut self, shares: &Shares, at: DateTime<Utc>) {
         shares.node.iter().for_each(|part| add(&mut self.parts, *part));
         shares.attributed.iter().for_each(|part| add(&mut self.attributed, *part));
+        self.unattributed.add(&shares.unattributed);
         if at - self.seen > GAP {
             self.gap_ms += u64::try_from((at - self.seen).num_milliseconds()).unwrap_or(0);
         }
@@ -173,6 +244,7 @@ impl NodeMeter {
                 parts: std::mem::take(&mut self.parts),
                 attributed: std::mem::take(&mut self.attributed),
                 gap_ms: std::mem::take(&mut self.gap_ms),
+                unattributed: std::mem::take(&mut self.unattributed),
             });
             (self.next, self.from) = (self.next + 1, self.seen);
         }
@@ -214,10 +286,11 @@ mod tests {
 
     #[test]
     fn a_gpu_belongs_to_its_holder_idle_or_not() {
-        let gpus =
-            [("a".to_owned(), (Joules(100), Source::NvmlEnergy)), ("b".to_owned(), (Joules(7), Source::NvmlEnergy))];
+        let used =
+            |joules| GpuUse { tally: track::Tally { counted: Joules(joules), ..<_>::default() }, ..GpuUse::default() };
+        let gpus = [("a".to_owned(), used(100)), ("b".to_owned(), used(7))];
         let interval = Interval { cpu: Some(Joules(50)), busy_ms: 10, gpus: gpus.into(), ..Interval::default() };
-        let shares = divide(&interval, &[("a".to_owned(), attempt(1))].into(), Watts::whole(5));
+        let shares = divide(&interval, &[("a".to_owned(), vec![attempt(1)])].into(), Watts::whole(5));
         let gpu = |joules| Part { component: Component::Gpu, source: Source::NvmlEnergy, energy: Joules(joules) };
         assert_eq!(shares.attempts[&attempt(1)], [gpu(100)]);
         assert!(shares.node.contains(&gpu(107)) && shares.attributed.contains(&gpu(100)));

@@ -80,6 +80,8 @@ pub enum Source {
     Rapl,
     /// Processor time times a figure per core.
     CpuTime,
+    /// A stated figure, or the mean around a gap that nothing spans.
+    Estimated,
 }
 
 impl Source {
@@ -91,6 +93,7 @@ impl Source {
             Self::NvmlPower => "nvml_power",
             Self::Rapl => "rapl",
             Self::CpuTime => "cpu_time",
+            Self::Estimated => "estimated",
         }
     }
 
@@ -99,7 +102,7 @@ impl Source {
     pub const fn quality(self) -> Quality {
         match self {
             Self::NvmlEnergy | Self::NvmlPower | Self::Rapl => Quality::Measured,
-            Self::CpuTime => Quality::Estimated,
+            Self::CpuTime | Self::Estimated => Quality::Estimated,
         }
     }
 }

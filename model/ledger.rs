@@ -17,6 +17,93 @@ pub struct Part {
     pub energy: Joules,
 }
 
+/// How well metered energy is known, as sums that add up exactly; the ratios are taken at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Metering {
+    /// Milliseconds of metered devices.
+    pub window_ms: u64,
+    /// Of these, milliseconds in which plausible readings were at most 300 ms apart.
+    pub covered_ms: u64,
+    /// Of these, milliseconds that neither a counter nor readings span: their energy is filled in.
+    pub gap_ms: u64,
+    /// Energy by which the sum may be off: gain, edges and gaps, added up and not root-summed.
+    pub uncertain: Joules,
+    /// Counter energy where the integral of power readings is known beside it.
+    pub compared: Joules,
+    /// That integral.
+    pub integral: Joules,
+    /// Times a counter started anew.
+    pub segments: u32,
+    /// Readings that cannot be true and were left out.
+    pub implausible: u32,
+}
+
+impl Metering {
+    /// Whether nothing was metered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what is known of other energy.
+    pub fn add(&mut self, other: &Self) {
+        self.window_ms += other.window_ms;
+        self.covered_ms += other.covered_ms;
+        self.gap_ms += other.gap_ms;
+        self.uncertain += other.uncertain;
+        self.compared += other.compared;
+        self.integral += other.integral;
+        self.segments += other.segments;
+        self.implausible += other.implausible;
+    }
+
+    /// The share of the time in which readings were at most 300 ms apart; `None` where no device was metered.
+    #[must_use]
+    pub fn coverage_ratio(&self) -> Option<f64> {
+        (self.window_ms > 0).then(|| self.covered_ms as f64 / self.window_ms as f64)
+    }
+
+    /// How far `energy` may be off, as a share of it; at most 1 is meant, more is possible and says so.
+    #[must_use]
+    pub fn uncertainty_ratio(&self, energy: Joules) -> Option<f64> {
+        (energy.0 > 0 && self.uncertain.0 > 0).then(|| self.uncertain.0 as f64 / energy.0 as f64)
+    }
+
+    /// |integral − counter| / counter; `None` where there is no counter or no integral.
+    #[must_use]
+    pub fn discrepancy_ratio(&self) -> Option<f64> {
+        (self.compared.0 > 0).then(|| self.integral.0.abs_diff(self.compared.0) as f64 / self.compared.0 as f64)
+    }
+}
+
+/// A node's energy of which no attempt is the holder or user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Unattributed {
+    /// Idle energy of devices nobody held.
+    pub idle: Joules,
+    /// Of processes of no job of ours.
+    pub foreign: Joules,
+    /// Above idle, with no activity seen.
+    pub unknown: Joules,
+}
+
+impl Unattributed {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds more of it.
+    pub fn add(&mut self, other: &Self) {
+        self.idle += other.idle;
+        self.foreign += other.foreign;
+        self.unknown += other.unknown;
+    }
+}
+
 /// What one attempt used between two instants. Reports repeat it until it is acknowledged; (attempt, `seq`) makes that harmless.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnergySpan {
@@ -30,6 +117,9 @@ pub struct EnergySpan {
     pub parts: Vec<Part>,
     /// Milliseconds inside the span for which readings were missing and energy was filled in.
     pub gap_ms: u64,
+    /// How well its energy is known; spans of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Metering::is_empty")]
+    pub metering: Metering,
 }
 
 impl EnergySpan {
@@ -55,6 +145,9 @@ pub struct NodeSpan {
     pub attributed: Vec<Part>,
     /// Milliseconds for which readings were missing.
     pub gap_ms: u64,
+    /// GPU energy that went to no attempt, and why.
+    #[serde(default, skip_serializing_if = "Unattributed::is_empty")]
+    pub unattributed: Unattributed,
 }
 
 /// A job's sums over all its attempts.
@@ -72,6 +165,9 @@ pub struct Account {
     pub gpu_seconds: GpuSeconds,
     /// Milliseconds for which readings were missing.
     pub gap_ms: u64,
+    /// How well its energy is known.
+    #[serde(default, skip_serializing_if = "Metering::is_empty")]
+    pub metering: Metering,
     /// Spans whose intensity may still be replaced by a better one.
     pub provisional: bool,
 }
@@ -110,5 +206,6 @@ impl Account {
             }
         }
         self.gap_ms += span.gap_ms;
+        self.metering.add(&span.metering);
     }
 }

@@ -18,6 +18,7 @@ pub mod market;
 pub mod menu;
 mod order;
 mod planner;
+pub mod power;
 pub mod problem;
 pub mod replay;
 mod room;

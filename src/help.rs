@@ -103,6 +103,7 @@ What the tool reads
   NEAP_SERVER          socket or http://127.0.0.1:PORT of the scheduler; set and dead is an error, never a fallback
   NEAP_TOKEN_FILE      token of a loopback door
   NEAP_CONFIG          configuration file
+  NEAP_NVML_LIB        NVIDIA's management library, before executor.nvml_lib and behind --nvml-lib
   NEAP_ZONE            home zone where no configuration names one, such as DE or US-CAL-CISO
   NEAP_OUTPUT          default of -o
   NEAP_TIMEZONE        time zone for what people read and type; else TZ, else the host's

@@ -86,8 +86,8 @@ fn act(session: &Session, verb: Verb) -> Left {
         Verb::Train(options) => workload(kernels::train(&options, &mut std::io::stdout())),
         Verb::Infer(options) => workload(kernels::infer(&options, &mut std::io::stdout())),
         Verb::Simulate(args) => commands::simulate::simulate(session, &args),
-        Verb::Doctor { strict } => node::doctor(session, strict),
         Verb::PolicyCheck(file) => policy::check(session, file.as_deref()),
+        Verb::Doctor { strict, nvml_lib } => node::doctor(session, strict, nvml_lib),
         Verb::Completion(shell) => {
             output::bytes(&args::completion(&shell));
             Ok(0)
@@ -139,7 +139,7 @@ async fn ask(session: &Session, verb: Verb) -> Left {
         Verb::Status => site::status(session).await,
         Verb::PolicyEvent(args) => policy::event(session, &args).await,
         Verb::Serve { check, dev } => daemons::serve(session, check, dev).await,
-        Verb::Executor { check } => daemons::executor(session, check).await,
+        Verb::Executor { check, nvml_lib } => daemons::executor(session, check, nvml_lib).await,
         Verb::Doctor { .. }
         | Verb::PolicyCheck(_)
         | Verb::Simulate(_)

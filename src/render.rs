@@ -5,6 +5,7 @@ pub mod data;
 pub mod footer;
 pub mod grid;
 pub mod jobs;
+mod metering;
 pub mod numbers;
 pub mod plan;
 pub mod report;

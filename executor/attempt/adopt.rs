@@ -24,6 +24,9 @@ impl Executor {
             let started = dir.read::<Started>("started.json");
             let from = started.as_ref().map_or_else(Utc::now, |s| s.at);
             let meter = dir.read::<AttemptMeter>("meter.json").unwrap_or_else(|| AttemptMeter::new(from));
+            if !dir.0.join("metered").exists() {
+                self.node.resume(&meter.counters);
+            }
             let attempt = Attempt {
                 guard: dir.read("guard.json"),
                 exit: None,

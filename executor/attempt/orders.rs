@@ -1,6 +1,6 @@
 //! Carrying out what the scheduler wants. Every order is harmless twice.
 
-use super::{Attempt, Executor};
+use super::{Attempt, Executor, edges_off};
 use crate::meter::AttemptMeter;
 use crate::process::kill_known;
 use crate::rundir::{AttemptDir, ExitRecord, StopOrder, Work};
@@ -123,6 +123,12 @@ impl Executor {
             work.log = std::path::Path::new(&work.lease.spec.task.workdir).join(path);
         }
         let refused = self.refuses(&work);
+        let mut meter = AttemptMeter::new(Utc::now());
+        if refused.is_none() && !work.lease.gpus.is_empty() {
+            // The job's process starts behind the edge; what came before is not its own.
+            meter.note(&edges_off(&work.lease.gpus, &self.node.edges(&work.lease.gpus)));
+            self.read_meters();
+        }
         let spawned = match refused {
             Some(why) => Err(why),
             None => dir.write("work.json", &work).and_then(|()| self.spawn_guard(&dir)).map_err(|e| e.to_string()),
@@ -135,7 +141,7 @@ impl Executor {
             exit: None,
             stopping: None,
             seen: BTreeMap::new(),
-            meter: AttemptMeter::new(Utc::now()),
+            meter,
             work,
             dir,
         };

@@ -3,7 +3,9 @@
 //! Counted are `package-*` and `dram` zones. `core` and `uncore` lie inside the package, `psys` holds everything, and
 //! the `intel-rapl-mmio` tree repeats the package.
 
-use super::{DomainError, PowerDomain, Unwrapped};
+use super::{Cap, CapRange, CapState, DomainError, PowerDomain, Reading, Uncapped, Unwrapped};
+use crate::clock::{Boot, Clock};
+use neap_model::fleet::Source;
 use neap_model::units::Joules;
 use std::path::{Path, PathBuf};
 
@@ -81,14 +83,33 @@ impl Rapl {
     }
 }
 
+impl Rapl {
+    fn uncapped(&self) -> DomainError {
+        DomainError::Uncapped { what: "the host".to_owned(), why: Uncapped::NotSupported }
+    }
+}
+
 impl PowerDomain for Rapl {
-    fn energy(&mut self) -> Result<Joules, DomainError> {
+    fn energy(&mut self) -> Result<Reading, DomainError> {
         let mut total = Joules::ZERO;
         for zone in &mut self.zones {
             total += zone.counter.microjoules(number(&zone.path.join("energy_uj"))?, zone.range);
         }
         self.last = total;
-        Ok(total)
+        Ok(Reading { energy: total, at: Boot.now(), source: Source::Rapl, watts_now: None, segment: 0 })
+    }
+
+    /// Neap sets no limits of processors.
+    fn cap(&mut self) -> Result<CapState, DomainError> {
+        Err(self.uncapped())
+    }
+
+    fn cap_range(&self) -> CapRange {
+        CapRange { because: Some(Uncapped::NotSupported), ..CapRange::default() }
+    }
+
+    fn set_cap(&mut self, _cap: Cap) -> Result<CapState, DomainError> {
+        Err(self.uncapped())
     }
 }
 
@@ -135,9 +156,9 @@ mod tests {
         // 328,850 to the end of the range, one step to zero, 1,671,149 on: two joules. And one of memory.
         set(&dir, "intel-rapl:0", 1_671_149);
         set(&dir, "intel-rapl:0:1", 2_000_000);
-        assert_eq!(rapl.energy().expect("read"), Joules(3_000));
+        assert_eq!(rapl.energy().expect("read").energy, Joules(3_000));
         set(&dir, "intel-rapl:0", 1_671_149 + 500_000);
-        assert_eq!(rapl.energy().expect("read"), Joules(3_500));
+        assert_eq!(rapl.energy().expect("read").energy, Joules(3_500));
     }
 
     #[test]
@@ -153,6 +174,6 @@ mod tests {
         std::fs::write(dir.path().join("intel-rapl:0/energy_uj"), "lots").expect("written");
         assert!(matches!(rapl.energy(), Err(DomainError::Nonsense { .. })));
         set(&dir, "intel-rapl:0", 7_000_005);
-        assert_eq!(rapl.energy().expect("read"), Joules(7_000));
+        assert_eq!(rapl.energy().expect("read").energy, Joules(7_000));
     }
 }

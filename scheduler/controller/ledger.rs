@@ -5,7 +5,7 @@
 use super::state::Job;
 use super::{Controller, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
-use neap_model::fleet::{Component, Source};
+use neap_model::fleet::{Component, Quality, Source};
 use neap_model::footprint::{EnergyOver, Footprint, footprint};
 use neap_model::grid::Grade;
 use neap_model::job::AttemptId;
@@ -148,7 +148,8 @@ impl Totals {
         spent.run_now += run_now.emits;
         // Carbon rests on an estimate where the power or the intensity does.
         let all = span.energy();
-        let metered: Joules = span.parts.iter().filter(|p| p.source != Source::CpuTime).map(|p| p.energy).sum();
+        let metered: Joules =
+            span.parts.iter().filter(|p| p.source.quality() == Quality::Measured).map(|p| p.energy).sum();
         let sure = match actual.worst {
             Some(Grade::Measured) => actual.emits.scaled(metered.0, all.0),
             _ => GramsCo2e::ZERO,

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use neap_model::fleet::{Component, Source};
 use neap_model::footprint::Footprint;
 use neap_model::job::{AttemptId, Epoch, Flex, JobId, JobSpec, Launch, Person, Resources, Retry, Task, TimeTerms};
-use neap_model::ledger::{EnergySpan, Part};
+use neap_model::ledger::{EnergySpan, Metering, Part};
 use neap_model::lifecycle::{AttemptEnd, Event, Exit, JobEvent};
 use neap_model::plan::{Decision, Place, Verdict};
 use neap_model::protocol::{JobFilter, UsageReport, UsageRow};
@@ -54,7 +54,14 @@ fn jobs(count: u64) -> Vec<Arc<Job>> {
         let epoch = Epoch(1);
         let end = AttemptEnd::Exited { exit: Exit::Code(u8::from(id % 5 == 0)) };
         let part = Part { component: Component::Cpu, source: Source::CpuTime, energy: Joules(1_000) };
-        let span = EnergySpan { seq: 0, from: at(0), until: at(60), parts: vec![part], gap_ms: 0 };
+        let span = EnergySpan {
+            seq: 0,
+            from: at(0),
+            until: at(60),
+            parts: vec![part],
+            gap_ms: 0,
+            metering: Metering::default(),
+        };
         let print = Footprint { energy: Joules(1_000), emits: GramsCo2e(id), ..Footprint::default() };
         let happened = [
             JobEvent::Submitted { owner, spec: Box::new(spec), key: id.to_string(), digest: "d".into() },

@@ -167,8 +167,14 @@ fn of_the_site() -> Vec<Command> {
         verb("serve", "The scheduler")
             .arg(switch("check", "Check the configuration and leave"))
             .arg(switch("dev", "With an executor in the same process")),
-        verb("executor", "The executor of this node").arg(switch("check", "Check the configuration and leave")),
-        verb("doctor", "What this node can measure and do").arg(switch("strict", "A warning is an error")),
+        verb("executor", "The executor of this node")
+            .arg(switch("check", "Check the configuration and leave"))
+            .arg(value("nvml-lib", "PATH", "NVIDIA's management library [default: executor.nvml_lib]")),
+        verb("doctor", "What this node can measure and do").arg(switch("strict", "A warning is an error")).arg(value(
+            "nvml-lib",
+            "PATH",
+            "NVIDIA's management library [default: executor.nvml_lib]",
+        )),
         verb("completion", "Completions for a shell")
             .arg(position("shell", "bash|zsh|fish", "Which").required(true).value_parser(["bash", "zsh", "fish"])),
         verb("man", "The manual page of a verb").arg(position("verb", "VERB", "Which; none: the first page")),

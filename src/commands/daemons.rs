@@ -15,7 +15,7 @@ use neap_scheduler::daemon;
 use neap_scheduler::journal::Options;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
@@ -149,8 +149,9 @@ fn bind(socket: &Path) -> Result<UnixListener, Problems> {
 }
 
 /// `neap executor`.
-pub async fn executor(session: &Session, check: bool) -> Left {
-    let config = session.config()?;
+pub async fn executor(session: &Session, check: bool, nvml_lib: Option<PathBuf>) -> Left {
+    let mut config = session.config()?;
+    config.executor.nvml_lib_typed = nvml_lib;
     if check {
         let executor = &config.executor;
         let zone = executor.zone.as_deref().unwrap_or("as the scheduler says");

@@ -6,11 +6,13 @@ use crate::session::Session;
 use neap_executor::doctor::{Finding, Level, examine};
 use serde_json::json;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 /// `neap doctor`.
-pub fn doctor(session: &Session, strict: bool) -> Left {
+pub fn doctor(session: &Session, strict: bool, nvml_lib: Option<PathBuf>) -> Left {
     let config = session.config()?;
     let mut executor = config.executor.clone();
+    executor.nvml_lib_typed = nvml_lib;
     if session.named_server().is_none() && config.file.is_none() {
         executor.run_dir = session.paths.personal_state().join("run");
     }

@@ -345,12 +345,19 @@ fn executor(mut table: Table<'_>, paths: &Paths, scheduler: &Config) -> neap_exe
     let config = neap_executor::config::Config {
         zone,
         watts_per_cpu: table.quantity("watts_per_cpu").unwrap_or(usual.watts_per_cpu),
+        idle_watts_per_cpu: table.quantity("idle_watts_per_cpu").unwrap_or(usual.idle_watts_per_cpu),
+        watts_per_gib: table.quantity("watts_per_gib").unwrap_or(usual.watts_per_gib),
+        rest_watts: table.quantity("rest_watts").unwrap_or(usual.rest_watts),
+        supply_efficiency: table.quantity("supply_efficiency").unwrap_or(usual.supply_efficiency),
         cpus: table.whole("cpus"),
         rapl_root: table.text("rapl_root").map_or(usual.rapl_root, Into::into),
         nvml_lib: table.text("nvml_lib").map(Into::into),
         log_limit: table.quantity::<neap_model::units::Bytes>("log_limit").map_or(usual.log_limit, |bytes| bytes.0),
         ..usual
     };
+    if !(Percent::whole(10)..=Percent::whole(100)).contains(&config.supply_efficiency) {
+        table.wrong("P013", "supply_efficiency", bad("a power supply passes on 10% to 100% of what it takes"));
+    }
     if config.cpus == Some(0) {
         table.wrong("P013", "cpus", bad("an executor without a core runs nothing"));
     }

@@ -100,7 +100,7 @@ pub fn job(job: &JobReport) -> Value {
     {
         reason["code"] = code.into();
     }
-    json!({
+    let mut value = json!({
         "schema": "neap.job/1",
         "id": job.id.0,
         "state": state(job),
@@ -154,7 +154,11 @@ pub fn job(job: &JobReport) -> Value {
         "meter_gap_seconds": account.gap_ms as f64 / 1e3,
         "provisional": account.provisional,
         "revision": job.revision,
-    })
+    });
+    if !account.metering.is_empty() {
+        value["metering"] = super::metering::value(account);
+    }
+    value
 }
 
 fn alternative(row: &Alternative, now: DateTime<Utc>) -> Value {

@@ -60,6 +60,7 @@ pub fn used(account: &Account, pue: Option<Pue>) -> String {
         Some(pue) => format!("facility {} (PUE {})", numbers::energy(facility), pue.ratio()),
         None => "PUE not stated, counted as 1".to_owned(),
     });
+    parts.extend(super::metering::remarks(account));
     if account.gap_ms > 0 {
         parts.push(format!("{} s of readings were missing", account.gap_ms.div_ceil(1_000)));
     }

@@ -24,6 +24,7 @@ pub fn neap() -> Command {
         "NEAP_CONFIG",
         "NEAP_ZONE",
         "NEAP_OUTPUT",
+        "NEAP_NVML_LIB",
         "XDG_STATE_HOME",
         "XDG_CONFIG_HOME",
         "XDG_RUNTIME_DIR",

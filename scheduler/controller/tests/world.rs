@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::{Component, Gpu, Inventory, Meter, Source};
 use neap_model::grid::{Basis, Curve, Grade, Kind, Origin, Scope, Series, Span};
 use neap_model::job::{AttemptId, Flex, JobId, JobSpec, Launch, Objective, Person, Resources, Retry, Task, TimeTerms};
-use neap_model::ledger::{EnergySpan, Part};
+use neap_model::ledger::{EnergySpan, Metering, Part};
 use neap_model::lifecycle::{AttemptEnd, Event, Exit, Phase, StopCause};
 use neap_model::protocol::{Ask, AttemptReport, Beat, BeatReply, JobReport, PROTOCOL, Submit};
 use neap_model::refusal::Refusal;
@@ -296,6 +296,7 @@ impl World {
                         energy: Joules((until - attempt.started).num_milliseconds() as u64 * 100),
                     }],
                     gap_ms: 0,
+                    metering: Metering::default(),
                 });
                 AttemptReport {
                     attempt: *id,

@@ -255,6 +255,7 @@ impl Scene {
             planned: None,
             gpu_seconds: GpuSeconds(8 * 60 * minutes as u64),
             gap_ms: 0,
+            metering: neap_model::ledger::Metering::default(),
             provisional: false,
         }
     }

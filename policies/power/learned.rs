@@ -1,0 +1,54 @@
+//! Curves that were measured, by project, name and board: what one run learned the next one starts with.
+
+use super::Curve;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A curve older than that is measured again: drivers and code change.
+const GOOD_FOR: TimeDelta = TimeDelta::days(90);
+/// Curves that are kept; the oldest go first.
+const MOST: usize = 10_000;
+
+/// Whose curve it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// Project.
+    pub project: String,
+    /// Name of the job.
+    pub name: String,
+    /// Model of the board.
+    pub board: String,
+}
+
+/// All that was learned.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Learned {
+    curves: Vec<(Key, DateTime<Utc>, Curve)>,
+}
+
+impl Learned {
+    /// Keeps a curve in place of an older one.
+    pub fn keep(&mut self, key: Key, at: DateTime<Utc>, curve: Curve) {
+        self.curves.retain(|(known, ..)| *known != key);
+        self.curves.push((key, at, curve));
+        if self.curves.len() > MOST {
+            let oldest = self.curves.iter().enumerate().min_by_key(|(_, (_, at, _))| *at).map(|(n, _)| n);
+            oldest.map(|n| self.curves.remove(n));
+        }
+    }
+
+    /// The curve of a job, while it is good.
+    #[must_use]
+    pub fn of(&self, key: &Key, now: DateTime<Utc>) -> Option<&Curve> {
+        self.curves.iter().find(|(known, at, _)| known == key && now - *at <= GOOD_FOR).map(|(.., curve)| curve)
+    }
+
+    /// How many are known by board.
+    #[must_use]
+    pub fn by_board(&self) -> BTreeMap<&str, usize> {
+        let mut boards = BTreeMap::new();
+        self.curves.iter().for_each(|(key, ..)| *boards.entry(key.board.as_str()).or_default() += 1);
+        boards
+    }
+}

@@ -1,0 +1,147 @@
+//! Vectors, strange curves, and what must hold for every curve.
+
+use super::*;
+use chrono::{DateTime, TimeDelta, Utc};
+use neap_model::units::Watts;
+use proptest::prelude::*;
+
+fn fit(a: f64, b: f64, k: f64) -> Fit {
+    Fit { a, b, k, error: 0.0 }
+}
+
+fn free() -> speed::Bounds {
+    speed::Bounds { lowest: 0.0, slowdown: f64::MAX, needed: 0.0 }
+}
+
+fn near(found: f64, expected: f64, within: f64) {
+    assert!((found - expected).abs() <= within, "{found} is not {expected}");
+}
+
+#[test]
+fn closed_forms_give_their_vectors() {
+    let curve = fit(96.0, 129.0, 4.4);
+    let gpu_only = speed::least_energy(&curve, 0.0, &free());
+    near(gpu_only, 0.7080, 5e-5);
+    near(curve.power(gpu_only), 124.2, 0.05);
+    near(speed::least_energy(&curve, 60.0, &free()), 0.7906, 5e-5);
+    for (grams, expected) in [(800.0, 0.8178), (400.0, 0.8422), (100.0, 0.9537), (50.0, 1.0)] {
+        let delay = speed::delay_watts(20.0 / 3_600.0, grams, 1.0);
+        near(speed::least_energy(&curve, 60.0 + delay, &free()), expected, 5e-5);
+    }
+    assert_eq!(speed::delay_watts(1.0, 0.0, 1.0), f64::INFINITY);
+    near(speed::least_energy(&curve, f64::INFINITY, &free()), 1.0, 0.0);
+}
+
+#[test]
+fn bounds_hold_and_flat_curves_run_at_full_speed() {
+    let curve = fit(96.0, 129.0, 4.4);
+    let bounds = |slowdown, needed, lowest| speed::Bounds { slowdown, needed, lowest };
+    near(speed::least_energy(&curve, 0.0, &bounds(0.05, 0.0, 0.0)), 1.0 / 1.05, 1e-12);
+    near(speed::least_energy(&curve, 0.0, &bounds(0.5, 0.9, 0.0)), 0.9, 1e-12);
+    near(speed::least_energy(&curve, 0.0, &bounds(9.0, 0.0, 0.8)), 0.8, 1e-12);
+    near(speed::least_energy(&curve, 0.0, &bounds(0.5, 7.0, 0.0)), 1.0, 1e-12);
+    near(speed::least_energy(&fit(50.0, 0.0, 3.0), 0.0, &free()), 1.0, 0.0);
+    near(speed::least_energy(&fit(0.0, 100.0, 1.0), 0.0, &free()), 1.0, 0.0);
+    let half = speed::weighted(&curve, 0.5, 225.0);
+    near(half.a, 0.5 * 96.0 + 0.5 * 225.0, 1e-12);
+    assert!(speed::wants_clock_ceiling(0.01, 0.9) && !speed::wants_clock_ceiling(0.3, 0.9));
+}
+
+fn point(limit: u64, rate: f64, power: f64) -> Point {
+    Point { limit: Watts::whole(limit), rate, power }
+}
+
+#[test]
+fn a_fit_finds_the_curve_it_was_made_from() {
+    let truth = fit(80.0, 140.0, 3.0);
+    let points = [0.5, 0.7, 0.85, 1.0].map(|x| point((truth.power(x) + 5.0) as u64, x * 12.0, truth.power(x)));
+    let found = Fit::of(&Curve::new(points)).expect("four speeds");
+    near(found.a, 80.0, 1.0);
+    near(found.k, 3.0, 0.06);
+    assert!(found.error < 0.5);
+    assert_eq!(Fit::of(&Curve::new([point(100, 1.0, 90.0)])), None);
+    let flat = Fit::of(&Curve::new([point(100, 1.0, 40.0), point(250, 1.0, 38.0)])).expect("two");
+    assert!(flat.b >= 0.0 && flat.a >= 0.0);
+}
+
+#[test]
+fn the_curve_between_points_is_monotone_and_nothing_is_claimed_outside() {
+    let curve = Curve::new([point(250, 10.0, 240.0), point(100, 6.0, 99.0), point(175, 9.5, 172.0)]);
+    assert_eq!(curve.between(Watts::whole(99)), None);
+    assert_eq!(curve.between(Watts::whole(251)), None);
+    let mut last = 0.0;
+    for limit in 100..=250 {
+        let here = curve.between(Watts::whole(limit)).expect("inside");
+        assert!(here.rate >= last - 1e-12 && (99.0..=240.0).contains(&here.power), "{here:?}");
+        last = here.rate;
+    }
+    near(curve.between(Watts::whole(175)).expect("inside").rate, 9.5, 1e-12);
+}
+
+#[test]
+fn hosts_and_a_clean_grid_make_it_go_faster() {
+    let truth = fit(30.0, 200.0, 3.0);
+    let curve = Curve::new([0.6, 0.7, 0.8, 0.9, 1.0].map(|x| point(truth.power(x) as u64, x, truth.power(x))));
+    let choose = |host, delay| curve.choose(&[], &Terms { slowdown: 1.0, host, delay }).expect("points").limit;
+    assert!(choose(0.0, 0.0) < choose(150.0, 0.0));
+    assert!(choose(150.0, 0.0) <= choose(150.0, 1_000.0));
+    assert_eq!(choose(0.0, 1e9), curve.highest().expect("points").limit);
+}
+
+#[test]
+fn another_phase_is_seen_and_what_is_known_is_not_measured_again() {
+    let limits = [100, 150, 200, 250].map(Watts::whole);
+    let known = Curve::new([
+        point(250, 10.0, 240.0),
+        point(175, 9.6, 171.0),
+        point(125, 8.0, 124.0),
+        point(150, 9.4, 148.0),
+        point(200, 9.9, 196.0),
+    ]);
+    let probe = Probe::new(&limits, Terms::within(0.05), known, 3);
+    assert_eq!(probe.curve().points().len(), 3, "limits that may not be set are nobody's");
+    assert!(probe.is_another_phase(Watts::whole(250), 8.0) && !probe.is_another_phase(Watts::whole(250), 9.5));
+    assert_eq!(Probe::new(&[], Terms::within(0.05), Curve::default(), 0).next(), None);
+}
+
+#[test]
+fn what_was_learned_is_kept_by_board_and_forgotten_in_time() {
+    let now = DateTime::<Utc>::from_timestamp(1_795_392_000, 0).expect("in range");
+    let key = |board: &str| Key { project: "nlp".into(), name: "train".into(), board: board.into() };
+    let mut learned = Learned::default();
+    learned.keep(key("V100"), now, Curve::new([point(250, 1.0, 200.0)]));
+    learned.keep(key("V100"), now, Curve::new([point(250, 2.0, 200.0)]));
+    assert_eq!(learned.of(&key("V100"), now).map(|curve| curve.points()[0].rate), Some(2.0));
+    assert_eq!(learned.of(&key("A40"), now), None);
+    assert_eq!(learned.of(&key("V100"), now + TimeDelta::days(91)), None);
+    assert_eq!(learned.by_board().into_iter().collect::<Vec<_>>(), [("V100", 1)]);
+}
+
+proptest! {
+    #[test]
+    fn a_probe_ends_within_six_points_at_a_measured_limit_within_the_slowdown(
+        speeds in proptest::collection::vec(0.2f64..1.2, 1..10), powers in proptest::collection::vec(20.0f64..300.0, 10),
+        slowdown in 0.0f64..0.5, seed: u64,
+    ) {
+        let points: Vec<Point> =
+            speeds.iter().zip(&powers).enumerate().map(|(n, (rate, power))| point(100 + 25 * n as u64, *rate, *power)).collect();
+        let truth = Curve::new(points);
+        let limits: Vec<Watts> = truth.points().iter().map(|p| p.limit).collect();
+        let mut probe = Probe::new(&limits, Terms::within(slowdown), Curve::default(), seed);
+        let mut windows = 0;
+        let choice = loop {
+            match probe.next().expect("there are limits") {
+                Next::Stay(choice) => break choice,
+                Next::Measure(limit) => {
+                    prop_assert!(probe.curve().at(limit).is_none(), "measured twice");
+                    probe.measured(*truth.at(limit).expect("a limit"));
+                    windows += 1;
+                    prop_assert!(windows <= 6);
+                }
+            }
+        };
+        prop_assert!(choice.measured && probe.curve().at(choice.limit).is_some());
+        prop_assert!(choice.time <= 1.0 + slowdown + 1e-9 || Some(choice.limit) == limits.last().copied());
+        prop_assert_eq!(probe.next(), Some(Next::Stay(choice)));
+    }
+}
