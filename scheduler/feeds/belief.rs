@@ -87,8 +87,11 @@ impl Belief {
         let spans: Vec<Span> = graded.collect();
         if let Some(first) = spans.iter().find(|span| span.grade == Grade::Forecast && span.until > at) {
             // A new forecast takes the place of the old one, also where it ends earlier.
-            let from = first.from;
-            self.spans.retain(|start, span| *start < from || span.grade < Grade::Forecast);
+            let old = self.spans.range(first.from..).filter(|(_, span)| span.grade >= Grade::Forecast);
+            let old: Vec<DateTime<Utc>> = old.map(|(from, _)| *from).collect();
+            for from in old {
+                self.spans.remove(&from);
+            }
             self.issued = Some(issued.min(at));
         }
         for span in spans {
@@ -98,7 +101,9 @@ impl Belief {
                 self.spans.insert(span.from, span);
             }
         }
-        self.spans = self.spans.split_off(&(at - KEPT));
+        while self.spans.first_key_value().is_some_and(|(from, _)| *from < at - KEPT) {
+            self.spans.pop_first();
+        }
     }
 
     /// All that is believed between two instants, disjoint.
