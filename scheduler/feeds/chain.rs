@@ -31,7 +31,8 @@ pub fn alike(one: &Basis, other: &Basis) -> bool {
     one.kind == other.kind && one.scope == other.scope && one.factors == other.factors
 }
 
-/// Lays the tiers under one another, best first. Tiers that say nothing leave no trace.
+/// Lays the tiers under one another, best first. Tiers that say nothing leave no trace. Of the origins the one that the
+/// present value comes from stands first, the others follow in the order of trust.
 #[must_use]
 pub fn chain(tiers: impl IntoIterator<Item = Tier>, now: DateTime<Utc>) -> Curve {
     let mut curve = Curve { series: Series::default(), origins: Vec::new() };
@@ -50,8 +51,11 @@ pub fn chain(tiers: impl IntoIterator<Item = Tier>, now: DateTime<Utc>) -> Curve
             (note, known) => note.or(known),
         };
         basis.get_or_insert_with(|| origin.basis.clone());
+        let speaks = curve.series.at(now).is_none() && series.at(now).is_some();
         curve.series = curve.series.over(&series);
-        curve.origins.push(origin);
+        // What was brought from another basis does not give the curve its name.
+        let place = if speaks && !unlike { 0 } else { curve.origins.len() };
+        curve.origins.insert(place, origin);
     }
     curve
 }

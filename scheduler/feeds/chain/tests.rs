@@ -46,6 +46,17 @@ fn the_better_source_speaks_where_it_can() {
 }
 
 #[test]
+fn the_source_of_the_present_value_is_named_first() {
+    let tiers = [
+        tier("service", Lifecycle, -30..-2, 100, Measured),
+        tier("own", Lifecycle, -2..50, 120, Forecast),
+        tier("table", Lifecycle, -99..99, 300, Climatology),
+    ];
+    let names: Vec<String> = chain(tiers, now()).origins.into_iter().map(|origin| origin.feed).collect();
+    assert_eq!(names, ["own", "service", "table"]);
+}
+
+#[test]
 fn another_basis_is_brought_to_the_level_over_a_day_in_common() {
     let tiers = [tier("uk", Direct, -30..10, 100, Forecast), tier("file", Lifecycle, -30..40, 150, Measured)];
     let curve = chain(tiers, now());
