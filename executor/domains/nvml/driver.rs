@@ -74,6 +74,8 @@ pub struct Driver<'n> {
 pub enum Failed {
     /// The driver was loaded anew, or is away: the library must be opened again.
     Gone,
+    /// The board has fallen off the bus.
+    Lost,
     /// In the driver's words.
     Refused(String),
 }
@@ -105,6 +107,7 @@ pub struct MigPart {
 fn failed(error: &NvmlError) -> Failed {
     match error {
         NvmlError::Uninitialized | NvmlError::DriverNotLoaded => Failed::Gone,
+        NvmlError::GpuLost => Failed::Lost,
         other => Failed::Refused(other.to_string()),
     }
 }
