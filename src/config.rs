@@ -3,6 +3,7 @@
 
 pub mod paths;
 mod power;
+pub mod powerd;
 mod site;
 #[cfg(test)]
 mod tests;

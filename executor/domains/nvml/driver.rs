@@ -208,6 +208,12 @@ impl<'n> Driver<'n> {
         Ok(CapState { requested, enforced, clock_ceiling: known.ceiling, bound_for })
     }
 
+    /// The limit a driver that was just loaded leaves a GPU at.
+    pub fn factory_limit(&mut self, uuid: &str) -> Option<Watts> {
+        let known = self.known(uuid).ok()?;
+        known.device.power_management_limit_default().ok().map(|limit| Watts(u64::from(limit)))
+    }
+
     /// What may be asked.
     pub fn cap_range(&mut self, uuid: &str) -> CapRange {
         let none = CapRange { because: Some(Uncapped::NotSupported), ..CapRange::default() };
