@@ -112,6 +112,12 @@ pub struct Origin {
     pub credit: Option<String>,
     /// Anything a reader of the figures should know.
     pub note: Option<String>,
+    /// Its terms forbid to show its values as a series; sums made from them are ours.
+    #[serde(default)]
+    pub private: bool,
+    /// How far its forecasts of the next day were off lately: mean absolute error.
+    #[serde(default)]
+    pub usual_error: Option<crate::units::Intensity>,
 }
 
 /// A zone's curve as the scheduler composed it from its sources.
@@ -121,4 +127,15 @@ pub struct Curve {
     pub series: Series,
     /// The sources that took part, best tier first.
     pub origins: Vec<Origin>,
+}
+
+/// A zone's prices, as the feed said them: no taxes, fees or tariffs are added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriceCurve {
+    /// By time, in thousandths of a currency unit per MWh.
+    pub series: Series<crate::units::Price>,
+    /// The currency, as its source names it: `EUR`.
+    pub currency: String,
+    /// Where they come from.
+    pub origin: Origin,
 }

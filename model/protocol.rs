@@ -1,7 +1,7 @@
 //! The messages between tool, scheduler and executor. The domain types are the wire types.
 
 use crate::fleet::{Inventory, Quality, Zone};
-use crate::grid::{Basis, Grade, Origin, Series};
+use crate::grid::{Basis, Grade, Origin, PriceCurve, Series};
 use crate::job::{AttemptId, JobId, JobSpec};
 use crate::ledger::{Account, EnergySpan, NodeSpan};
 use crate::lifecycle::{AttemptEnd, JobEvent, Phase, StopCause};
@@ -167,6 +167,9 @@ pub struct ZoneGrid {
     pub series: Series,
     /// Sources that take part, best first.
     pub origins: Vec<Origin>,
+    /// Prices, where a feed has any.
+    #[serde(default)]
+    pub prices: Option<PriceCurve>,
 }
 
 /// `GET /v1/status`.

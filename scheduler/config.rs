@@ -65,6 +65,63 @@ pub enum FeedConfig {
         /// Our zone = the column or zone name in the file; empty: the same names.
         zones: BTreeMap<String, String>,
     },
+    /// A service over HTTP.
+    Service {
+        /// Which.
+        service: Service,
+        /// Our zone = theirs, for carbon intensity.
+        zones: BTreeMap<String, String>,
+        /// Our zone = theirs, for prices.
+        price_zones: BTreeMap<String, String>,
+        /// Another address than the service's own.
+        base: Option<String>,
+    },
+}
+
+/// A service that has grid data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// UK Carbon Intensity (NESO).
+    Uk,
+    /// Energy-Charts.
+    EnergyCharts,
+    /// Energi Data Service.
+    EnergiData,
+    /// Octopus Agile: prices.
+    Octopus {
+        /// With value-added tax.
+        with_vat: bool,
+    },
+    /// Electricity Maps.
+    ElectricityMaps {
+        /// The key.
+        key: Key,
+        /// A sandbox's made-up numbers are taken, for trying things out.
+        allow_synthetic: bool,
+    },
+    /// WattTime.
+    WattTime {
+        /// The account.
+        user: Key,
+        /// Its password.
+        password: Key,
+    },
+    /// U.S. Energy Information Administration.
+    Eia {
+        /// The key.
+        key: Key,
+        /// Name of the set of factors.
+        factors: String,
+    },
+    /// ENTSO-E.
+    Entsoe {
+        /// The token.
+        key: Key,
+        /// Name of the set of factors.
+        factors: String,
+    },
+    /// A bridge of the Carbon Aware SDK; its address is the `base`.
+    CarbonAware,
 }
 
 /// A zone as configured.

@@ -17,7 +17,7 @@ mod tests;
 
 use crate::config::Config;
 use chrono::{DateTime, Utc};
-use neap_model::grid::{Basis, Curve, Series};
+use neap_model::grid::{Basis, Curve, PriceCurve, Series};
 use neap_model::job::{AttemptId, JobId, Person};
 use neap_model::lifecycle::Event;
 use neap_model::notice::{Announcement, Heard, Notice};
@@ -80,6 +80,8 @@ pub struct ZoneCurve {
     pub curve: Curve,
     /// For accounting.
     pub past: Series,
+    /// Prices, where a feed has any. They are shown and shift nothing.
+    pub prices: Option<PriceCurve>,
 }
 
 /// What a person asks for.

@@ -8,7 +8,7 @@ mod grid;
 mod vitals;
 
 pub use begin::{Scheduler, StartError, start};
-pub use vitals::{FeedVitals, SYNC_BOUNDS, Vitals};
+pub use vitals::{FeedNews, FeedVitals, SYNC_BOUNDS, Vitals};
 
 use crate::clock::Clock;
 use crate::controller::{Answer, ArchiveQuery, Caller, Controller, Effect, Footer, Input, Request, Turn};
@@ -45,7 +45,7 @@ enum Message {
     Beat { beat: Box<Beat>, reply: oneshot::Sender<Answered> },
     Input(Input),
     Inspect(Inspect),
-    Feeds(Vec<FeedVitals>),
+    Feeds(FeedNews),
     Stop,
 }
 

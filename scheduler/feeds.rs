@@ -1,7 +1,11 @@
-//! Grid data: files first, then the usual shape of a zone's day, then its annual mean. The curve never has a hole.
+//! Grid data: services, files, our own forecast, then the usual shape of a zone's day, then its annual mean. The curve
+//! never has a hole, and every span says how well it is known.
 //!
-//! Every span says how well it is known. Nothing here asks the network; providers over HTTP have their place beside `file`.
+//! Nothing here asks the network: [`rounds`] does, and [`Grid::heard`] takes what it brings.
 
+pub mod archive;
+pub mod belief;
+pub mod chain;
 pub mod feed;
 pub mod fetch;
 pub mod file;
@@ -9,29 +13,35 @@ pub mod mix;
 pub mod providers;
 pub mod rounds;
 pub mod schedule;
+pub mod service;
+pub mod services;
+pub mod skill;
 pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod wire;
 
 use crate::config::{Config, FeedConfig};
+use archive::Archive;
+use chain::{Tier, chain, fill_short_holes};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use file::FileFeed;
-use neap_model::grid::{Basis, Curve, Grade, Origin, Series, Span};
+use neap_model::grid::{Basis, Curve, Origin, PriceCurve, Series};
 use neap_model::units::Intensity;
-use std::collections::BTreeMap;
+use neap_policies::forecast::{self, History};
+use rounds::{News, Source};
+use service::Service;
+use std::collections::{BTreeMap, BTreeSet};
 use table::Row;
 
 /// How far back a curve reaches: delays are accounted for against it.
 pub const BEHIND: TimeDelta = TimeDelta::days(8);
 /// How far ahead: the planning horizon and a day.
 pub const AHEAD: TimeDelta = TimeDelta::days(8);
-/// Common hours that two sources need before one is brought to the other's level.
-const COMMON: TimeDelta = TimeDelta::hours(24);
-/// How far back common hours are looked for.
-const RECENT: TimeDelta = TimeDelta::days(7);
-/// Holes of at most so many steps between spans of one grade are filled for planning.
-const SHORT_HOLE: i32 = 2;
+/// How far back our own forecaster looks.
+const HISTORY: TimeDelta = TimeDelta::days(400);
+/// How far back is read before a start is over.
+const RECENT: TimeDelta = TimeDelta::days(30);
 
 /// How the reading of one feed for one zone went.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,46 +56,93 @@ pub struct Health {
     pub outcome: &'static str,
     /// The trouble in a sentence.
     pub trouble: Option<String>,
+    /// Whether a service is only probed; `None` for a file.
+    pub circuit_open: Option<bool>,
 }
+
+/// Mean absolute error by zone, feed and range of hours ahead.
+pub type Errors = Vec<(String, String, (usize, usize), Intensity)>;
 
 /// All sources of a site.
 #[derive(Debug)]
 pub struct Grid {
     zones: Vec<Zone>,
+    services: Vec<Service>,
     files: Vec<FileFeed>,
     basis: Basis,
+    max_age: TimeDelta,
+    /// Everything that was kept is there, and there is time to judge forecasts.
+    thorough: bool,
 }
 
 #[derive(Debug)]
 struct Zone {
     name: String,
     row: Row,
+    own: Option<Own>,
+}
+
+/// Our own forecast, made once an hour or when the history grew.
+#[derive(Debug)]
+struct Own {
+    of: String,
+    end: DateTime<Utc>,
+    known: usize,
+    series: Series,
+    skill: Option<forecast::Skill>,
 }
 
 impl Grid {
-    /// The sources that a configuration names. Nothing is read yet.
+    /// The sources that a configuration names, and what is to be asked of the network. Nothing is read yet but keys.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
-        let zones = config
-            .zones
-            .iter()
-            .map(|zone| Zone { name: zone.name.clone(), row: table::row(&zone.name, zone.annual_mean) })
-            .collect();
-        let files = config
-            .grid
-            .feeds
-            .iter()
-            .map(|feed| match feed {
-                FeedConfig::File { path, zones } => FileFeed::new(path.clone(), zones.clone()),
-            })
-            .collect();
+    pub fn new(config: &Config) -> (Self, Vec<(usize, Source)>) {
+        let zones = config.zones.iter().map(|zone| Zone {
+            name: zone.name.clone(),
+            row: table::row(&zone.name, zone.annual_mean),
+            own: None,
+        });
+        let files = config.grid.feeds.iter().filter_map(|feed| match feed {
+            FeedConfig::File { path, zones } => Some(FileFeed::new(path.clone(), zones.clone())),
+            FeedConfig::Service { .. } => None,
+        });
+        let archive = Archive::new(config.state_dir.join("grid"));
+        let (mut services, mut sources) = (Vec::new(), Vec::new());
+        for (place, configured) in services::configured(config).into_iter().enumerate() {
+            let (service, source) = Service::new(configured, config.grid.kind, archive.clone());
+            services.push(service);
+            sources.extend(source.map(|source| (place, source)));
+        }
         let basis = Basis { kind: config.grid.kind, scope: config.grid.scope, ..Basis::default() };
-        Self { zones, files, basis }
+        let max_age = TimeDelta::seconds(i64::try_from(config.grid.max_forecast_age.0).unwrap_or(i64::MAX / 1_000));
+        (Self { zones: zones.collect(), services, files: files.collect(), basis, max_age, thorough: false }, sources)
     }
 
-    /// Looks at every source that may have changed. Says how each fares for each zone.
+    /// Takes up what services said in the last weeks of an earlier life: enough to go on from, soon read.
+    pub fn load(&mut self, now: DateTime<Utc>) {
+        self.services.iter_mut().for_each(|service| service.load(RECENT, now));
+    }
+
+    /// Takes up all that was kept, and from now on judges forecasts. It may take seconds.
+    pub fn load_all(&mut self, now: DateTime<Utc>) {
+        self.services.iter_mut().for_each(|service| service.load(HISTORY, now));
+        self.thorough = true;
+    }
+
+    /// Up to when values of a source are there already.
+    #[must_use]
+    pub fn known(&self, place: usize) -> BTreeMap<schedule::Lane, DateTime<Utc>> {
+        self.services.get(place).map(Service::known).unwrap_or_default()
+    }
+
+    /// Takes what came of an exchange. Gives the feed's name and a word for the outcome.
+    pub fn heard(&mut self, news: &News) -> Option<(String, &'static str)> {
+        let service = self.services.get_mut(news.source)?;
+        Some((service.name().to_owned(), service.heard(news)))
+    }
+
+    /// Looks at every file that may have changed. Says how each source fares for each zone.
     pub fn refresh(&mut self, now: DateTime<Utc>) -> Vec<Health> {
-        let mut all = Vec::new();
+        let mut all: Vec<Health> = self.services.iter().flat_map(|service| service.health(now)).collect();
         for feed in &mut self.files {
             let trouble = feed.read(now).err();
             for zone in &self.zones {
@@ -107,6 +164,7 @@ impl Grid {
                     age_seconds: age,
                     outcome,
                     trouble: text,
+                    circuit_open: None,
                 });
             }
         }
@@ -115,101 +173,134 @@ impl Grid {
 
     /// The composed curve of each zone, from well before now to beyond the horizon, without a hole.
     #[must_use]
-    pub fn curves(&self, now: DateTime<Utc>) -> Vec<(String, Curve)> {
+    pub fn curves(&mut self, now: DateTime<Utc>) -> Vec<(String, Curve)> {
+        self.foresee(now);
         self.zones.iter().map(|zone| (zone.name.clone(), self.curve(zone, now))).collect()
+    }
+
+    /// Makes our own forecasts anew where the history grew or an hour has passed.
+    fn foresee(&mut self, now: DateTime<Utc>) {
+        for at in 0..self.zones.len() {
+            let found = self.history(&self.zones[at].name, now);
+            let zone = &mut self.zones[at];
+            let Some((of, truth)) = found else {
+                zone.own = None;
+                continue;
+            };
+            let history = History::of(&truth, now);
+            let (end, known) = (history.end(), truth.spans().len());
+            let same = |own: &Own| own.of == of && own.end == end && own.known == known;
+            if zone.own.as_ref().is_some_and(|own| same(own) && (own.skill.is_some() || !self.thorough)) {
+                continue;
+            }
+            // Errors change slowly: they are reckoned once a day.
+            let today = zone.own.take().filter(|own| own.of == of && own.end.date_naive() == end.date_naive());
+            let skill = today.and_then(|own| own.skill);
+            let skill = skill.or_else(|| self.thorough.then(|| skill::of_own(&truth, now, TimeDelta::zero())));
+            let series = forecast::forecast(&history);
+            zone.own = Some(Own { of, end, known, series, skill });
+        }
+    }
+
+    /// What was measured in a zone, by the best source that measured anything, and that source's name.
+    fn history(&self, zone: &str, now: DateTime<Utc>) -> Option<(String, Series)> {
+        let services = self.services.iter().filter_map(|service| {
+            Some((service.name().to_owned(), skill::truth(&service.belief(zone)?.series(now - HISTORY, now))))
+        });
+        let files = self
+            .files
+            .iter()
+            .filter_map(|feed| Some((feed.name(), skill::truth(&feed.series(zone)?.trim(now - HISTORY, now)))));
+        services.chain(files).find(|(_, truth)| !truth.is_empty())
     }
 
     fn curve(&self, zone: &Zone, now: DateTime<Utc>) -> Curve {
         let hour = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now);
         let (from, until) = (hour - BEHIND, hour + AHEAD);
-        let mut upper = Series::default();
-        let mut origins = Vec::new();
+        let mut tiers = Vec::new();
+        let mut aged = Vec::new();
+        for service in &self.services {
+            let Some((origin, belief)) = service.origin(&zone.name).zip(service.belief(&zone.name)) else { continue };
+            let (good, old) = belief.parts(from, until, now, self.max_age);
+            tiers.push(Tier { series: fill_short_holes(&good), origin: origin.clone(), usual: false });
+            let issued = origin.issued.unwrap_or(origin.fetched);
+            let note = Some(format!("a forecast of {}, older than allowed", issued.format("%Y-%m-%dT%H:%MZ")));
+            aged.push(Tier { series: old, origin: Origin { note, ..origin }, usual: false });
+        }
         for feed in &self.files {
             let Some(series) = feed.series(&zone.name).map(|s| fill_short_holes(&s.trim(from, until))) else {
                 continue;
             };
-            if series.is_empty() {
-                continue;
-            }
-            upper = upper.over(&series);
-            origins.push(Origin {
-                feed: feed.name(),
-                zone: zone.name.clone(),
-                basis: self.basis.clone(),
-                issued: None,
-                fetched: feed.fetched().unwrap_or(now),
-                credit: None,
-                note: None,
-            });
+            let origin = Origin { fetched: feed.fetched().unwrap_or(now), ..self.origin(feed.name(), zone) };
+            tiers.push(Tier { series, origin, usual: false });
         }
-        let (usual, note) = level(&zone.row.usual(from, until), &upper, now);
-        origins.push(Origin {
-            feed: "table".to_owned(),
-            zone: zone.name.clone(),
+        if let Some(own) = &zone.own {
+            let like = tiers.iter().find(|tier| tier.origin.feed == own.of).map(|tier| tier.origin.basis.clone());
+            let origin = Origin {
+                basis: like.unwrap_or_else(|| self.basis.clone()),
+                issued: Some(own.end),
+                fetched: own.end,
+                note: Some(format!("our own forecast from what {} measured", own.of)),
+                usual_error: own.skill.as_ref().and_then(skill::of_the_day),
+                ..self.origin(forecast::NAME.to_owned(), zone)
+            };
+            tiers.push(Tier { series: own.series.trim(from, until), origin, usual: false });
+        }
+        tiers.append(&mut aged);
+        let origin = Origin {
             basis: zone.row.basis.clone(),
-            issued: None,
             fetched: now,
             credit: zone.row.credit.clone(),
-            note: note.or_else(|| zone.row.note.clone()),
-        });
-        Curve { series: upper.over(&usual), origins }
+            note: zone.row.note.clone(),
+            ..self.origin("table".to_owned(), zone)
+        };
+        tiers.push(Tier { series: zone.row.usual(from, until), origin, usual: true });
+        chain(tiers, now)
     }
-}
 
-/// Brings the table's values to the level of the feed's, by the ratio of their means over recent common hours. Without
-/// enough of these they stay as they are: a step in the curve, which the grade says.
-fn level(usual: &Series, upper: &Series, now: DateTime<Utc>) -> (Series, Option<String>) {
-    let (mut ours, mut theirs, mut common) = (0i128, 0i128, TimeDelta::zero());
-    for span in upper.within(now - RECENT, now + RECENT) {
-        let Some(mean) = usual.mean(span.from, span.until) else { continue };
-        let time = span.until - span.from;
-        ours += i128::from(mean.value.0) * i128::from(time.num_seconds());
-        theirs += i128::from(span.value.0) * i128::from(time.num_seconds());
-        common += time;
+    fn origin(&self, feed: String, zone: &Zone) -> Origin {
+        Origin {
+            feed,
+            zone: zone.name.clone(),
+            basis: self.basis.clone(),
+            issued: None,
+            fetched: DateTime::UNIX_EPOCH,
+            credit: None,
+            note: None,
+            private: false,
+            usual_error: None,
+        }
     }
-    if common < COMMON || ours == 0 {
-        return (usual.clone(), None);
-    }
-    let scaled = usual.spans().iter().map(|span| Span {
-        value: Intensity(u64::try_from(i128::from(span.value.0) * theirs / ours).unwrap_or(span.value.0)),
-        ..*span
-    });
-    let note = format!("brought to the feed's level, × {:.2}", theirs as f64 / ours as f64);
-    (Series::new(scaled), Some(note))
-}
 
-/// Fills holes of one or two steps between spans of one grade in a straight line, as `Estimated`.
-fn fill_short_holes(series: &Series) -> Series {
-    let mut filled: Vec<Span> = Vec::new();
-    for &span in series.spans() {
-        if let Some(&before) = filled.last() {
-            let (step, hole) = (before.until - before.from, span.from - before.until);
-            if hole > TimeDelta::zero() && hole <= step * SHORT_HOLE && before.grade == span.grade {
-                let steps = i64::max(1, hole.num_seconds() / step.num_seconds().max(1));
-                for n in 0..steps {
-                    let value = |part: i64| {
-                        let (a, b) = (i128::from(before.value.0), i128::from(span.value.0));
-                        u64::try_from(a + (b - a) * i128::from(part) / i128::from(steps + 1)).unwrap_or(before.value.0)
-                    };
-                    let from = before.until + step * i32::try_from(n).unwrap_or(0);
-                    let until = if n + 1 == steps { span.from } else { from + step };
-                    filled.push(Span { from, until, value: Intensity(value(n + 1)), grade: Grade::Estimated });
+    /// The prices of each zone that has any.
+    #[must_use]
+    pub fn prices(&self, now: DateTime<Utc>) -> Vec<(String, PriceCurve)> {
+        let of = |zone: &Zone| {
+            let found = self.services.iter().find_map(|service| service.prices(&zone.name, now - BEHIND, now + AHEAD));
+            Some((zone.name.clone(), found?))
+        };
+        self.zones.iter().filter_map(of).collect()
+    }
+
+    /// How far forecasts were off lately.
+    #[must_use]
+    pub fn errors(&self) -> Errors {
+        let mut all: Errors = self.services.iter().flat_map(Service::errors).collect();
+        for zone in &self.zones {
+            let Some(skill) = zone.own.as_ref().and_then(|own| own.skill.as_ref()) else { continue };
+            for (from, until, bucket) in skill.buckets() {
+                if let Some(mae) = bucket.mae().and_then(Intensity::from_base) {
+                    all.push((zone.name.clone(), forecast::NAME.to_owned(), (from, until), mae));
                 }
             }
         }
-        filled.push(span);
+        all
     }
-    Series::new(filled)
 }
 
 /// A feed's troubles, one sentence each, without repeating the same file's for every zone.
 #[must_use]
 pub fn troubles(health: &[Health]) -> Vec<String> {
-    let mut seen = BTreeMap::new();
-    for entry in health {
-        if let Some(trouble) = &entry.trouble {
-            seen.insert(trouble.clone(), ());
-        }
-    }
-    seen.into_keys().collect()
+    let seen: BTreeSet<&String> = health.iter().filter_map(|entry| entry.trouble.as_ref()).collect();
+    seen.into_iter().cloned().collect()
 }

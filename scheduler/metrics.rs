@@ -412,6 +412,10 @@ fn grid(page: &mut Page, controller: &Controller, vitals: &Vitals, now: DateTime
             neap_model::grid::Kind::Average => "average",
             neap_model::grid::Kind::Marginal => "marginal",
         };
+        if known.curve.origins.iter().any(|origin| origin.private) {
+            // Its terms forbid to republish it.
+            continue;
+        }
         if let Some(span) = known.curve.series.at(now) {
             page.gauge(
                 "neap_grid_intensity_grams_per_kwh",
@@ -440,6 +444,24 @@ fn grid(page: &mut Page, controller: &Controller, vitals: &Vitals, now: DateTime
                 age,
             );
         }
+    }
+    let circuits: BTreeMap<&String, bool> =
+        vitals.feeds.iter().filter_map(|feed| Some((&feed.feed, feed.circuit_open?))).collect();
+    for (feed, open) in circuits {
+        page.gauge(
+            "neap_feed_circuit_open",
+            "Whether the feed failed so often that it is only probed.",
+            &[("feed", feed)],
+            f64::from(u8::from(open)),
+        );
+    }
+    for (zone, feed, (from, until), error) in &vitals.forecast_errors {
+        page.gauge(
+            "neap_forecast_error_grams_per_kwh",
+            "Mean absolute error of the feed's forecasts over the last four weeks, by hours ahead.",
+            &[("feed", feed), ("zone", zone), ("horizon", &format!("{from}-{until}h"))],
+            error.in_base(),
+        );
     }
     for ((feed, outcome), count) in &vitals.feed_reads {
         page.counter(

@@ -1,6 +1,7 @@
 //! The site's file, found and read into the typed configuration of each crate. Unknown keys, bare numbers and names that
 //! stand for nothing are all reported at once; nothing is passed over.
 
+mod feeds;
 pub mod paths;
 mod power;
 pub mod powerd;

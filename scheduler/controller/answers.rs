@@ -233,16 +233,19 @@ impl Controller {
             .map(|zone| {
                 let known: Option<&ZoneCurve> = self.grid.get(&zone.name);
                 let at = known.and_then(|g| g.curve.series.at(now));
+                // What a service forbids to republish is served to nobody; plans and sums made from it are ours.
+                let shown = known.filter(|g| !g.curve.origins.iter().any(|origin| origin.private));
                 ZoneGrid {
-                    now: at.map(|span| span.value),
+                    now: at.filter(|_| shown.is_some()).map(|span| span.value),
                     grade: at.map(|span| span.grade),
                     basis: known
                         .and_then(|g| g.curve.origins.first())
                         .map_or_else(|| self.basis(), |origin| origin.basis.clone()),
-                    series: known.map_or_else(Series::default, |g| {
+                    series: shown.map_or_else(Series::default, |g| {
                         g.curve.series.trim(now - TimeDelta::hours(24), now + TimeDelta::hours(72))
                     }),
                     origins: known.map(|g| g.curve.origins.clone()).unwrap_or_default(),
+                    prices: known.and_then(|g| g.prices.clone()).filter(|prices| !prices.origin.private),
                     zone,
                 }
             })

@@ -122,8 +122,9 @@ pub fn start(config: Config, footer: Footer, options: Options) -> Result<Schedul
 
     let uid = rustix::process::geteuid().as_raw();
     let mut controller = Controller::new(config.clone(), uid, footer, state, now);
-    let mut reader = grid::Reader::new(&config);
-    // The first reading is done before anybody is answered: files only, of bounded size.
+    // The first reading is done before anybody is answered: files and what services said before, of bounded size. No
+    // service is asked before that, and nobody ever waits for one.
+    let mut reader = grid::Reader::new(&config, now);
     let (input, feeds) = reader.read(now);
     controller.step(now, input);
     let mut vitals = Vitals::default();
@@ -155,8 +156,7 @@ pub fn start(config: Config, footer: Footer, options: Options) -> Result<Schedul
     })
     .map_err(StartError::Thread)?;
     let (sender_of_grid, reading) = (sender.clone(), Arc::clone(&stop));
-    named("neap-grid", move || grid::keep_reading(&mut reader, &sender_of_grid, &reading))
-        .map_err(StartError::Thread)?;
+    named("neap-grid", move || grid::keep_reading(reader, &sender_of_grid, &reading)).map_err(StartError::Thread)?;
     Ok(Scheduler { handle: Handle { sender, footer }, notices, thread, stop, _place: place })
 }
 

@@ -35,6 +35,19 @@ pub struct FeedVitals {
     pub age_seconds: Option<f64>,
     /// How the last reading ended: `ok`, or what kind of trouble.
     pub outcome: &'static str,
+    /// Whether a service is only probed; `None` for a file.
+    pub circuit_open: Option<bool>,
+}
+
+/// What is new about the sources of grid data.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FeedNews {
+    /// How each fares for each zone.
+    pub feeds: Vec<FeedVitals>,
+    /// Exchanges with services and readings of files since the last time: feed and outcome.
+    pub outcomes: Vec<(String, &'static str)>,
+    /// How far forecasts were off.
+    pub errors: crate::feeds::Errors,
 }
 
 /// What the shell knows about itself.
@@ -48,15 +61,18 @@ pub struct Vitals {
     pub store_lag: u64,
     /// Feeds, as read last.
     pub feeds: Vec<FeedVitals>,
+    /// How far forecasts were off.
+    pub forecast_errors: crate::feeds::Errors,
     /// Readings by feed and outcome.
     pub feed_reads: BTreeMap<(String, &'static str), u64>,
 }
 
 impl Vitals {
-    pub(super) fn heard(&mut self, feeds: Vec<FeedVitals>) {
-        for feed in &feeds {
-            *self.feed_reads.entry((feed.feed.clone(), feed.outcome)).or_default() += 1;
+    pub(super) fn heard(&mut self, news: FeedNews) {
+        for outcome in news.outcomes {
+            *self.feed_reads.entry(outcome).or_default() += 1;
         }
-        self.feeds = feeds;
+        self.feeds = news.feeds;
+        self.forecast_errors = news.errors;
     }
 }

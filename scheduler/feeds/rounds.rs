@@ -2,7 +2,7 @@
 //!
 //! The schedule says when, the provider says what, a performer sends it. What came of it goes out as [`News`].
 
-use super::feed::{Ask, Feed, FeedError, Heard, Request, Signal, Terms, Told, Want};
+use super::feed::{Ask, Feed, FeedError, Heard, Request, Terms, Told, Want};
 use super::fetch::{Answer, Perform};
 use super::schedule::{Ended, Lane, Next, Schedule};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -29,22 +29,13 @@ pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 pub struct Source {
     /// The provider.
     pub feed: Box<dyn Feed>,
-    /// Our zone = theirs.
-    pub zones: BTreeMap<String, String>,
-    /// What is asked of it.
-    pub signals: Vec<Signal>,
+    /// What is asked of it: our zone and the signal, with the provider's name of the zone.
+    pub lanes: BTreeMap<Lane, String>,
 }
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} for {:?}", self.feed.name(), self.zones)
-    }
-}
-
-impl Source {
-    /// What is asked of it, zone by zone.
-    pub fn lanes(&self) -> impl Iterator<Item = Lane> + '_ {
-        self.zones.keys().flat_map(|zone| self.signals.iter().map(move |signal| (zone.clone(), *signal)))
+        write!(f, "{} for {:?}", self.feed.name(), self.lanes)
     }
 }
 
@@ -92,7 +83,7 @@ pub async fn keep_asking(
     now: Now,
     news: mpsc::Sender<News>,
 ) {
-    let schedule = Schedule::new(source.feed.manners().clone(), source.lanes(), seed, now());
+    let schedule = Schedule::new(source.feed.manners().clone(), source.lanes.keys().cloned(), seed, now());
     let mut round = Round { place, source, schedule, wants: BTreeMap::new(), sent: BTreeMap::new(), known, now, news };
     let mut flights: JoinSet<(Lane, Result<Answer, FeedError>)> = JoinSet::new();
     loop {
@@ -138,7 +129,7 @@ impl Round {
     /// The question of a lane; the same until it is answered whole.
     fn want(&mut self, lane: &Lane, at: DateTime<Utc>) -> Want {
         let since = self.known.get(lane).map_or(at - FIRST, |until| (*until - LATER).min(at - LATER).max(at - FIRST));
-        let theirs = self.source.zones.get(&lane.0).unwrap_or(&lane.0);
+        let theirs = self.source.lanes.get(lane).unwrap_or(&lane.0);
         let fresh =
             || Want { zone: lane.0.clone(), theirs: theirs.clone(), signal: lane.1, from: since, until: at + AHEAD };
         self.wants.entry(lane.clone()).or_insert_with(fresh).clone()

@@ -1,8 +1,8 @@
 use super::file::{FileError, parse};
-use super::{AHEAD, BEHIND, Grid, level, table, troubles};
+use super::{AHEAD, BEHIND, Grid, table, troubles};
 use crate::config::{Config, FeedConfig, Grid as GridConfig, MetricsConfig, ZoneConfig};
 use chrono::{DateTime, TimeDelta, Utc};
-use neap_model::grid::{Grade, Kind, Scope, Series, Span};
+use neap_model::grid::{Grade, Kind, Scope};
 use neap_model::seconds::Seconds;
 use neap_model::units::Intensity;
 use proptest::prelude::*;
@@ -100,30 +100,30 @@ fn a_broken_new_version_leaves_the_last_good_one_and_says_so() {
     let path = dir.path().join("feed.csv");
     std::fs::write(&path, "time,zone,value\n2026-11-23T16:00Z,germany,123\n2026-11-23T17:00Z,germany,124\n")
         .expect("written");
-    let mut grid = Grid::new(&site(&["DE"], Some(&path)));
+    let (mut grid, _) = Grid::new(&site(&["DE"], Some(&path)));
     grid.refresh(now());
-    let value = |grid: &Grid| grid.curves(now())[0].1.series.at(now()).map(|span| span.value);
-    assert_eq!(value(&grid), Some(Intensity::grams(124)));
+    let value = |grid: &mut Grid| grid.curves(now())[0].1.series.at(now()).map(|span| span.value);
+    assert_eq!(value(&mut grid), Some(Intensity::grams(124)));
     std::fs::write(&path, "time,zone,value\nnonsense,germany,0\n").expect("written");
     let told = troubles(&grid.refresh(now()));
     assert!(told.len() == 1 && told[0].contains("line 2"), "{told:?}");
-    assert_eq!(value(&grid), Some(Intensity::grams(124)), "what was known stays known");
+    assert_eq!(value(&mut grid), Some(Intensity::grams(124)), "what was known stays known");
     std::fs::remove_file(&path).expect("removed");
     assert!(troubles(&grid.refresh(now()))[0].contains("cannot read"));
-    assert_eq!(value(&grid), Some(Intensity::grams(124)));
+    assert_eq!(value(&mut grid), Some(Intensity::grams(124)));
 }
 
 #[test]
 fn a_pipe_or_a_directory_in_place_of_the_file_blocks_nobody() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut grid = Grid::new(&site(&["DE"], Some(dir.path())));
+    let (mut grid, _) = Grid::new(&site(&["DE"], Some(dir.path())));
     assert!(troubles(&grid.refresh(now()))[0].contains("not a plain file"));
     assert!(grid.curves(now())[0].1.series.at(now()).is_some(), "the table stands in");
 }
 
 #[test]
 fn without_any_feed_every_zone_has_a_curve_that_says_how_well_it_is_known() {
-    let grid = Grid::new(&site(&["DE", "SE-SE3", "ATLANTIS"], None));
+    let (mut grid, _) = Grid::new(&site(&["DE", "SE-SE3", "ATLANTIS"], None));
     let curves: BTreeMap<String, _> = grid.curves(now()).into_iter().collect();
     let grade = |zone: &str| curves[zone].series.at(now()).expect("a value").grade;
     assert_eq!((grade("DE"), grade("SE-SE3"), grade("ATLANTIS")), (Grade::Climatology, Grade::Static, Grade::Static));
@@ -140,25 +140,6 @@ fn the_table_keeps_its_mean_over_a_year() {
         let mean = row.usual(from, until).mean(from, until).expect("a year").value.in_base();
         assert!((396.0..=404.0).contains(&mean), "{zone}: {mean}");
     }
-}
-
-#[test]
-fn the_table_is_brought_to_the_feeds_level_only_with_a_day_in_common() {
-    let flat = |from: DateTime<Utc>, hours, grams| {
-        let span = Span {
-            from,
-            until: from + TimeDelta::hours(hours),
-            value: Intensity::grams(grams),
-            grade: Grade::Measured,
-        };
-        Series::new([span])
-    };
-    let usual = flat(now() - TimeDelta::days(8), 16 * 24, 400);
-    let (short, note) = level(&usual, &flat(now() - TimeDelta::hours(5), 5, 200), now());
-    assert_eq!((short, note), (usual.clone(), None));
-    let (long, note) = level(&usual, &flat(now() - TimeDelta::hours(30), 30, 200), now());
-    assert_eq!(long.at(now()).map(|span| span.value), Some(Intensity::grams(200)));
-    assert!(note.is_some_and(|note| note.contains("0.50")));
 }
 
 proptest! {
@@ -180,7 +161,7 @@ proptest! {
             text += &format!("{},germany,{value}\n", at.format("%Y-%m-%dT%H:%M:%SZ"));
         }
         std::fs::write(&path, text).expect("written");
-        let mut grid = Grid::new(&site(&["DE"], Some(&path)));
+        let (mut grid, _) = Grid::new(&site(&["DE"], Some(&path)));
         grid.refresh(now());
         let later = now() + TimeDelta::hours(hours);
         let curve = &grid.curves(later)[0].1;

@@ -64,7 +64,7 @@ fn ok(topic: &'static str, text: String) -> Finding {
 
 /// What is known about the grid without asking anybody.
 fn grid(config: &neap_scheduler::config::Config) -> Finding {
-    let mut grid = neap_scheduler::feeds::Grid::new(config);
+    let (mut grid, _) = neap_scheduler::feeds::Grid::new(config);
     let now = chrono::Utc::now();
     let health = grid.refresh(now);
     let troubles = neap_scheduler::feeds::troubles(&health);

@@ -1,5 +1,6 @@
 //! What each table of the site's file means.
 
+use super::feeds;
 use super::paths::Paths;
 use super::power;
 use super::walk::{Source, Table};
@@ -10,8 +11,7 @@ use neap_model::refusal::{Code, Refusal};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Percent, Pue};
 use neap_scheduler::config::{
-    Applies, Config, Delay, FeedConfig, Grid, Listen, MetricsConfig, NodeConfig, PauseConfig, QueueConfig, TimeLimit,
-    ZoneConfig,
+    Applies, Config, Delay, Grid, Listen, MetricsConfig, NodeConfig, PauseConfig, QueueConfig, TimeLimit, ZoneConfig,
 };
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use toml::de::DeTable;
 /// The home zone of a site that names none: nothing is known about where it is.
 const NOWHERE: &str = "WORLD";
 
-fn bad(message: impl Into<String>) -> Refusal {
+pub(super) fn bad(message: impl Into<String>) -> Refusal {
     Refusal::new(Code::BadValue, message)
 }
 
@@ -42,8 +42,8 @@ pub fn read(text: &str, file: &str, paths: &Paths) -> Result<(Config, neap_execu
     let mut scheduler = server(top.table("server"), paths);
     let mut grid_table = top.table("grid");
     scheduler.event_keys = power::event_keys(grid_table.table("webhook"));
-    scheduler.grid = grid(grid_table);
     scheduler.zones = zones(&mut top, paths);
+    scheduler.grid = feeds::grid(grid_table, &scheduler.zones);
     scheduler.nodes = nodes(&mut top, &scheduler.zones);
     scheduler.power_domains = power::domains(&mut top, &scheduler.nodes);
     scheduler.queues = queues(&mut top, &scheduler.zones);
@@ -95,48 +95,13 @@ fn server(mut table: Table<'_>, paths: &Paths) -> Config {
 }
 
 /// An absolute path: a daemon's own directory is nobody's business.
-fn path(table: &mut Table<'_>, key: &'static str) -> Option<PathBuf> {
+pub(super) fn path(table: &mut Table<'_>, key: &'static str) -> Option<PathBuf> {
     let text = table.text(key)?;
     if text.starts_with('/') {
         return Some(text.into());
     }
     table.wrong("P013", key, bad(format!("`{text}` is not an absolute path")));
     None
-}
-
-fn grid(mut table: Table<'_>) -> Grid {
-    let kind = table.choice("kind", &[("average", Kind::Average), ("marginal", Kind::Marginal)]).unwrap_or_default();
-    let scope =
-        table.choice("scope", &[("lifecycle", Scope::Lifecycle), ("direct", Scope::Direct)]).unwrap_or_default();
-    let max_forecast_age = table.quantity("max_forecast_age").unwrap_or(Seconds::hours(12));
-    let mut feeds = Vec::new();
-    for mut feed in table.tables("feed") {
-        let of_file = match feed.text("type").as_deref() {
-            Some("file") => true,
-            Some(other) => {
-                let refusal = bad(format!("feeds of type `{other}` are not built yet")).note("built: file");
-                feed.wrong("P015", "type", refusal);
-                false
-            }
-            None => {
-                feed.wrong("P013", "type", bad("a feed needs its `type`").note("built: file"));
-                false
-            }
-        };
-        let zones = feed.pairs("zones").into_iter().collect();
-        match path(&mut feed, "path") {
-            Some(path) => feeds.push(FeedConfig::File { path, zones }),
-            None if of_file && feed.span("path").is_empty() => {
-                feed.wrong("P013", "path", bad("a feed of type file needs its `path`"));
-            }
-            None => {}
-        }
-        if of_file {
-            feed.finish(&[]);
-        }
-    }
-    table.finish(&["show"]);
-    Grid { kind, scope, max_forecast_age, feeds }
 }
 
 fn zones(top: &mut Table<'_>, paths: &Paths) -> Vec<ZoneConfig> {
@@ -190,7 +155,7 @@ fn named(table: &mut Table<'_>, what: &str) -> Option<String> {
     name
 }
 
-fn is_zone(table: &Table<'_>, key: &str, zone: &str, zones: &[ZoneConfig]) -> bool {
+pub(super) fn is_zone(table: &Table<'_>, key: &str, zone: &str, zones: &[ZoneConfig]) -> bool {
     let known = zones.iter().any(|known| known.name == zone);
     if !known {
         let names: Vec<&str> = zones.iter().map(|zone| zone.name.as_str()).collect();

@@ -51,8 +51,10 @@ pub fn curve_of(grams: &[u64], grade: Grade) -> ZoneCurve {
         fetched: midnight(),
         credit: None,
         note: None,
+        private: false,
+        usual_error: None,
     };
-    ZoneCurve { curve: Curve { series: series.clone(), origins: vec![origin] }, past: series }
+    ZoneCurve { curve: Curve { series: series.clone(), origins: vec![origin] }, past: series, prices: None }
 }
 
 pub fn config() -> Config {

@@ -1,6 +1,6 @@
 //! Rounds without a network and without waiting: time is moved.
 
-use super::super::feed::{Manners, Reply, Request, Values};
+use super::super::feed::{Manners, Reply, Request, Signal, Values};
 use super::super::fetch::Exchange;
 use super::*;
 use neap_model::grid::{Basis, Grade, Series, Span};
@@ -123,8 +123,8 @@ async fn run(sources: Vec<Source>, mut script: Script, seconds: u64) -> (Vec<(i6
 }
 
 fn source(feed: Plain, zones: &[&str]) -> Source {
-    let zones = zones.iter().map(|zone| ((*zone).to_owned(), (*zone).to_owned())).collect();
-    Source { feed: Box::new(feed), zones, signals: vec![Signal::Intensity] }
+    let lane = |zone: &&str| (((*zone).to_owned(), Signal::Intensity), (*zone).to_owned());
+    Source { feed: Box::new(feed), lanes: zones.iter().map(lane).collect() }
 }
 
 fn script(answers: &[(&str, u64, u16, &'static str)]) -> Script {
@@ -214,11 +214,9 @@ fn c6_a_real_server_that_stalls_delays_no_other() {
             &self.1.manners
         }
     }
-    let zones = |zone: &str| BTreeMap::from([(zone.to_owned(), zone.to_owned())]);
-    let of = |stalls, zone| Source {
+    let of = |stalls, zone: &str| Source {
         feed: Box::new(At(serve(stalls), plain(1))),
-        zones: zones(zone),
-        signals: vec![Signal::Intensity],
+        lanes: BTreeMap::from([((zone.to_owned(), Signal::Intensity), zone.to_owned())]),
     };
     let sources = [of(true, "stalls"), of(false, "answers")];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -357,6 +357,8 @@ impl Scene {
                     fetched: read,
                     credit: Some("Energy-Charts, CC BY 4.0".into()),
                     note: None,
+                    private: false,
+                    usual_error: None,
                 }],
             };
             ZoneGrid {
@@ -366,6 +368,7 @@ impl Scene {
                 basis: basis(),
                 series: curve.series,
                 origins: curve.origins,
+                prices: None,
             }
         };
         self.site.zones.iter().map(grid).collect()

@@ -1,0 +1,116 @@
+//! From what a site configures to the services that are asked. Keys are read here, once, and nothing else looks at them.
+
+use super::feed::{Feed, Secret, Signal};
+use super::mix::Factors;
+use super::providers::carbon_aware::CarbonAware;
+use super::providers::eia::Eia;
+use super::providers::electricity_maps::{self, ElectricityMaps};
+use super::providers::energi_data::EnergiData;
+use super::providers::energy_charts::EnergyCharts;
+use super::providers::entsoe::Entsoe;
+use super::providers::octopus::Octopus;
+use super::providers::uk::Uk;
+use super::providers::watttime::WattTime;
+use super::rounds::Source;
+use crate::config::{Config, FeedConfig, Grid, Key, Service};
+use neap_model::grid::Basis;
+use std::collections::BTreeMap;
+
+/// A service that is configured, whether or not it can be asked.
+#[derive(Debug)]
+pub struct Configured {
+    /// As shown to people.
+    pub name: &'static str,
+    /// The service with its zones, or why it cannot be asked.
+    pub source: Result<Source, String>,
+}
+
+/// The services of a site, in the order of its file.
+#[must_use]
+pub fn configured(config: &Config) -> Vec<Configured> {
+    let services = config.grid.feeds.iter().filter_map(|feed| match feed {
+        FeedConfig::File { .. } => None,
+        FeedConfig::Service { service, zones, price_zones, base } => {
+            let mut lanes: BTreeMap<_, _> =
+                zones.iter().map(|(ours, theirs)| ((ours.clone(), Signal::Intensity), theirs.clone())).collect();
+            lanes.extend(price_zones.iter().map(|(ours, theirs)| ((ours.clone(), Signal::Price), theirs.clone())));
+            if lanes.is_empty() {
+                // Nothing said: the site's zones by their own names.
+                let own = config.zones.iter().map(|zone| ((zone.name.clone(), service.signal()), zone.name.clone()));
+                lanes.extend(own);
+            }
+            let source = made(service, base.clone(), &config.grid).map(|feed| Source { feed, lanes });
+            Some(Configured { name: service.name(), source })
+        }
+    });
+    services.collect()
+}
+
+impl Service {
+    /// The word that a configuration uses, and everything that is shown.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Uk => "uk",
+            Self::EnergyCharts => "energy-charts",
+            Self::EnergiData => "energi-data",
+            Self::Octopus { .. } => "octopus",
+            Self::ElectricityMaps { .. } => "electricity-maps",
+            Self::WattTime { .. } => "watttime",
+            Self::Eia { .. } => "eia",
+            Self::Entsoe { .. } => "entsoe",
+            Self::CarbonAware => "carbon-aware-sdk",
+        }
+    }
+
+    const fn signal(&self) -> Signal {
+        match self {
+            Self::Octopus { .. } => Signal::Price,
+            _ => Signal::Intensity,
+        }
+    }
+}
+
+/// A key from where it is kept. The text of an error names the place, never the key.
+fn secret(key: &Key) -> Result<Secret, String> {
+    let (text, place) = match key {
+        Key::File(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| error.kind().to_string());
+            (text, path.display().to_string())
+        }
+        Key::Env(name) => (
+            std::env::var(name).map_err(|_| "it is not set or no text".to_owned()),
+            format!("the environment ({name})"),
+        ),
+    };
+    let secret = Secret::new(&text.map_err(|why| format!("cannot read the key in {place}: {why}"))?);
+    if secret.reveal().is_empty() { Err(format!("the key in {place} is empty")) } else { Ok(secret) }
+}
+
+fn factors(name: &str) -> Result<Factors, String> {
+    Factors::named(name).ok_or_else(|| format!("no factors are named `{name}`"))
+}
+
+fn made(service: &Service, base: Option<String>, grid: &Grid) -> Result<Box<dyn Feed>, String> {
+    Ok(match service {
+        Service::Uk => Box::new(Uk::new(base)),
+        Service::EnergyCharts => Box::new(EnergyCharts::new(base)),
+        Service::EnergiData => Box::new(EnergiData::new(base)),
+        Service::Octopus { with_vat } => Box::new(Octopus::new(base, *with_vat, None)),
+        Service::ElectricityMaps { key, allow_synthetic } => {
+            Box::new(ElectricityMaps::new(electricity_maps::Options {
+                base: base.unwrap_or_else(|| electricity_maps::BASE.to_owned()),
+                key: secret(key)?,
+                scope: grid.scope,
+                allow_synthetic: *allow_synthetic,
+            }))
+        }
+        Service::WattTime { user, password } => Box::new(WattTime::new(base, &secret(user)?, &secret(password)?)),
+        Service::Eia { key, factors: name } => Box::new(Eia::new(base, secret(key)?, factors(name)?)),
+        Service::Entsoe { key, factors: name } => Box::new(Entsoe::new(base, secret(key)?, factors(name)?)),
+        Service::CarbonAware => {
+            let basis = Basis { kind: grid.kind, scope: grid.scope, ..Basis::default() };
+            Box::new(CarbonAware::new(base.ok_or_else(|| "it needs its `base`".to_owned())?, basis))
+        }
+    })
+}

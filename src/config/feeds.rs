@@ -1,0 +1,157 @@
+//! What `[grid]` and its `[[grid.feed]]` mean. A key never stands in the file: it is kept in one of its own or in the
+//! environment.
+
+use super::site::{bad, is_zone, path};
+use super::walk::Table;
+use crate::diagnostic::did_you_mean;
+use neap_model::grid::{Kind, Scope};
+use neap_model::seconds::Seconds;
+use neap_scheduler::config::{FeedConfig, Grid, Key, Service, ZoneConfig};
+use neap_scheduler::feeds::mix::Factors;
+use std::collections::BTreeMap;
+
+/// Types of feeds, as a file names them.
+const TYPES: [&str; 10] = [
+    "file",
+    "uk",
+    "energy-charts",
+    "energi-data",
+    "octopus",
+    "electricity-maps",
+    "watttime",
+    "eia",
+    "entsoe",
+    "carbon-aware-sdk",
+];
+
+/// Reads `[grid]`.
+pub fn grid(mut table: Table<'_>, zones: &[ZoneConfig]) -> Grid {
+    let kind = table.choice("kind", &[("average", Kind::Average), ("marginal", Kind::Marginal)]).unwrap_or_default();
+    let scope =
+        table.choice("scope", &[("lifecycle", Scope::Lifecycle), ("direct", Scope::Direct)]).unwrap_or_default();
+    let max_forecast_age = table.quantity("max_forecast_age").unwrap_or(Seconds::hours(12));
+    let feeds = table.tables("feed").into_iter().filter_map(|feed| feed_of(feed, zones)).collect();
+    table.finish(&["show"]);
+    Grid { kind, scope, max_forecast_age, feeds }
+}
+
+fn feed_of(mut feed: Table<'_>, zones: &[ZoneConfig]) -> Option<FeedConfig> {
+    let word = feed.text("type");
+    let word = word.as_deref().unwrap_or_default();
+    if !TYPES.contains(&word) {
+        let what =
+            if word.is_empty() { "a feed needs its `type`".to_owned() } else { format!("no feed is of type `{word}`") };
+        let refusal = match did_you_mean(word, TYPES) {
+            Some(near) if !word.is_empty() => bad(what).hint(format!("did you mean `{near}`?"), &[]),
+            _ => bad(what).note(TYPES.join(", ")),
+        };
+        feed.wrong("P013", "type", refusal);
+        return None;
+    }
+    let names: BTreeMap<String, String> = feed.pairs("zones").into_iter().collect();
+    if word == "file" {
+        let place = path(&mut feed, "path");
+        if place.is_none() && feed.span("path").is_empty() {
+            feed.wrong("P013", "path", bad("a feed of type file needs its `path`"));
+        }
+        feed.finish(&[]);
+        return Some(FeedConfig::File { path: place?, zones: names });
+    }
+    let prices: BTreeMap<String, String> = feed.pairs("price_zones").into_iter().collect();
+    for (key, names) in [("zones", &names), ("price_zones", &prices)] {
+        for zone in names.keys() {
+            is_zone(&feed, key, zone, zones);
+        }
+    }
+    let base = address(&mut feed);
+    let service = match word {
+        "uk" => Some(Service::Uk),
+        "energy-charts" => Some(Service::EnergyCharts),
+        "energi-data" => Some(Service::EnergiData),
+        "octopus" => Some(Service::Octopus { with_vat: feed.switch("with_vat").unwrap_or(true) }),
+        "electricity-maps" => {
+            let allow_synthetic = feed.switch("allow_synthetic").unwrap_or(false);
+            key(&mut feed, "key").map(|key| Service::ElectricityMaps { key, allow_synthetic })
+        }
+        "watttime" => {
+            let (user, password) = (key(&mut feed, "user"), key(&mut feed, "password"));
+            user.zip(password).map(|(user, password)| Service::WattTime { user, password })
+        }
+        "eia" | "entsoe" => {
+            let factors = factors(&mut feed);
+            let key = key(&mut feed, "key");
+            let make =
+                |key| if word == "eia" { Service::Eia { key, factors } } else { Service::Entsoe { key, factors } };
+            key.map(make)
+        }
+        _ => {
+            if base.is_none() && feed.span("base").is_empty() {
+                feed.wrong(
+                    "P013",
+                    "base",
+                    bad("a bridge of the Carbon Aware SDK needs its `base`: \"http://bridge:8090\""),
+                );
+            }
+            Some(Service::CarbonAware)
+        }
+    };
+    feed.finish(&[]);
+    Some(FeedConfig::Service { service: service?, zones: names, price_zones: prices, base })
+}
+
+/// Another address than the service's own. One that holds a password would be shown: it is refused.
+fn address(feed: &mut Table<'_>) -> Option<String> {
+    let text = feed.text("base")?;
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match host.map(|rest| rest.split('/').next().unwrap_or_default()) {
+        Some(host) if host.contains('@') => {
+            feed.wrong("P013", "base", bad("an address cannot hold a password: keys have places of their own"));
+            None
+        }
+        Some(host) if !host.is_empty() && !text.contains(['?', '#', ' ']) => {
+            Some(text.trim_end_matches('/').to_owned())
+        }
+        _ => {
+            feed.wrong("P013", "base", bad("that is no address: \"https://api.example.org\", without a query"));
+            None
+        }
+    }
+}
+
+fn factors(feed: &mut Table<'_>) -> String {
+    let name = feed.text("factors").unwrap_or_else(|| "ar5-2014".to_owned());
+    if Factors::named(&name).is_none() {
+        let refusal = bad(format!("no factors are named `{name}`")).note("ar5-2014, unece-2022, direct");
+        feed.wrong("P013", "factors", refusal);
+    }
+    name
+}
+
+/// `key = { file = "/…" }` or `{ env = "NAME" }`.
+fn key(feed: &mut Table<'_>, name: &'static str) -> Option<Key> {
+    if matches!(feed.get(name).map(|value| value.get_ref()), Some(toml::de::DeValue::String(_))) {
+        // What stands there may be a key: neither it nor its line is repeated.
+        let hint = format!("{name} = {{ file = \"/etc/neap/feed.key\" }}, or {{ env = \"NEAP_FEED_KEY\" }}");
+        feed.wrong("P013", "", bad(format!("`{name}` of a feed cannot stand in this file")).note(hint));
+        return None;
+    }
+    let mut place = feed.table(name);
+    let found = match (place.text("file"), place.text("env")) {
+        (Some(file), None) if file.starts_with('/') => Some(Key::File(file.into())),
+        (Some(file), None) => {
+            place.wrong("P013", "file", bad(format!("`{file}` is not an absolute path")));
+            None
+        }
+        (None, Some(variable)) => Some(Key::Env(variable)),
+        _ => {
+            feed.wrong(
+                "P013",
+                name,
+                bad(format!("this feed needs `{name} = {{ file = \"/…\" }}` or `{{ env = \"NAME\" }}`")),
+            );
+            None
+        }
+    };
+    place.finish(&[]);
+    found
+}
