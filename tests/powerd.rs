@@ -67,8 +67,7 @@ impl Place {
     }
 
     fn records(&self) -> usize {
-        let entries = std::fs::read_dir(self.dir.path().join("state/leases")).map_or(0, Iterator::count);
-        entries
+        std::fs::read_dir(self.dir.path().join("state/leases")).map_or(0, Iterator::count)
     }
 
     fn gpu(&self) -> String {

@@ -101,7 +101,7 @@ impl<B: Boards, R: Records> Keeper<B, R> {
             keeper.settle(&uuid, stored)?;
         }
         for uuid in present {
-            keeper.to_safe_cap(&uuid)?;
+            keeper.bring_down(&uuid)?;
         }
         Ok(keeper)
     }
@@ -216,7 +216,7 @@ impl<B: Boards, R: Records> Keeper<B, R> {
     }
 
     /// On a shared feeder a GPU nobody holds stands at its safe cap: a reboot leaves it at the factory's.
-    fn to_safe_cap(&mut self, gpu: &str) -> Result<(), String> {
+    fn bring_down(&mut self, gpu: &str) -> Result<(), String> {
         let Some(safe) = self.safe_cap(gpu) else { return Ok(()) };
         let entry = &self.gpus[gpu];
         if entry.inconclusive.is_some() || entry.foreign || entry.lease.is_some() {
@@ -472,7 +472,7 @@ impl<B: Boards, R: Records> Keeper<B, R> {
             if record.is_some() {
                 drop(self.give_back(gpu, false));
             } else {
-                drop(self.to_safe_cap(gpu));
+                drop(self.bring_down(gpu));
             }
             return;
         };

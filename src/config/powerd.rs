@@ -133,6 +133,6 @@ mod tests {
         assert_eq!(count("allow_uids = [990]\n[[group]]\nname = \"a\"\nleast = \"200 W\"\nmost = \"600 W\"\n"), 0);
         assert_eq!(count(""), 2);
         assert_eq!(count("allow_uids = [\"x\"]\n[[group]]\nname = \"a\"\non_loss = \"safe_cap\"\n"), 4);
-        assert_eq!(count("allow_uids = [1]\n[[group]]\nname = \"a\"\nleast = \"200\"\nmost = \"1 W\"\nx = 1\n"), 3);
+        assert_eq!(count("allow_uids = [1]\n[[group]]\nname = \"a\"\nleast = \"200\"\nmost = \"1 W\"\nx = 1\n"), 4);
     }
 }
