@@ -160,6 +160,8 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
             news |= executor.read_meters();
             for line in executor.node.news() {
                 (executor.notice)(&line);
+                // A board less is told at once: until the scheduler knows, it may lease it.
+                news = true;
             }
         }
     }

@@ -1,8 +1,11 @@
 //! What this node can and cannot do, line by line, each with its remedy. Changes nothing.
 
 use crate::config::Config;
+use crate::domains::PowerDomain;
 use crate::domains::nvml::Gpus;
 use crate::domains::rapl::Rapl;
+use neap_model::fleet::{Gpu, Source};
+use std::fmt::Write as _;
 use std::time::Instant;
 
 /// How good a finding is.
@@ -49,11 +52,7 @@ pub fn examine(config: &Config) -> Vec<Finding> {
             all.push(finding(Level::Warn, "gpu", "the driver is here and shows no GPU".to_owned()));
         }
         Ok(gpus) => {
-            for gpu in &gpus.found {
-                let source = gpus.source(&gpu.uuid);
-                let text = format!("{} {}, limit {}, metered by {}", gpu.model, gpu.uuid, gpu.limit, source.word());
-                all.push(finding(Level::Ok, "gpu", text));
-            }
+            all.extend(gpus.found.iter().map(|found| gpu(&gpus, found)));
         }
         Err(why) => all.push(finding(Level::Warn, "gpu", format!("none: {why}"))),
     }
@@ -76,6 +75,38 @@ pub fn examine(config: &Config) -> Vec<Finding> {
         )
     });
     all
+}
+
+/// One GPU: its limit, what holds it, and how well its energy can be known.
+fn gpu(gpus: &Gpus, found: &Gpu) -> Finding {
+    let mut domain = gpus.domain(&found.uuid);
+    let source = gpus.source(&found.uuid);
+    let mut text = format!("{} {}, limit {}", found.model, found.uuid, found.limit);
+    if let Some(limits) = domain.cap_range().limit {
+        let _ = write!(text, " ({} to {})", limits.start(), limits.end());
+    }
+    let _ = write!(text, ", metered by {}", source.word());
+    let mut level = Level::Ok;
+    let mut warn = |what: String| {
+        level = Level::Warn;
+        text.push_str("; ");
+        text.push_str(&what);
+    };
+    if source == Source::NvmlPower {
+        warn("it has no energy counter, so gaps between readings are estimated".to_owned());
+    }
+    match domain.cap() {
+        Ok(state) if state.enforced < state.requested => {
+            warn(format!("it was asked for {}, and something else holds it lower", state.requested));
+        }
+        Ok(_) => {}
+        Err(error) => warn(error.to_string()),
+    }
+    let live = gpus.live().into_iter().find(|(uuid, _)| *uuid == found.uuid).map(|(_, live)| live);
+    if live.is_some_and(|live| !live.parts.is_empty()) {
+        warn("it is in parts (MIG), and how they share its energy is estimated".to_owned());
+    }
+    Finding { level, topic: "gpu", text }
 }
 
 /// What the run directory's disk takes for one sync.
@@ -108,3 +139,6 @@ fn disk(config: &Config) -> Finding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

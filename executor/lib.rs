@@ -12,5 +12,6 @@ pub mod link;
 pub mod logs;
 pub mod meter;
 pub mod node;
+pub mod powerd;
 pub mod process;
 pub mod rundir;

@@ -146,6 +146,19 @@ impl Node {
     pub fn news(&mut self) -> Vec<String> {
         let Some(gpus) = &self.gpus else { return Vec::new() };
         let mut lines = Vec::new();
+        // A board that fell off the bus is no place for a job, even if it shows itself again: a person looks first.
+        let lost: Vec<String> =
+            gpus.live().into_iter().filter(|(_, live)| live.is_lost()).map(|(uuid, _)| uuid).collect();
+        self.inventory.gpus.retain(|gpu| {
+            let stays = !lost.contains(&gpu.uuid);
+            if !stays {
+                lines.push(format!(
+                    "{} {} is lost: no job starts there until this executor is started again",
+                    gpu.model, gpu.uuid
+                ));
+            }
+            stays
+        });
         let mut now: BTreeMap<String, String> =
             gpus.live().into_iter().filter_map(|(uuid, live)| Some((uuid, live.trouble?))).collect();
         if gpus.stale().is_some() {

@@ -189,6 +189,7 @@ pub enum Verb {
     Status,
     PolicyEvent(Box<EventArgs>),
     PolicyCheck(Option<String>),
+    Powerd { file: Option<PathBuf>, restore_all: bool, check: bool },
     Serve { check: bool, dev: bool },
     Executor { check: bool, nvml_lib: Option<std::path::PathBuf> },
     Doctor { strict: bool, nvml_lib: Option<std::path::PathBuf> },
@@ -327,6 +328,11 @@ fn verb(name: &str, given: &ArgMatches) -> Result<Verb, Instead> {
         }),
         "simulate" => Verb::Simulate(Box::new(simulate(given))),
         "status" => Verb::Status,
+        "powerd" => Verb::Powerd {
+            file: text(given, "file").map(PathBuf::from),
+            restore_all: flag("restore-all"),
+            check: flag("check"),
+        },
         "policy" => match given.subcommand() {
             Some(("event", given)) => Verb::PolicyEvent(Box::new(event(given)?)),
             Some((_, given)) => Verb::PolicyCheck(text(given, "file")),

@@ -4,6 +4,7 @@
 mod feeds;
 pub mod paths;
 mod power;
+pub mod powerd;
 mod site;
 #[cfg(test)]
 mod tests;

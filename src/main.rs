@@ -86,6 +86,7 @@ fn act(session: &Session, verb: Verb) -> Left {
         Verb::Train(options) => workload(kernels::train(&options, &mut std::io::stdout())),
         Verb::Infer(options) => workload(kernels::infer(&options, &mut std::io::stdout())),
         Verb::Simulate(args) => commands::simulate::simulate(session, &args),
+        Verb::Powerd { file, restore_all, check } => node::powerd(file, restore_all, check),
         Verb::PolicyCheck(file) => policy::check(session, file.as_deref()),
         Verb::Doctor { strict, nvml_lib } => node::doctor(session, strict, nvml_lib),
         Verb::Completion(shell) => {
@@ -142,6 +143,7 @@ async fn ask(session: &Session, verb: Verb) -> Left {
         Verb::Executor { check, nvml_lib } => daemons::executor(session, check, nvml_lib).await,
         Verb::Doctor { .. }
         | Verb::PolicyCheck(_)
+        | Verb::Powerd { .. }
         | Verb::Simulate(_)
         | Verb::Completion(_)
         | Verb::Man(_)

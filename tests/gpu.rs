@@ -97,6 +97,35 @@ fn d6_an_executor_that_is_killed_loses_no_energy_of_its_job() {
     assert!(joules > truth * 0.99 && joules < truth + 150.0, "{joules} J, in truth {truth} J: {shown}");
 }
 
+/// A board that falls off the bus is told, and the next job goes elsewhere.
+#[test]
+fn c7_a_lost_board_gets_no_job() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Node::make_live(&dir.path().join("sim"), &[GpuSetup::new(Board::V100), GpuSetup::new(Board::V100)]);
+    let node = node.expect("a node");
+    let mut site = Site::new("[[zone]]\nname = \"DE\"\n");
+    site.set_executor(&format!("nvml_lib = \"{}\"\n", node.library().expect("built").display()));
+    site.start_scheduler();
+    site.start_executor();
+    let uses = |site: &Site| {
+        let ran = site.neap().args(["run", "--gpus", "1", "--", "true"]).status().expect("it ran");
+        assert!(ran.success(), "{}", site.log("executor"));
+        json(site.neap().args(["show", "last", "-o", "json"]))["gpu_uuids"][0].as_str().map(str::to_owned)
+    };
+    let first = uses(&site).expect("a GPU");
+    let lost = node.gpus().find(|gpu| gpu.uuid() == first).expect("one of them");
+    lost.script(simgpu::Fault::new(simgpu::Kind::Lost, 0));
+    site.until("the loss is told", Duration::from_secs(15), |_| {
+        site.log("executor").contains("is lost: no job starts")
+    });
+    site.until("the scheduler knows", Duration::from_secs(5), |_| {
+        let status = site.neap().arg("status").output().expect("it ran");
+        String::from_utf8_lossy(&status.stdout).contains("1×Tesla")
+    });
+    lost.heal();
+    assert_ne!(uses(&site), Some(first));
+}
+
 #[test]
 fn without_a_library_there_is_one_line_and_no_gpu() {
     let mut site = Site::new("[[zone]]\nname = \"DE\"\n");

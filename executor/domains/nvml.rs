@@ -177,6 +177,7 @@ impl GpuDomain {
     }
 }
 
+/// An answer that does not come in time leaves open whether a cap was set: read it back.
 impl PowerDomain for GpuDomain {
     fn energy(&mut self) -> Result<Reading, DomainError> {
         if Boot.now().saturating_sub(self.shared.beaten()) > PATIENCE {

@@ -170,6 +170,10 @@ fn of_the_site() -> Vec<Command> {
         verb("executor", "The executor of this node")
             .arg(switch("check", "Check the configuration and leave"))
             .arg(value("nvml-lib", "PATH", "NVIDIA's management library [default: executor.nvml_lib]")),
+        verb("powerd", "The privileged helper that sets power limits of GPUs, by lease")
+            .arg(position("file", "FILE", "Its configuration, root's alone [default: /etc/neap/powerd.toml]"))
+            .arg(switch("restore-all", "Give back every limit and leave"))
+            .arg(switch("check", "Check the configuration and leave")),
         verb("doctor", "What this node can measure and do").arg(switch("strict", "A warning is an error")).arg(value(
             "nvml-lib",
             "PATH",

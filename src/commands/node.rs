@@ -1,9 +1,13 @@
 //! `neap doctor`: what this node can measure and do.
 
 use super::{Left, print_all};
+use crate::config::powerd as powerd_file;
+use crate::output;
 use crate::render::Style;
-use crate::session::Session;
+use crate::session::{Session, problem};
 use neap_executor::doctor::{Finding, Level, examine};
+use neap_executor::powerd::serve;
+use neap_model::refusal::{Code, Refusal};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -32,6 +36,26 @@ pub fn doctor(session: &Session, strict: bool, nvml_lib: Option<PathBuf>) -> Lef
         (Level::Fail, _) | (Level::Warn, true) => 1,
         _ => 0,
     })
+}
+
+/// `neap powerd`.
+pub fn powerd(file: Option<PathBuf>, restore_all: bool, check: bool) -> Left {
+    let path = file.unwrap_or_else(|| powerd_file::USUAL.into());
+    let config = powerd_file::load(&path)?;
+    let say = |line: &str| output::note(&format!("neap powerd: {line}"));
+    let failed = |why: String| problem(Refusal::new(Code::Internal, why));
+    if check {
+        output::out(&format!("ok    {}: {} groups\n", path.display(), config.groups.len()));
+        return Ok(0);
+    }
+    if restore_all {
+        for event in serve::restore_all(&config).map_err(failed)? {
+            say(&format!("{} {}: {}", event.kind, event.gpu, event.detail));
+        }
+        return Ok(0);
+    }
+    serve::serve(&config, &say).map_err(failed)?;
+    Ok(0)
 }
 
 fn ok(topic: &'static str, text: String) -> Finding {

@@ -195,6 +195,23 @@ impl<'t> Table<'t> {
         })
     }
 
+    /// Whole numbers in a list.
+    pub fn wholes<T: FromStr>(&mut self, key: &'static str) -> Vec<T> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let number = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            _ => None,
+        };
+        let all = match value.get_ref() {
+            DeValue::Array(items) => items.iter().map(number).collect::<Option<Vec<_>>>(),
+            _ => None,
+        };
+        all.unwrap_or_else(|| {
+            self.wrong_type(key, value, "a list of whole numbers");
+            Vec::new()
+        })
+    }
+
     /// A table inside.
     pub fn table(&mut self, key: &'static str) -> Table<'t> {
         let inner = self.get(key).and_then(|value| match value.get_ref() {

@@ -74,6 +74,8 @@ pub struct Driver<'n> {
 pub enum Failed {
     /// The driver was loaded anew, or is away: the library must be opened again.
     Gone,
+    /// The board has fallen off the bus.
+    Lost,
     /// In the driver's words.
     Refused(String),
 }
@@ -105,6 +107,7 @@ pub struct MigPart {
 fn failed(error: &NvmlError) -> Failed {
     match error {
         NvmlError::Uninitialized | NvmlError::DriverNotLoaded => Failed::Gone,
+        NvmlError::GpuLost => Failed::Lost,
         other => Failed::Refused(other.to_string()),
     }
 }
@@ -203,6 +206,12 @@ impl<'n> Driver<'n> {
         let bound = bound.and_then(|values| values.first()?.as_ref().ok()?.value.as_ref().ok().and_then(unsigned));
         let bound_for = Duration::from_nanos(bound.unwrap_or(0));
         Ok(CapState { requested, enforced, clock_ceiling: known.ceiling, bound_for })
+    }
+
+    /// The limit a driver that was just loaded leaves a GPU at.
+    pub fn factory_limit(&mut self, uuid: &str) -> Option<Watts> {
+        let known = self.known(uuid).ok()?;
+        known.device.power_management_limit_default().ok().map(|limit| Watts(u64::from(limit)))
     }
 
     /// What may be asked.

@@ -31,11 +31,16 @@ pub struct Live {
     pub parts: Vec<MigPart>,
     /// In the driver's words, why the last reading failed.
     pub trouble: Option<String>,
+    /// Rounds in a row in which the driver said that the board is lost.
+    lost: u32,
 }
+
+/// So many rounds in a row are believed.
+const LOST: u32 = 3;
 
 impl Live {
     fn new(most: Watts) -> Self {
-        Self { track: Track::new(most), idle: Idle::default(), uses: None, parts: Vec::new(), trouble: None }
+        Self { track: Track::new(most), idle: Idle::default(), uses: None, parts: Vec::new(), trouble: None, lost: 0 }
     }
 
     /// Sums so far.
@@ -44,8 +49,15 @@ impl Live {
         self.track.tally()
     }
 
+    /// Whether the board has fallen off the bus.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        self.lost >= LOST
+    }
+
     /// Takes what a round gathered.
     pub fn take(&mut self, gathered: Gathered) {
+        self.lost = if matches!(gathered.sample, Err(Failed::Lost)) { self.lost.saturating_add(1) } else { 0 };
         if let Some((uses, parts)) = gathered.work {
             (self.uses, self.parts) = (uses, parts);
         }
@@ -61,6 +73,7 @@ impl Live {
                 self.track.away();
                 self.trouble = Some("the driver is away".to_owned());
             }
+            Err(Failed::Lost) => self.trouble = Some("the board is lost".to_owned()),
             Err(Failed::Refused(why)) => self.trouble = Some(why),
         }
     }

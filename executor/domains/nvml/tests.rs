@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 mod job;
 mod live;
+mod shared;
 
 /// The node's own clock: waiting moves it.
 struct Simulated<'a>(&'a Node);
@@ -79,6 +80,20 @@ impl<'a> Bench<'a> {
                 self.library = Library::open(Some(&path)).ok();
             }
         }
+    }
+
+    /// Meters second by second with one and the same driver.
+    fn seconds(&mut self, count: u32, mut each: impl FnMut(&BTreeMap<String, Live>)) {
+        let library = self.library.take().expect("open");
+        {
+            let mut driver = library.driver();
+            for _ in 0..count {
+                let until = self.node.now() + secs(1);
+                assert!(!self.rounds(&mut driver, until), "the driver stays");
+                each(&self.gpus);
+            }
+        }
+        self.library = Some(library);
     }
 
     fn rounds(&mut self, driver: &mut Driver<'_>, until: Duration) -> bool {

@@ -189,4 +189,8 @@ fn c3_five_hundred_promises_are_kept_while_services_are_dead_slow_and_lying() {
     assert!(states[5].2.is_none(), "{states:?}");
     assert_eq!(known.iter().map(|(_, grade, _)| *grade).collect::<Vec<_>>(), [Grade::Forecast; 6], "{known:?}");
     site.world.check_replay();
+    #[expect(clippy::print_stderr, reason = "the figure of the run")]
+    {
+        eprintln!("500 jobs, 0 missed, {waited} waited for the grid; {states:?}");
+    }
 }
