@@ -61,6 +61,7 @@ fn services_without_a_key_tell_the_curve_and_what_they_said_outlives_a_restart_w
         "NESO Carbon Intensity API",
         "Energy-Charts, Fraunhofer ISE",
         "EUR/MWh",
+        "compare each with itself only",
     ] {
         assert!(text.contains(word), "{word} in {text}");
     }

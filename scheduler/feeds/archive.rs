@@ -18,7 +18,7 @@ const KEPT: TimeDelta = TimeDelta::days(400);
 /// Largest month that is read; a larger one is read from its end.
 const LARGEST: u64 = 64 << 20;
 /// So much of the end of a month is read at a start.
-const END: u64 = 1 << 20;
+const END: u64 = 128 << 10;
 /// Most steps of one line.
 const STEPS: i64 = 20_000;
 
@@ -203,7 +203,17 @@ fn tail(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// The first letters of the digest of what a line says.
 fn digest(values: &[Option<i64>], grades: &[(Grade, usize)], start: DateTime<Utc>, step: i64) -> String {
     let mut hash = Sha256::new();
-    hash.update(format!("{start} {step} {values:?} {grades:?}"));
+    hash.update(start.timestamp().to_le_bytes());
+    hash.update(step.to_le_bytes());
+    for value in values {
+        // A hole is no number, so that no value can stand for it.
+        hash.update([u8::from(value.is_some())]);
+        hash.update(value.unwrap_or_default().to_le_bytes());
+    }
+    for (grade, count) in grades {
+        hash.update(grade.word());
+        hash.update((*count as u64).to_le_bytes());
+    }
     hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

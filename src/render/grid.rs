@@ -74,6 +74,16 @@ pub fn basis(basis: &Basis) -> String {
     format!("{kind}, {scope}{accounting}, location-based")
 }
 
+/// What must be equal for two figures to be compared.
+fn measure(basis: &Basis) -> String {
+    let kind = if basis.kind == Kind::Average { "average" } else { "marginal" };
+    match basis.scope {
+        Scope::Lifecycle => format!("{kind}, lifecycle"),
+        Scope::Direct => format!("{kind}, direct"),
+        Scope::Unstated => format!("{kind}, scope not stated"),
+    }
+}
+
 /// A PUE, or that there is none.
 #[must_use]
 pub fn pue(pue: Option<Pue>) -> String {
@@ -113,6 +123,13 @@ pub fn carbon(zones: &[ZoneGrid], now: DateTime<Utc>, style: &Style) -> String {
     let mut text = table.text(style);
     for line in zones.iter().filter_map(|zone| prices(zone, now, style)) {
         let _ = writeln!(text, "{line}");
+    }
+    let mut measures: Vec<String> = zones.iter().map(|zone| measure(&zone.basis)).collect();
+    measures.sort_unstable();
+    measures.dedup();
+    if measures.len() > 1 {
+        let all = measures.join(" · ");
+        let _ = writeln!(text, "zones are measured differently ({all}): compare each with itself only");
     }
     let mut credits: Vec<&str> =
         zones.iter().flat_map(|z| z.origins.iter().filter_map(|o| o.credit.as_deref())).collect();
