@@ -51,6 +51,8 @@ pub struct Grid {
     pub scope: Scope,
     /// A forecast issued longer ago than that is worth less than our own history.
     pub max_forecast_age: Seconds,
+    /// Values that a service's terms forbid to republish are shown all the same: nobody outside of the site sees them.
+    pub show_private: bool,
     /// Feeds in order of preference; the built-in table always follows.
     pub feeds: Vec<FeedConfig>,
 }

@@ -40,8 +40,6 @@ pub const BEHIND: TimeDelta = TimeDelta::days(8);
 pub const AHEAD: TimeDelta = TimeDelta::days(8);
 /// How far back our own forecaster looks.
 const HISTORY: TimeDelta = TimeDelta::days(400);
-/// How far back is read before a start is over.
-const RECENT: TimeDelta = TimeDelta::days(30);
 
 /// How the reading of one feed for one zone went.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,7 +106,8 @@ impl Grid {
         let archive = Archive::new(config.state_dir.join("grid"));
         let (mut services, mut sources) = (Vec::new(), Vec::new());
         for (place, configured) in services::configured(config).into_iter().enumerate() {
-            let (service, source) = Service::new(configured, config.grid.kind, archive.clone());
+            let (service, source) =
+                Service::new(configured, config.grid.kind, archive.clone(), config.grid.show_private);
             services.push(service);
             sources.extend(source.map(|source| (place, source)));
         }
@@ -117,14 +116,14 @@ impl Grid {
         (Self { zones: zones.collect(), services, files: files.collect(), basis, max_age, thorough: false }, sources)
     }
 
-    /// Takes up what services said in the last weeks of an earlier life: enough to go on from, soon read.
+    /// Takes up what services said last in an earlier life: enough to go on from, soon read.
     pub fn load(&mut self, now: DateTime<Utc>) {
-        self.services.iter_mut().for_each(|service| service.load(RECENT, now));
+        self.services.iter_mut().for_each(|service| service.load(None, now));
     }
 
     /// Takes up all that was kept, and from now on judges forecasts. It may take seconds.
     pub fn load_all(&mut self, now: DateTime<Utc>) {
-        self.services.iter_mut().for_each(|service| service.load(HISTORY, now));
+        self.services.iter_mut().for_each(|service| service.load(Some(HISTORY), now));
         self.thorough = true;
     }
 

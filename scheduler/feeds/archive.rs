@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 const KEPT: TimeDelta = TimeDelta::days(400);
 /// Largest month that is read; a larger one is read from its end.
 const LARGEST: u64 = 64 << 20;
+/// So much of the end of a month is read at a start.
+const END: u64 = 1 << 20;
 /// Most steps of one line.
 const STEPS: i64 = 20_000;
 
@@ -116,11 +118,23 @@ impl Archive {
             if name < month(since, signal) || name > month(until, signal) {
                 continue;
             }
-            let Ok(text) = tail(&place.join(&name)) else { continue };
-            let whole = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-            entries.extend(whole.filter_map(|line| entry_of(line, signal)));
+            entries.extend(entries_in(&place.join(&name), LARGEST, signal));
         }
         entries.retain(|entry| since <= entry.fetched && entry.fetched <= until);
+        entries.sort_by_key(|entry| entry.fetched);
+        entries
+    }
+
+    /// The last answers about a zone that came not after `until`, however long ago: as many as are soon read.
+    #[must_use]
+    pub fn last(&self, feed: &str, zone: &str, signal: Signal, until: DateTime<Utc>) -> Vec<Entry> {
+        let place = self.place(feed, zone);
+        let mut names = months(&place, signal);
+        names.retain(|name| *name <= month(until, signal));
+        let newest = names.split_off(names.len().saturating_sub(2));
+        let mut entries: Vec<Entry> =
+            newest.iter().flat_map(|name| entries_in(&place.join(name), END, signal)).collect();
+        entries.retain(|entry| entry.fetched <= until);
         entries.sort_by_key(|entry| entry.fetched);
         entries
     }
@@ -165,17 +179,24 @@ fn months(place: &Path, signal: Signal) -> Vec<String> {
     names
 }
 
-fn tail(path: &Path) -> io::Result<Vec<u8>> {
+/// The whole lines at the end of a month.
+fn entries_in(path: &Path, most: u64, signal: Signal) -> Vec<Entry> {
+    let text = tail(path, most).unwrap_or_default();
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.filter_map(|line| entry_of(line, signal)).collect()
+}
+
+fn tail(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let known = file.metadata()?;
     if !known.is_file() {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
-    if known.len() > LARGEST {
-        file.seek(SeekFrom::Start(known.len() - LARGEST))?;
+    if known.len() > most {
+        file.seek(SeekFrom::Start(known.len() - most))?;
     }
     let mut text = Vec::new();
-    file.take(LARGEST).read_to_end(&mut text)?;
+    file.take(most).read_to_end(&mut text)?;
     Ok(text)
 }
 

@@ -25,6 +25,8 @@ pub struct Service {
     terms: Terms,
     settled: TimeDelta,
     kind: Kind,
+    /// The site keeps its figures to itself, so terms that forbid to republish are met.
+    show_private: bool,
     archive: Archive,
     lanes: Vec<Lane>,
     beliefs: BTreeMap<String, Belief>,
@@ -40,12 +42,13 @@ pub struct Service {
 impl Service {
     /// A service nothing is known of yet; and the source that is to be asked, if it can be.
     #[must_use]
-    pub fn new(configured: Configured, kind: Kind, archive: Archive) -> (Self, Option<Source>) {
+    pub fn new(configured: Configured, kind: Kind, archive: Archive, show_private: bool) -> (Self, Option<Source>) {
         let mut service = Self {
             name: configured.name.to_owned(),
             terms: Terms::Internal,
             settled: TimeDelta::hours(24),
             kind,
+            show_private,
             archive,
             lanes: Vec::new(),
             beliefs: BTreeMap::new(),
@@ -92,10 +95,13 @@ impl Service {
         self.lanes.iter().filter_map(|lane| Some((lane.clone(), at(lane)?))).collect()
     }
 
-    /// Takes up what was kept.
-    pub fn load(&mut self, back: TimeDelta, now: DateTime<Utc>) {
+    /// Takes up what was kept: the last of it, or as far back as stated.
+    pub fn load(&mut self, back: Option<TimeDelta>, now: DateTime<Utc>) {
         for (zone, signal) in self.lanes.clone() {
-            let entries = self.archive.read(&self.name, &zone, signal, now - back, now);
+            let entries = match back {
+                None => self.archive.last(&self.name, &zone, signal, now),
+                Some(back) => self.archive.read(&self.name, &zone, signal, now - back, now),
+            };
             match signal {
                 Signal::Intensity => {
                     let mut belief = Belief::default();
@@ -199,7 +205,7 @@ impl Service {
             fetched: entry.fetched,
             credit: credit(&self.terms),
             note: None,
-            private: self.terms == Terms::Private,
+            private: self.terms == Terms::Private && !self.show_private,
             usual_error: None,
         };
         self.prices.insert(zone.to_owned(), PriceCurve { series: kept, currency: currency.clone(), origin });
@@ -218,7 +224,7 @@ impl Service {
             fetched: belief.changed?,
             credit: credit(&self.terms),
             note: belief.note.clone(),
-            private: self.terms == Terms::Private,
+            private: self.terms == Terms::Private && !self.show_private,
             usual_error: self.skills.get(zone).and_then(|(_, skill)| skill::of_the_day(skill)),
         })
     }

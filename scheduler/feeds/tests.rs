@@ -32,6 +32,7 @@ fn site(zones: &[&str], file: Option<&Path>) -> Config {
             kind: Kind::Average,
             scope: Scope::Lifecycle,
             max_forecast_age: Seconds::hours(12),
+            show_private: false,
             feeds: file.into_iter().map(feed).collect(),
         },
         zones: zones.iter().enumerate().map(zone).collect(),

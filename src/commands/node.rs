@@ -66,16 +66,18 @@ fn ok(topic: &'static str, text: String) -> Finding {
 fn grid(config: &neap_scheduler::config::Config) -> Finding {
     let (mut grid, _) = neap_scheduler::feeds::Grid::new(config);
     let now = chrono::Utc::now();
+    grid.load(now);
     let health = grid.refresh(now);
     let troubles = neap_scheduler::feeds::troubles(&health);
-    let static_zones: Vec<String> = grid
-        .curves(now)
+    let curves = grid.curves(now);
+    let sources: Vec<String> = curves.iter().map(|(zone, curve)| source(zone, curve, now)).collect();
+    let static_zones: Vec<String> = curves
         .into_iter()
         .filter(|(_, curve)| curve.series.at(now).is_none_or(|span| !span.grade.may_shift()))
         .map(|(zone, _)| zone)
         .collect();
     match (troubles.as_slice(), static_zones.as_slice()) {
-        ([], []) => ok("grid", format!("{} zones with an hourly curve", config.zones.len())),
+        ([], []) => ok("grid", sources.join("; ")),
         ([], zones) => Finding {
             level: Level::Warn,
             topic: "grid",
@@ -85,6 +87,18 @@ fn grid(config: &neap_scheduler::config::Config) -> Finding {
             ),
         },
         (troubles, _) => Finding { level: Level::Warn, topic: "grid", text: troubles.join("; ") },
+    }
+}
+
+/// Where the present value of a zone comes from.
+fn source(zone: &str, curve: &neap_model::grid::Curve, now: chrono::DateTime<chrono::Utc>) -> String {
+    let grade = curve.series.at(now).map_or("unknown", |span| span.grade.word());
+    match curve.origins.first() {
+        Some(origin) if origin.feed != "table" => {
+            let minutes = (now - origin.issued.unwrap_or(origin.fetched)).num_minutes().max(0);
+            format!("{zone} {}, {minutes} min old, {grade}", origin.feed)
+        }
+        _ => format!("{zone} built-in table, {grade}"),
     }
 }
 

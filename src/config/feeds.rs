@@ -31,8 +31,9 @@ pub fn grid(mut table: Table<'_>, zones: &[ZoneConfig]) -> Grid {
         table.choice("scope", &[("lifecycle", Scope::Lifecycle), ("direct", Scope::Direct)]).unwrap_or_default();
     let max_forecast_age = table.quantity("max_forecast_age").unwrap_or(Seconds::hours(12));
     let feeds = table.tables("feed").into_iter().filter_map(|feed| feed_of(feed, zones)).collect();
-    table.finish(&["show"]);
-    Grid { kind, scope, max_forecast_age, feeds }
+    let show_private = table.choice("show", &[("open", false), ("internal", true)]).unwrap_or_default();
+    table.finish(&[]);
+    Grid { kind, scope, max_forecast_age, show_private, feeds }
 }
 
 fn feed_of(mut feed: Table<'_>, zones: &[ZoneConfig]) -> Option<FeedConfig> {
@@ -99,20 +100,25 @@ fn feed_of(mut feed: Table<'_>, zones: &[ZoneConfig]) -> Option<FeedConfig> {
     Some(FeedConfig::Service { service: service?, zones: names, price_zones: prices, base })
 }
 
-/// Another address than the service's own. One that holds a password would be shown: it is refused.
+/// Another address than the service's own. One that holds a password would be shown: it is refused, and as it may hold a key
+/// by mistake, neither it nor its line is repeated.
 fn address(feed: &mut Table<'_>) -> Option<String> {
     let text = feed.text("base")?;
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     match host.map(|rest| rest.split('/').next().unwrap_or_default()) {
         Some(host) if host.contains('@') => {
-            feed.wrong("P013", "base", bad("an address cannot hold a password: keys have places of their own"));
+            feed.wrong("P013", "", bad("the `base` of a feed cannot hold a password: keys have places of their own"));
             None
         }
         Some(host) if !host.is_empty() && !text.contains(['?', '#', ' ']) => {
             Some(text.trim_end_matches('/').to_owned())
         }
         _ => {
-            feed.wrong("P013", "base", bad("that is no address: \"https://api.example.org\", without a query"));
+            feed.wrong(
+                "P013",
+                "",
+                bad("the `base` of a feed is an address: \"https://api.example.org\", without a query"),
+            );
             None
         }
     }

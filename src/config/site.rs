@@ -83,6 +83,7 @@ fn server(mut table: Table<'_>, paths: &Paths) -> Config {
             kind: Kind::Average,
             scope: Scope::Lifecycle,
             max_forecast_age: Seconds::hours(12),
+            show_private: false,
             feeds: Vec::new(),
         },
         zones: Vec::new(),

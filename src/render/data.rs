@@ -281,12 +281,17 @@ pub fn zone(grid: &ZoneGrid) -> Value {
         "basis": grid.basis,
         "origins": grid.origins.iter().map(|origin| json!({
             "feed": origin.feed, "issued": maybe(origin.issued), "fetched": time(origin.fetched),
-            "credit": origin.credit, "note": origin.note, "basis": origin.basis,
+            "credit": origin.credit, "note": origin.note, "basis": origin.basis, "private": origin.private,
+            "usual_error_grams_per_kwh": origin.usual_error.map(|error| error.in_base()),
         })).collect::<Vec<_>>(),
         "spans": grid.series.spans().iter().map(|span| json!({
             "from": time(span.from), "until": time(span.until),
             "intensity_grams_per_kwh": span.value.in_base(), "intensity_grade": span.grade.word(),
         })).collect::<Vec<_>>(),
+        "price_currency": grid.prices.as_ref().map(|prices| &prices.currency),
+        "prices": grid.prices.as_ref().map(|prices| prices.series.spans().iter().map(|span| json!({
+            "from": time(span.from), "until": time(span.until), "price_per_mwh": span.value.0 as f64 / 1e3,
+        })).collect::<Vec<_>>()),
     })
 }
 

@@ -29,7 +29,29 @@ pub fn source(zone: &ZoneGrid, now: DateTime<Utc>) -> String {
         "table" => "built-in table".to_owned(),
         feed => format!("{}, {}", escape(feed), age(best.issued.unwrap_or(best.fetched), now)),
     };
-    format!("{what}, {grade} now")
+    let error = zone.origins.iter().find_map(|origin| origin.usual_error).map_or_else(String::new, |error| {
+        format!(", ±{} over the next day", error.to_string().trim_end_matches(" g/kWh"))
+    });
+    let terms = if best.private { "; its terms forbid to show it" } else { "" };
+    format!("{what}, {grade} now{error}{terms}")
+}
+
+/// The prices of a zone in a line: now, lowest and highest of the next day.
+fn prices(zone: &ZoneGrid, now: DateTime<Utc>, style: &Style) -> Option<String> {
+    let prices = zone.prices.as_ref()?;
+    let hour = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now);
+    let next: Vec<_> = prices.series.within(hour, hour + TimeDelta::hours(i64::from(HOURS))).collect();
+    let amount = |thousandths: i64| format!("{:.1}", thousandths as f64 / 1e3);
+    let at = |span: &neap_model::grid::Span<neap_model::units::Price>| {
+        format!("{} at {}", amount(span.value.0), times::clock(span.from, style))
+    };
+    let present = prices.series.at(now).map_or_else(|| "unknown".to_owned(), |span| amount(span.value.0));
+    let low = next.iter().min_by_key(|span| span.value.0).map_or_else(|| "–".to_owned(), at);
+    let high = next.iter().max_by_key(|span| span.value.0).map_or_else(|| "–".to_owned(), at);
+    let (name, currency, feed) = (escape(&zone.zone.name), escape(&prices.currency), escape(&prices.origin.feed));
+    Some(format!(
+        "price {name}: now {present}, lowest {low}, highest {high} {currency}/MWh, {feed}; it shifts nothing yet"
+    ))
 }
 
 /// What the figures measure.
@@ -89,6 +111,9 @@ pub fn carbon(zones: &[ZoneGrid], now: DateTime<Utc>, style: &Style) -> String {
         table.row([escape(&zone.zone.name), present, chart::sparkline(&hours), low, high, source(zone, now)]);
     }
     let mut text = table.text(style);
+    for line in zones.iter().filter_map(|zone| prices(zone, now, style)) {
+        let _ = writeln!(text, "{line}");
+    }
     let mut credits: Vec<&str> =
         zones.iter().flat_map(|z| z.origins.iter().filter_map(|o| o.credit.as_deref())).collect();
     credits.sort_unstable();

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 
 pub mod http;
+pub mod service;
 
 #[allow(unused_imports, reason = "each test binary uses its own part")]
 pub use http::{Connection, spec};
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 /// A site of one machine in a temporary directory.
 pub struct Site {
     pub dir: tempfile::TempDir,
+    /// What every process of the site finds in its environment besides the usual.
+    pub env: Vec<(String, String)>,
     scheduler: Option<Child>,
     executor: Option<Child>,
 }
@@ -44,7 +47,7 @@ impl Site {
         let head = format!("[server]\nstate_dir = \"{path}/state\"\nsocket = \"{path}/neap.sock\"\n\n");
         let tail = format!("\n[executor]\nrun_dir = \"{path}/run\"\nnode = \"here\"\n");
         std::fs::write(dir.path().join("neap.toml"), head + config + &tail).expect("the configuration is written");
-        Self { dir, scheduler: None, executor: None }
+        Self { dir, env: Vec::new(), scheduler: None, executor: None }
     }
 
     /// Adds lines to the executor's part of the configuration.
@@ -69,6 +72,7 @@ impl Site {
             .env("NEAP_SERVER", self.socket())
             .env("NEAP_CONFIG", self.path("neap.toml"))
             .env("HOME", self.dir.path())
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.dir.path());
         command
     }

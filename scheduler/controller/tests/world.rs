@@ -81,6 +81,7 @@ pub fn config() -> Config {
             kind: Kind::Average,
             scope: Scope::Lifecycle,
             max_forecast_age: Seconds::hours(12),
+            show_private: false,
             feeds: Vec::new(),
         },
         zones: vec![zone("DE", true), zone("SE3", false)],

@@ -41,6 +41,19 @@ fn what_was_said_is_read_again_with_its_holes_and_grades() {
 }
 
 #[test]
+fn the_last_answers_are_found_however_old_and_however_many_there_are() {
+    let (_dir, archive) = archive();
+    let spans: Vec<Span> = (0..2_000).map(|n| span(n * 5, n * 5 + 5, 100_000 + n as u64, Grade::Measured)).collect();
+    for n in 0..80 {
+        archive.append("uk", "GB", &entry(n - 400 * 24 * 60, &spans)).expect("kept");
+    }
+    let last = archive.last("uk", "GB", Signal::Intensity, at(0));
+    assert!((40..79).contains(&last.len()), "a mebibyte of them: {}", last.len());
+    assert_eq!(last.last().map(|entry| entry.fetched), Some(at(79 - 400 * 24 * 60)));
+    assert!(archive.last("uk", "GB", Signal::Intensity, at(-401 * 24 * 60)).is_empty());
+}
+
+#[test]
 fn prices_are_kept_beside_with_their_currency_and_sign() {
     let (_dir, archive) = archive();
     let price =
