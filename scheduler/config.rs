@@ -1,5 +1,6 @@
 //! The site as its operators describe it, typed. Reading TOML is the binary's work; nothing here touches a file.
 
+pub use crate::feeds::providers::http_json::Layout;
 use neap_model::grid::{Kind, Scope};
 use neap_model::job::Objective;
 use neap_model::seconds::Seconds;
@@ -124,6 +125,83 @@ pub enum Service {
     },
     /// A bridge of the Carbon Aware SDK; its address is the `base`.
     CarbonAware,
+    /// Any service that answers with JSON; its address is the `base`.
+    HttpJson(Box<HttpJson>),
+    /// A Prometheus server; its address is the `base`.
+    Prometheus {
+        /// The query; `{zone}` is filled in.
+        query: String,
+        /// Time between two values.
+        step: Seconds,
+        /// What the values are; `None`: the label `units` says so.
+        unit: Option<Unit>,
+        /// A newest sample older than that is no news.
+        max_age: Option<Seconds>,
+        /// `Authorization`, where the server wants one.
+        authorization: Option<Key>,
+    },
+}
+
+/// A service that answers with JSON, as the site describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpJson {
+    /// As shown to people.
+    pub name: String,
+    /// Headers whose values are kept elsewhere.
+    pub headers: Vec<(String, Key)>,
+    /// Where the values are.
+    pub layout: Layout,
+    /// To when it was issued.
+    pub issued: Option<String>,
+    /// A time names the end of its step.
+    pub label_is_end: bool,
+    /// How long a value stands for; `None`: as the data show.
+    pub step: Option<Seconds>,
+    /// What the values are.
+    pub unit: Unit,
+    /// Whole numbers that mean nothing is known.
+    pub missing: Vec<i32>,
+    /// What must stand where, `{zone}` filled in.
+    pub expect: Vec<(String, String)>,
+    /// Time between two polls.
+    pub poll: Seconds,
+}
+
+/// What values of a service are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Intensities: billionths of g/kWh that one of them is.
+    Intensity(u64),
+    /// Prices: thousandths of a currency unit per MWh that one of them is, and the currency.
+    Price(u64, String),
+}
+
+impl Unit {
+    /// From the text of a configuration: `g/kWh`, `lb/MWh`, `EUR/MWh`, `GBP/kWh`, `p/kWh`. A unit nobody knows is `None`.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        const BILLION: u64 = 1_000_000_000;
+        let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        let plain = plain.replace("CO2e", "").replace("CO2", "");
+        Some(match plain.as_str() {
+            "g/kWh" | "kg/MWh" => Self::Intensity(BILLION),
+            "lb/MWh" => Self::Intensity(453_592_370),
+            "t/MWh" | "kg/kWh" => Self::Intensity(1_000 * BILLION),
+            "g/MJ" => Self::Intensity(3_600_000_000),
+            "p/kWh" => Self::Price(10_000, "GBP".to_owned()),
+            "ct/kWh" => Self::Price(10_000, "EUR".to_owned()),
+            other => {
+                let (currency, per) = other.split_once('/')?;
+                let known = currency.len() == 3 && currency.bytes().all(|b| b.is_ascii_uppercase());
+                let thousandths = match per {
+                    "MWh" if known => 1_000,
+                    "kWh" if known => 1_000_000,
+                    _ => return None,
+                };
+                Self::Price(thousandths, currency.to_owned())
+            }
+        })
+    }
 }
 
 /// A zone as configured.

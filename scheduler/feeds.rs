@@ -297,6 +297,32 @@ impl Grid {
     }
 }
 
+/// How much worse than ours a service's forecasts of the next day may be before somebody is told.
+const WORSE: (u64, u64) = (11, 10);
+
+impl Grid {
+    /// Services whose forecasts of the next day were worse than our own over the last four weeks, a sentence each.
+    #[must_use]
+    pub fn outdone(&self, now: DateTime<Utc>) -> Vec<String> {
+        let of = |zone: &Zone| {
+            let ours = zone.own.as_ref()?.skill.as_ref().and_then(skill::of_the_day)?;
+            let service = self.services.iter().find(|service| service.belief(&zone.name).is_some())?;
+            let theirs = service.origin(&zone.name)?.usual_error?;
+            // Two weeks of judged days are the least that says anything.
+            let since = service.belief(&zone.name)?.first()?;
+            let worse = theirs.0 * WORSE.1 > ours.0 * WORSE.0 && now - since >= TimeDelta::days(14);
+            worse.then(|| {
+                format!(
+                    "{}: its forecasts for {} err by {theirs} over the next day, our own would by {ours}",
+                    service.name(),
+                    zone.name
+                )
+            })
+        };
+        self.zones.iter().filter_map(of).collect()
+    }
+}
+
 /// A feed's troubles, one sentence each, without repeating the same file's for every zone.
 #[must_use]
 pub fn troubles(health: &[Health]) -> Vec<String> {

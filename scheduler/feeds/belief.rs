@@ -145,6 +145,12 @@ impl Belief {
         self.spans.range(..=now).next_back().map(|(_, span)| *span)
     }
 
+    /// Since when anything is known.
+    #[must_use]
+    pub fn first(&self) -> Option<DateTime<Utc>> {
+        self.spans.keys().next().copied()
+    }
+
     /// Whether nothing is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -44,7 +44,7 @@ impl Service {
     #[must_use]
     pub fn new(configured: Configured, kind: Kind, archive: Archive, show_private: bool) -> (Self, Option<Source>) {
         let mut service = Self {
-            name: configured.name.to_owned(),
+            name: configured.name,
             terms: Terms::Internal,
             settled: TimeDelta::hours(24),
             kind,

@@ -8,19 +8,23 @@ use super::providers::electricity_maps::{self, ElectricityMaps};
 use super::providers::energi_data::EnergiData;
 use super::providers::energy_charts::EnergyCharts;
 use super::providers::entsoe::Entsoe;
+use super::providers::http_json::{self, HttpJson};
 use super::providers::octopus::Octopus;
+use super::providers::prometheus::{self, Prometheus};
 use super::providers::uk::Uk;
 use super::providers::watttime::WattTime;
 use super::rounds::Source;
-use crate::config::{Config, FeedConfig, Grid, Key, Service};
+use crate::config::{Config, FeedConfig, Grid, Key, Service, Unit};
+use chrono::TimeDelta;
 use neap_model::grid::Basis;
+use neap_model::seconds::Seconds;
 use std::collections::BTreeMap;
 
 /// A service that is configured, whether or not it can be asked.
 #[derive(Debug)]
 pub struct Configured {
     /// As shown to people.
-    pub name: &'static str,
+    pub name: String,
     /// The service with its zones, or why it cannot be asked.
     pub source: Result<Source, String>,
 }
@@ -40,7 +44,7 @@ pub fn configured(config: &Config) -> Vec<Configured> {
                 lanes.extend(own);
             }
             let source = made(service, base.clone(), &config.grid).map(|feed| Source { feed, lanes });
-            Some(Configured { name: service.name(), source })
+            Some(Configured { name: service.name().to_owned(), source })
         }
     });
     services.collect()
@@ -49,7 +53,7 @@ pub fn configured(config: &Config) -> Vec<Configured> {
 impl Service {
     /// The word that a configuration uses, and everything that is shown.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Uk => "uk",
             Self::EnergyCharts => "energy-charts",
@@ -60,12 +64,15 @@ impl Service {
             Self::Eia { .. } => "eia",
             Self::Entsoe { .. } => "entsoe",
             Self::CarbonAware => "carbon-aware-sdk",
+            Self::HttpJson(options) => &options.name,
+            Self::Prometheus { .. } => "prometheus",
         }
     }
 
-    const fn signal(&self) -> Signal {
+    fn signal(&self) -> Signal {
         match self {
             Self::Octopus { .. } => Signal::Price,
+            Self::HttpJson(options) if matches!(options.unit, Unit::Price(..)) => Signal::Price,
             _ => Signal::Intensity,
         }
     }
@@ -91,7 +98,22 @@ fn factors(name: &str) -> Result<Factors, String> {
     Factors::named(name).ok_or_else(|| format!("no factors are named `{name}`"))
 }
 
+fn delta(time: Seconds) -> TimeDelta {
+    TimeDelta::seconds(i64::try_from(time.0.min(1 << 40)).unwrap_or(0))
+}
+
+/// The factor to g/kWh or to currency units per MWh, and the currency.
+fn scale(unit: &Unit) -> (f64, Option<String>) {
+    match unit {
+        Unit::Intensity(billionths) => (*billionths as f64 / 1e9, None),
+        Unit::Price(thousandths, currency) => (*thousandths as f64 / 1e3, Some(currency.clone())),
+    }
+}
+
 fn made(service: &Service, base: Option<String>, grid: &Grid) -> Result<Box<dyn Feed>, String> {
+    // What these services measure is for the site to say: it says so for all of its grid data.
+    let basis = Basis { kind: grid.kind, scope: grid.scope, ..Basis::default() };
+    let own = |base: Option<String>| base.ok_or_else(|| "it needs its `base`".to_owned());
     Ok(match service {
         Service::Uk => Box::new(Uk::new(base)),
         Service::EnergyCharts => Box::new(EnergyCharts::new(base)),
@@ -108,9 +130,37 @@ fn made(service: &Service, base: Option<String>, grid: &Grid) -> Result<Box<dyn 
         Service::WattTime { user, password } => Box::new(WattTime::new(base, &secret(user)?, &secret(password)?)),
         Service::Eia { key, factors: name } => Box::new(Eia::new(base, secret(key)?, factors(name)?)),
         Service::Entsoe { key, factors: name } => Box::new(Entsoe::new(base, secret(key)?, factors(name)?)),
-        Service::CarbonAware => {
-            let basis = Basis { kind: grid.kind, scope: grid.scope, ..Basis::default() };
-            Box::new(CarbonAware::new(base.ok_or_else(|| "it needs its `base`".to_owned())?, basis))
+        Service::CarbonAware => Box::new(CarbonAware::new(own(base)?, basis)),
+        Service::HttpJson(options) => {
+            let (scale, currency) = scale(&options.unit);
+            let header = |(name, key): &(String, Key)| Ok::<_, String>((name.clone(), secret(key)?));
+            Box::new(HttpJson::new(http_json::Options {
+                name: options.name.clone(),
+                url: own(base)?,
+                headers: options.headers.iter().map(header).collect::<Result<_, _>>()?,
+                layout: options.layout.clone(),
+                issued: options.issued.clone(),
+                label_is_end: options.label_is_end,
+                step: options.step.map(delta),
+                scale,
+                basis,
+                currency,
+                missing: options.missing.iter().copied().map(f64::from).collect(),
+                expect: options.expect.clone(),
+                poll: delta(options.poll),
+            }))
+        }
+        Service::Prometheus { query, step, unit, max_age, authorization } => {
+            Box::new(Prometheus::new(prometheus::Options {
+                base: own(base)?,
+                query: query.clone(),
+                step: delta(*step),
+                scale: unit.as_ref().map(|unit| scale(unit).0),
+                basis,
+                max_age: max_age.map(delta),
+                authorization: authorization.as_ref().map(secret).transpose()?,
+                headers: Vec::new(),
+            }))
         }
     })
 }

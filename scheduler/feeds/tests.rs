@@ -169,3 +169,66 @@ proptest! {
         prop_assert!(curve.series.holes(later - BEHIND + TimeDelta::hours(1), later + AHEAD - TimeDelta::hours(1)).is_empty());
     }
 }
+
+#[test]
+fn a_service_that_forecasts_worse_than_we_do_is_named() {
+    use super::feed::{Signal, Terms, Told, Values};
+    use super::rounds::News;
+    use neap_model::grid::{Basis, Series, Span};
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut config = site(&["DE"], None);
+    config.state_dir = dir.path().to_owned();
+    config.grid.feeds.push(FeedConfig::Service {
+        service: crate::config::Service::EnergyCharts,
+        zones: BTreeMap::from([("DE".into(), "de".into())]),
+        price_zones: BTreeMap::new(),
+        base: None,
+    });
+    let start = time("2026-10-01T00:00:00Z");
+    let at = |hour: i64| start + TimeDelta::hours(hour);
+    let truth = |hour: i64| 200 + 10 * hour.rem_euclid(24).unsigned_abs();
+    // Forty days; each forecast says that all hours are equal.
+    let told = |now: i64| {
+        let span = |hour: i64| Span {
+            from: at(hour),
+            until: at(hour + 1),
+            value: Intensity::grams(if hour < now { truth(hour) } else { 300 }),
+            grade: if hour < now { Grade::Measured } else { Grade::Forecast },
+        };
+        let values = Values::Intensity(Series::new((now - 30..now + 48).map(span)));
+        Told { values, basis: Basis::default(), issued: None, notes: Vec::new() }
+    };
+    let heard = |grid: &mut Grid, hour: i64| {
+        let lane = ("DE".to_owned(), Signal::Intensity);
+        let (at, fresh, terms) = (at(hour), at(hour + 1), Terms::Internal);
+        let news = News { source: 0, lane, at, told: Ok(told(hour)), fresh, circuit_open: false, ahead: None, terms };
+        assert_eq!(grid.heard(&news), Some(("energy-charts".to_owned(), "ok")));
+    };
+    let (mut grid, sources) = Grid::new(&config);
+    assert_eq!(sources.len(), 1);
+    (0..40 * 24).for_each(|hour| heard(&mut grid, hour));
+    // A second life reads what the first one kept, and judges.
+    let (mut grid, _) = Grid::new(&config);
+    let now = at(40 * 24);
+    grid.load_all(now);
+    let curve = &grid.curves(now)[0].1;
+    assert_eq!(curve.origins[0].feed, "energy-charts");
+    assert_eq!(
+        curve.series.at(now).map(|span| (span.value, span.grade)),
+        Some((Intensity::grams(300), Grade::Forecast))
+    );
+    assert!(curve.origins[0].usual_error.is_some_and(|error| error > Intensity::grams(40)), "{:?}", curve.origins[0]);
+    let told = grid.outdone(now);
+    assert!(told.len() == 1 && told[0].starts_with("energy-charts: its forecasts for DE err by"), "{told:?}");
+    assert!(
+        grid.errors().iter().any(|(zone, feed, range, _)| zone == "DE" && feed == "energy-charts" && *range == (0, 6))
+    );
+    // Thirteen hours later the service's last forecast is too old, and ours takes its place.
+    let later = at(40 * 24 + 13);
+    let curve = &grid.curves(later)[0].1;
+    assert_eq!(curve.origins[0].feed, neap_policies::forecast::NAME, "{:?}", curve.origins);
+    assert_eq!(curve.series.at(later).map(|span| span.value.0 / 1_000), Some(truth(13)));
+    // Beyond our own horizon comes the old forecast's end, then the table.
+    let far = at(40 * 24 + 150);
+    assert_eq!(grid.curves(later)[0].1.series.at(far).map(|span| span.grade), Some(Grade::Climatology));
+}

@@ -66,10 +66,11 @@ fn ok(topic: &'static str, text: String) -> Finding {
 fn grid(config: &neap_scheduler::config::Config) -> Finding {
     let (mut grid, _) = neap_scheduler::feeds::Grid::new(config);
     let now = chrono::Utc::now();
-    grid.load(now);
+    grid.load_all(now);
     let health = grid.refresh(now);
-    let troubles = neap_scheduler::feeds::troubles(&health);
+    let mut troubles = neap_scheduler::feeds::troubles(&health);
     let curves = grid.curves(now);
+    troubles.extend(grid.outdone(now));
     let sources: Vec<String> = curves.iter().map(|(zone, curve)| source(zone, curve, now)).collect();
     let static_zones: Vec<String> = curves
         .into_iter()

@@ -6,12 +6,12 @@ use super::walk::Table;
 use crate::diagnostic::did_you_mean;
 use neap_model::grid::{Kind, Scope};
 use neap_model::seconds::Seconds;
-use neap_scheduler::config::{FeedConfig, Grid, Key, Service, ZoneConfig};
+use neap_scheduler::config::{FeedConfig, Grid, HttpJson, Key, Layout, Service, Unit, ZoneConfig};
 use neap_scheduler::feeds::mix::Factors;
 use std::collections::BTreeMap;
 
 /// Types of feeds, as a file names them.
-const TYPES: [&str; 10] = [
+const TYPES: [&str; 12] = [
     "file",
     "uk",
     "energy-charts",
@@ -22,6 +22,8 @@ const TYPES: [&str; 10] = [
     "eia",
     "entsoe",
     "carbon-aware-sdk",
+    "http-json",
+    "prometheus",
 ];
 
 /// Reads `[grid]`.
@@ -64,7 +66,11 @@ fn feed_of(mut feed: Table<'_>, zones: &[ZoneConfig]) -> Option<FeedConfig> {
             is_zone(&feed, key, zone, zones);
         }
     }
-    let base = address(&mut feed);
+    let base = address(&mut feed, word == "http-json");
+    if matches!(word, "carbon-aware-sdk" | "http-json" | "prometheus") && base.is_none() && feed.span("base").is_empty()
+    {
+        feed.wrong("P013", "base", bad(format!("a feed of type {word} needs its `base`: \"http://bridge:8090\"")));
+    }
     let service = match word {
         "uk" => Some(Service::Uk),
         "energy-charts" => Some(Service::EnergyCharts),
@@ -85,16 +91,9 @@ fn feed_of(mut feed: Table<'_>, zones: &[ZoneConfig]) -> Option<FeedConfig> {
                 |key| if word == "eia" { Service::Eia { key, factors } } else { Service::Entsoe { key, factors } };
             key.map(make)
         }
-        _ => {
-            if base.is_none() && feed.span("base").is_empty() {
-                feed.wrong(
-                    "P013",
-                    "base",
-                    bad("a bridge of the Carbon Aware SDK needs its `base`: \"http://bridge:8090\""),
-                );
-            }
-            Some(Service::CarbonAware)
-        }
+        "http-json" => http_json(&mut feed),
+        "prometheus" => prometheus(&mut feed),
+        _ => Some(Service::CarbonAware),
     };
     feed.finish(&[]);
     Some(FeedConfig::Service { service: service?, zones: names, price_zones: prices, base })
@@ -102,7 +101,7 @@ fn feed_of(mut feed: Table<'_>, zones: &[ZoneConfig]) -> Option<FeedConfig> {
 
 /// Another address than the service's own. One that holds a password would be shown: it is refused, and as it may hold a key
 /// by mistake, neither it nor its line is repeated.
-fn address(feed: &mut Table<'_>) -> Option<String> {
+fn address(feed: &mut Table<'_>, query: bool) -> Option<String> {
     let text = feed.text("base")?;
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     match host.map(|rest| rest.split('/').next().unwrap_or_default()) {
@@ -110,7 +109,7 @@ fn address(feed: &mut Table<'_>) -> Option<String> {
             feed.wrong("P013", "", bad("the `base` of a feed cannot hold a password: keys have places of their own"));
             None
         }
-        Some(host) if !host.is_empty() && !text.contains(['?', '#', ' ']) => {
+        Some(host) if !host.is_empty() && !text.contains(['#', ' ']) && (query || !text.contains('?')) => {
             Some(text.trim_end_matches('/').to_owned())
         }
         _ => {
@@ -142,22 +141,108 @@ fn key(feed: &mut Table<'_>, name: &'static str) -> Option<Key> {
         return None;
     }
     let mut place = feed.table(name);
-    let found = match (place.text("file"), place.text("env")) {
-        (Some(file), None) if file.starts_with('/') => Some(Key::File(file.into())),
-        (Some(file), None) => {
-            place.wrong("P013", "file", bad(format!("`{file}` is not an absolute path")));
-            None
-        }
-        (None, Some(variable)) => Some(Key::Env(variable)),
-        _ => {
-            feed.wrong(
-                "P013",
-                name,
-                bad(format!("this feed needs `{name} = {{ file = \"/…\" }}` or `{{ env = \"NAME\" }}`")),
-            );
-            None
-        }
-    };
+    let found = key_in(&mut place);
+    if found.is_none() {
+        let message = format!(
+            "this feed needs `{name} = {{ file = \"/…\" }}` or `{{ env = \"NAME\" }}`, the file by its whole path"
+        );
+        feed.wrong("P013", name, bad(message));
+    }
     place.finish(&[]);
     found
 }
+
+/// Where a key is kept.
+fn key_in(place: &mut Table<'_>) -> Option<Key> {
+    match (place.text("file"), place.text("env")) {
+        (Some(file), None) if file.starts_with('/') => Some(Key::File(file.into())),
+        (None, Some(variable)) => Some(Key::Env(variable)),
+        _ => None,
+    }
+}
+
+/// The unit of a service's values. Without one nothing is believed.
+fn unit(feed: &mut Table<'_>) -> Option<Unit> {
+    let text = feed.text("unit")?;
+    let unit = Unit::named(&text);
+    if unit.is_none() {
+        let known = "g/kWh, kg/MWh, lb/MWh, kg/kWh, t/MWh, g/MJ; EUR/MWh, EUR/kWh, ct/kWh, p/kWh";
+        feed.wrong("P013", "unit", bad(format!("`{text}` is no unit of grid data")).note(known));
+    }
+    unit
+}
+
+fn prometheus(feed: &mut Table<'_>) -> Option<Service> {
+    let query = feed.text("query");
+    if query.is_none() {
+        feed.wrong("P013", "query", bad("a feed of type prometheus needs its `query`"));
+    }
+    let step = feed.quantity("step").unwrap_or(Seconds::minutes(5));
+    if step < Seconds(15) {
+        feed.wrong("P013", "step", bad("a `step` of a feed is 15 s or more"));
+    }
+    let unit = unit(feed);
+    if matches!(unit, Some(Unit::Price(..))) {
+        feed.wrong("P013", "unit", bad("prices from prometheus are not read"));
+    }
+    let max_age = feed.quantity("max_age");
+    let authorization = (!feed.span("authorization").is_empty()).then(|| key(feed, "authorization")).flatten();
+    Some(Service::Prometheus { query: query?, step, unit, max_age, authorization })
+}
+
+fn http_json(feed: &mut Table<'_>) -> Option<Service> {
+    let unit = unit(feed);
+    if unit.is_none() && feed.span("unit").is_empty() {
+        feed.wrong("P013", "unit", bad("a feed of type http-json needs its `unit`: \"g/kWh\""));
+    }
+    let mut pointer = |name: &'static str| {
+        let text = feed.text(name)?;
+        let right = text.is_empty() || text.starts_with('/');
+        if !right {
+            feed.wrong("P013", name, bad(format!("`{text}` is no JSON pointer: \"/data/0/value\"")));
+        }
+        right.then_some(text)
+    };
+    let (list, time, value, end) = (pointer("points"), pointer("time"), pointer("value"), pointer("end"));
+    let (grade, times, values, issued) = (pointer("grade"), pointer("times"), pointer("values"), pointer("issued"));
+    let layout = match (list, time, value, times, values) {
+        (Some(list), Some(time), Some(value), None, None) => Some(Layout::Points { list, time, value, end, grade }),
+        (None, None, None, Some(times), Some(values)) => Some(Layout::Arrays { times, values }),
+        _ => {
+            let message = "a feed of type http-json needs `points`, `time` and `value`, or `times` and `values`";
+            feed.wrong("P013", "type", bad(message));
+            None
+        }
+    };
+    let headers = feed.named("headers").into_iter().filter_map(|(name, mut place)| {
+        let key = key_in(&mut place);
+        if key.is_none() {
+            place.wrong(
+                "P013",
+                "",
+                bad(format!("header `{name}` of a feed needs {{ file = \"/…\" }} or {{ env = \"NAME\" }}")),
+            );
+        }
+        place.finish(&[]);
+        Some((name, key?))
+    });
+    let headers = headers.collect();
+    let name = feed.text("name").unwrap_or_else(|| "http-json".to_owned());
+    if !neap_model::job::is_name(&name) {
+        feed.wrong("P013", "name", bad(format!("`{name}` cannot name a feed")));
+    }
+    let label_is_end = feed.choice("time_label", &[("start", false), ("end", true)]).unwrap_or_default();
+    let step = feed.quantity("step");
+    let poll = feed.quantity("poll").unwrap_or(Seconds::minutes(5));
+    if poll < Seconds::minutes(1) {
+        feed.wrong("P013", "poll", bad("a feed is asked once a minute at most"));
+    }
+    let missing = feed.whole("missing").into_iter().collect();
+    let expect = feed.pairs("expect");
+    let (layout, unit) = (layout?, unit?);
+    let options = HttpJson { name, headers, layout, issued, label_is_end, step, unit, missing, expect, poll };
+    Some(Service::HttpJson(Box::new(options)))
+}
+
+#[cfg(test)]
+mod tests;
