@@ -8,6 +8,7 @@ mod admit;
 mod alternatives;
 mod audit;
 pub mod baselines;
+pub mod budget;
 pub mod certificate;
 pub mod elastic;
 pub mod forecast;

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "figures are shown beside what they must reach")]
 
 use neap_model::units::Watts;
+use neap_policies::budget::{Claim, divide};
 use neap_policies::power::{Curve, Next, Point, Probe, Terms};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -89,5 +90,81 @@ fn least_energy_within_a_slowdown_from_three_points_and_refinements() {
         // Within half a point of what knowing every point would give, and never over the bound.
         assert!(ours.energy <= oracle.energy + 0.005 && ours.worst <= 1.0 + slowdown + 1e-9);
         assert!(ours.points <= 6.0);
+    }
+}
+
+/// Six jobs with a GPU each: of every pair of data set and network the configuration in the middle by batch size.
+fn six(board: &str) -> Option<Vec<Curve>> {
+    let path = format!("../../shared/data/gpu/zeus_nsdi23/summary_power_{board}.csv");
+    let text = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)).ok()?;
+    let mut pairs: BTreeMap<(String, String), Vec<(u64, String)>> = BTreeMap::new();
+    let mut rows: BTreeMap<String, Vec<Point>> = BTreeMap::new();
+    for line in text.lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        let number = |at: usize| cells[at].parse::<f64>().expect("a number");
+        let name = cells[..4].join(",");
+        let known = pairs.entry((cells[0].to_owned(), cells[1].to_owned())).or_default();
+        if !known.iter().any(|(_, other)| *other == name) {
+            known.push((number(2) as u64, name.clone()));
+        }
+        let point = Point { limit: Watts::whole(number(4) as u64), rate: 1.0 / number(5), power: number(6) };
+        rows.entry(name).or_default().push(point);
+    }
+    let middle = |configurations: &Vec<(u64, String)>| {
+        let mut sorted = configurations.clone();
+        sorted.sort_by_key(|(batch, _)| *batch);
+        sorted[sorted.len() / 2].1.clone()
+    };
+    Some(pairs.values().map(|all| Curve::new(rows[&middle(all)].clone())).collect())
+}
+
+/// Relative speed at a limit: time linear between measured limits, speed made non-decreasing.
+fn speed(curve: &Curve, watts: f64) -> f64 {
+    let full = curve.highest().expect("a table").rate;
+    let mut times: Vec<(f64, f64)> =
+        curve.points().iter().map(|point| (point.limit.in_base(), full / point.rate)).collect();
+    for at in 1..times.len() {
+        times[at].1 = times[at].1.min(times[at - 1].1);
+    }
+    let at = times.partition_point(|(limit, _)| *limit <= watts).clamp(1, times.len() - 1);
+    let ((low, slow), (high, fast)) = (times[at - 1], times[at]);
+    1.0 / (slow + (fast - slow) * ((watts - low) / (high - low)).clamp(0.0, 1.0))
+}
+
+#[test]
+fn a_budget_divided_by_marginal_use_beats_equal_shares() {
+    let goals = [
+        ("v100", [(0.5, 0.809, 0.849), (0.6, 0.900, 0.923), (0.7, 0.940, 0.963), (0.8, 0.971, 0.994)]),
+        ("a40", [(0.5, 0.748, 0.806), (0.6, 0.888, 0.936), (0.7, 0.955, 0.982), (0.8, 0.984, 0.997)]),
+    ];
+    for (board, cells) in goals {
+        let Some(jobs) = table(board).and_then(|_| six(board)) else { return };
+        assert_eq!(jobs.len(), 6);
+        let highest = jobs[0].highest().expect("a table").limit.in_base();
+        let grid = |curve: &Curve| {
+            let lowest = curve.points()[0].limit.in_base();
+            let steps = ((highest - lowest) / 5.0) as u64;
+            (0..=steps)
+                .map(|n| lowest + 5.0 * n as f64)
+                .map(|w| (Watts::from_base(w).expect("watts"), speed(curve, w)))
+                .collect()
+        };
+        let claims: Vec<Claim> = jobs.iter().map(|curve| Claim { weight: 1.0, gpus: 1, points: grid(curve) }).collect();
+        for (share, equal, marginal) in cells {
+            let budget = Watts::from_base(share * highest * 6.0).expect("watts");
+            let limits = divide(budget, &claims, Watts::whole(5)).expect("the floors fit");
+            assert!(limits.iter().map(|limit| limit.0).sum::<u64>() <= budget.0);
+            let speeds: Vec<f64> =
+                jobs.iter().zip(&limits).map(|(curve, limit)| speed(curve, limit.in_base())).collect();
+            let even: f64 = jobs.iter().map(|curve| speed(curve, share * highest)).sum::<f64>() / 6.0;
+            let mean = speeds.iter().sum::<f64>() / 6.0;
+            let worst = speeds.iter().copied().fold(f64::MAX, f64::min);
+            eprintln!(
+                "{board} with {:.0} % of its watts: equal {even:.3} ({equal}), by marginal use {mean:.3} ({marginal}), worst {worst:.2}",
+                share * 100.0
+            );
+            assert!((even - equal).abs() < 0.001, "the equal shares are the published ones: {even}");
+            assert!(mean >= marginal - 0.0005, "{mean}");
+        }
     }
 }

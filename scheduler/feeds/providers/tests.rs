@@ -3,7 +3,9 @@
 //!
 //! The recorded answers are shared data; without them these tests are skipped aloud.
 
+mod hostile;
 mod known;
+mod served;
 
 use std::path::PathBuf;
 
