@@ -71,6 +71,8 @@ pub struct Grid {
     max_age: TimeDelta,
     /// Everything that was kept is there, and there is time to judge forecasts.
     thorough: bool,
+    /// Zones of services whose whole archive was read.
+    loaded: usize,
 }
 
 #[derive(Debug)]
@@ -113,18 +115,41 @@ impl Grid {
         }
         let basis = Basis { kind: config.grid.kind, scope: config.grid.scope, ..Basis::default() };
         let max_age = TimeDelta::seconds(i64::try_from(config.grid.max_forecast_age.0).unwrap_or(i64::MAX / 1_000));
-        (Self { zones: zones.collect(), services, files: files.collect(), basis, max_age, thorough: false }, sources)
+        (
+            Self {
+                zones: zones.collect(),
+                services,
+                files: files.collect(),
+                basis,
+                max_age,
+                thorough: false,
+                loaded: 0,
+            },
+            sources,
+        )
     }
 
     /// Takes up what services said last in an earlier life: enough to go on from, soon read.
     pub fn load(&mut self, now: DateTime<Utc>) {
-        self.services.iter_mut().for_each(|service| service.load(None, now));
+        for service in &mut self.services {
+            for lane in service.lanes().to_vec() {
+                service.load(&lane, None, now);
+            }
+        }
     }
 
-    /// Takes up all that was kept, and from now on judges forecasts. It may take seconds.
-    pub fn load_all(&mut self, now: DateTime<Utc>) {
-        self.services.iter_mut().for_each(|service| service.load(Some(HISTORY), now));
-        self.thorough = true;
+    /// Takes up all that was kept of one more zone, which may take a second or two. After the last one forecasts are judged.
+    /// Says whether there is more.
+    pub fn load_more(&mut self, now: DateTime<Utc>) -> bool {
+        let all = self.services.iter().enumerate();
+        let lanes: Vec<(usize, schedule::Lane)> =
+            all.flat_map(|(at, service)| service.lanes().iter().map(move |lane| (at, lane.clone()))).collect();
+        if let Some((at, lane)) = lanes.get(self.loaded) {
+            self.services[*at].load(lane, Some(HISTORY), now);
+            self.loaded += 1;
+        }
+        self.thorough = self.loaded >= lanes.len();
+        !self.thorough
     }
 
     /// Up to when values of a source are there already.

@@ -76,6 +76,7 @@ pub(super) fn keep_reading(mut reader: Reader, loop_: &mpsc::Sender<Message>, st
     let (sender, mut news) = mpsc::channel(WAITING);
     let sources = std::mem::take(&mut reader.sources);
     let (mut soon, asked) = (false, !sources.is_empty());
+    let mut more = true;
     if asked {
         let sources = sources.into_iter().map(|(place, source)| (place, source, reader.grid.known(place))).collect();
         let (seed, stopping) = (reader.seed, Arc::clone(stop));
@@ -83,12 +84,15 @@ pub(super) fn keep_reading(mut reader: Reader, loop_: &mpsc::Sender<Message>, st
         if let Err(error) = asking.spawn(move || ask(sources, seed, sender, &stopping)) {
             reader.trouble = Some(format!("no service is asked: cannot start a thread ({error})"));
         }
-        reader.grid.load_all(Utc::now());
-        soon = true;
     }
     let mut last = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         std::thread::sleep(LOOK);
+        if more {
+            // Zone by zone, so that no news waits for the whole archive.
+            more = reader.grid.load_more(Utc::now());
+            soon |= !more;
+        }
         loop {
             match news.try_recv() {
                 Ok(news) => reader.heard(&news),

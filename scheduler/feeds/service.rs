@@ -95,37 +95,43 @@ impl Service {
         self.lanes.iter().filter_map(|lane| Some((lane.clone(), at(lane)?))).collect()
     }
 
-    /// Takes up what was kept: the last of it, or as far back as stated.
-    pub fn load(&mut self, back: Option<TimeDelta>, now: DateTime<Utc>) {
-        for (zone, signal) in self.lanes.clone() {
-            let entries = match back {
-                None => self.archive.last(&self.name, &zone, signal, now),
-                Some(back) => self.archive.read(&self.name, &zone, signal, now - back, now),
-            };
-            match signal {
-                Signal::Intensity => {
-                    let mut belief = Belief::default();
-                    for Entry { fetched, issued, basis, values } in entries.iter().cloned() {
-                        let told = Told { values, basis, issued, notes: Vec::new() };
-                        // What is in the archive was believed when it came.
-                        drop(belief.take(&told, fetched, Some(fetched)));
-                    }
-                    // How the last exchange ended is news of this life only.
-                    if let Some(known) = self.beliefs.get(&zone)
-                        && known.heard > belief.heard
-                    {
-                        continue;
-                    }
-                    self.beliefs.insert(zone.clone(), belief);
-                    self.judge(&zone, &entries, now);
-                }
-                Signal::Price => {
-                    for entry in entries {
-                        self.priced(&zone, &entry);
-                    }
-                }
-            }
+    /// What is asked of it.
+    #[must_use]
+    pub fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    /// Takes up what was kept of a zone: the last of it, or as far back as stated.
+    pub fn load(&mut self, lane: &Lane, back: Option<TimeDelta>, now: DateTime<Utc>) {
+        let (zone, signal) = lane;
+        let entries = match back {
+            None => self.archive.last(&self.name, zone, *signal, now),
+            Some(back) => self.archive.read(&self.name, zone, *signal, now - back, now),
+        };
+        if *signal == Signal::Price {
+            entries.iter().for_each(|entry| {
+                self.priced(zone, entry);
+            });
+            return;
         }
+        let mut belief = Belief::default();
+        for Entry { fetched, issued, basis, values } in entries.iter().cloned() {
+            let told = Told { values, basis, issued, notes: Vec::new() };
+            // What is in the archive was believed when it came.
+            drop(belief.take(&told, fetched, Some(fetched)));
+        }
+        if let Some(known) = self.beliefs.remove(zone) {
+            if belief.changed < known.changed || belief.basis != known.basis {
+                // Not all could be kept, a full disk say: what this life heard stays.
+                self.beliefs.insert(zone.clone(), known);
+                return;
+            }
+            // An answer of this life that said nothing new was not kept, but it was heard.
+            belief.heard = belief.heard.max(known.heard);
+            (belief.suspect, belief.note) = (known.suspect, known.note);
+        }
+        self.beliefs.insert(zone.clone(), belief);
+        self.judge(zone, &entries, now);
     }
 
     /// Takes what came of an exchange; a word for it.

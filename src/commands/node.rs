@@ -66,7 +66,7 @@ fn ok(topic: &'static str, text: String) -> Finding {
 fn grid(config: &neap_scheduler::config::Config) -> Finding {
     let (mut grid, _) = neap_scheduler::feeds::Grid::new(config);
     let now = chrono::Utc::now();
-    grid.load_all(now);
+    while grid.load_more(now) {}
     let health = grid.refresh(now);
     let mut troubles = neap_scheduler::feeds::troubles(&health);
     let curves = grid.curves(now);
