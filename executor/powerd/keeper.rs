@@ -396,6 +396,9 @@ impl<B: Boards, R: Records> Keeper<B, R> {
     }
 
     fn renew(&mut self, uid: u32, token: &str, watts: Option<u64>, now: Duration) -> Done<Answer> {
+        let (gpu, _) = self.leased(uid, token)?;
+        // Before the counter is noted anew: a driver loaded since the last look would pass for somebody else's limit.
+        self.look_at(&gpu, now);
         let (gpu, mut lease) = self.leased(uid, token)?;
         let device = |refusal| (refusal, "the device does not say its limit".to_owned());
         let mut limits = self.boards.limits(&gpu).map_err(device)?;

@@ -226,6 +226,21 @@ fn a_driver_that_was_loaded_anew_gets_the_limit_again_within_a_look() {
 }
 
 #[test]
+fn a_renewal_between_a_driver_loaded_anew_and_the_look_does_not_hide_it() {
+    let world = world(&[("GPU-a", 500)]);
+    let mut keeper = start(&world, OnLoss::Restore, 1, at(0)).expect("starts");
+    let lease = keeper.ask(7, &acquire(300), at(0)).lease.expect("a lease");
+    world.borrow_mut().limits.insert("GPU-a".into(), FACTORY);
+    world.borrow_mut().counters.insert("GPU-a".into(), 0);
+    let renewed = keeper.ask(7, &Request::Renew { lease: lease.clone(), limit_watts: None }, at(4));
+    keeper.tick(at(4) + LOOK);
+    assert_eq!((renewed.ok, limit(&world)), (true, 300));
+    assert_eq!(kinds(&keeper.take_events()), ["cap_set", "cap_reapplied"]);
+    assert!(keeper.ask(7, &Request::Release { lease, to_found: false }, at(20)).ok);
+    assert_eq!(limit(&world), 500);
+}
+
+#[test]
 fn on_a_shared_feeder_loss_means_down_and_what_was_found_is_not_forgotten() {
     let world = world(&[("GPU-a", 600)]);
     let safe = OnLoss::SafeCap(Watts::whole(350));
