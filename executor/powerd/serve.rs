@@ -185,30 +185,46 @@ fn accept(listener: &UnixListener, door: &Door) {
     });
 }
 
+/// Reads that end all together [`DEADLINE`] after the connection, however slowly the other side sends.
+struct Until<'a>(&'a UnixStream, Duration);
+
+impl Read for Until<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.1.saturating_sub(Boot.now());
+        if left.is_zero() {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
+        self.0.set_read_timeout(Some(left))?;
+        let mut stream = self.0;
+        stream.read(buffer)
+    }
+}
+
 /// One request, one answer.
 fn converse(mut stream: &UnixStream, door: &Door) {
+    let ends = Boot.now() + DEADLINE;
     let timeouts = stream.set_read_timeout(Some(DEADLINE)).and(stream.set_write_timeout(Some(DEADLINE)));
     if timeouts.is_err() {
         return;
     }
-    let answer = answered(stream, door);
+    let answer = answered(stream, door, ends);
     if let Ok(mut text) = serde_json::to_string(&answer) {
         text.push('\n');
         drop(stream.write_all(text.as_bytes()));
     }
     // What was sent beyond one request is read and dropped: closed over unread bytes, the answer could be lost on the way.
     drop(stream.shutdown(std::net::Shutdown::Write));
-    drop(std::io::copy(&mut stream.take(DRAINED), &mut std::io::sink()));
+    drop(std::io::copy(&mut Until(stream, ends).take(DRAINED), &mut std::io::sink()));
 }
 
-fn answered(stream: &UnixStream, door: &Door) -> Answer {
+fn answered(stream: &UnixStream, door: &Door, ends: Duration) -> Answer {
     let Ok(peer) = socket_peercred(stream) else { return refuse(Refusal::NotAllowed, "nobody vouches for who asks") };
     let uid = peer.uid.as_raw();
     if !door.uids.contains(&uid) {
         return refuse(Refusal::NotAllowed, format!("user {uid} may not set limits here"));
     }
     let mut line = Vec::new();
-    let read = BufReader::new(stream.take(LONGEST as u64)).read_until(b'\n', &mut line);
+    let read = BufReader::new(Until(stream, ends).take(LONGEST as u64)).read_until(b'\n', &mut line);
     if read.is_err() || !line.ends_with(b"\n") {
         return refuse(Refusal::BadRequest, format!("no line of at most {LONGEST} bytes within a second"));
     }
