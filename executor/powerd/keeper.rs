@@ -486,7 +486,8 @@ impl<B: Boards, R: Records> Keeper<B, R> {
         // Both: a counter that fell alone may hide somebody who set a limit since.
         let fell = counter.zip(lease.counter).is_some_and(|(now, then)| now < then);
         let reloaded = fell && self.boards.factory(gpu) == Some(limits.requested);
-        if reloaded && self.boards.set(gpu, lease.limit).is_ok() {
+        let again = reloaded && self.boards.set(gpu, lease.limit).is_ok();
+        if again && self.boards.limits(gpu).is_ok_and(|limits| limits.requested == lease.limit) {
             if let Some(lease) = &mut self.gpus.get_mut(gpu).expect("it is known").lease {
                 (lease.counter, lease.changed) = (counter, now);
             }

@@ -190,16 +190,18 @@ fn summary(what: &str, ratios: &[[f64; 2]]) {
 fn four_of_five_outcomes_lie_in_the_band() {
     for (name, ..) in PUBLISHED {
         let Some(zone) = history_file(name) else { return };
-        let (mut inside, mut all) = ([0u32; 4], 0u32);
-        for issue in span(&zone, 15) {
-            let bands = Scenarios::of(&zone.at(issue)).expect("a year is known").bands(0.8);
-            all += 24;
-            for h in 0..HORIZON {
-                let truth = zone.hours[issue + h].expect("no holes in these");
-                inside[h / 24] += u32::from((bands.low[h]..=bands.high[h]).contains(&truth));
+        for (which, back) in [("the half-year before", SPAN), ("the test span", 0)] {
+            let (mut inside, mut all) = ([0u32; 4], 0u32);
+            for issue in span(&zone, 15).map(|issue| issue - back) {
+                let bands = Scenarios::of(&zone.at(issue)).expect("months are known").bands(0.8);
+                all += 24;
+                for h in 0..HORIZON {
+                    let truth = zone.hours[issue + h].expect("no holes in these");
+                    inside[h / 24] += u32::from((bands.low[h]..=bands.high[h]).contains(&truth));
+                }
             }
+            let shares = inside.map(|count| f64::from(count) / f64::from(all));
+            eprintln!("{name}, {which}: share of outcomes inside the 80 % band by day ahead: {shares:.3?}");
         }
-        let shares = inside.map(|count| f64::from(count) / f64::from(all));
-        eprintln!("{name}: share of outcomes inside the 80 % band by day ahead: {shares:.3?}");
     }
 }
