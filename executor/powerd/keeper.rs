@@ -471,7 +471,7 @@ impl<B: Boards, R: Records> Keeper<B, R> {
             self.boards.reopen();
             return;
         };
-        let (Some(lease), Some(record)) = (lease, &record) else {
+        let Some(lease) = lease else {
             if record.is_some() {
                 drop(self.give_back(gpu, false));
             } else {
@@ -479,29 +479,32 @@ impl<B: Boards, R: Records> Keeper<B, R> {
             }
             return;
         };
+        let counter = self.boards.counter(gpu);
         if limits.requested == lease.limit {
+            self.watched(gpu, counter, lease.changed);
             return;
         }
-        let counter = self.boards.counter(gpu);
         // Both: a counter that fell alone may hide somebody who set a limit since.
         let fell = counter.zip(lease.counter).is_some_and(|(now, then)| now < then);
         let reloaded = fell && self.boards.factory(gpu) == Some(limits.requested);
-        let again = reloaded && self.boards.set(gpu, lease.limit).is_ok();
-        if again && self.boards.limits(gpu).is_ok_and(|limits| limits.requested == lease.limit) {
-            if let Some(lease) = &mut self.gpus.get_mut(gpu).expect("it is known").lease {
-                (lease.counter, lease.changed) = (counter, now);
-            }
+        // A lease that asked for what it found has no record yet: what it found is what comes back.
+        let record = record.unwrap_or_else(|| Record::new(gpu, &self.boot, lease.limit.0, Vec::new(), &lease.attempt));
+        if reloaded && self.change(gpu, &record, lease.limit).is_ok() {
+            self.watched(gpu, counter, now);
             self.tell("cap_reapplied", gpu, format!("the driver was loaded anew: {} again", lease.limit));
             return;
         }
-        let (entry, detail) = (
-            self.gpus.get_mut(gpu).expect("it is known"),
-            format!("it stands at {}, ours was {}", limits.requested, lease.limit),
-        );
-        entry.foreign = true;
-        let _ = record;
+        let detail = format!("it stands at {}, ours was {}", limits.requested, lease.limit);
+        self.gpus.get_mut(gpu).expect("it is known").foreign = true;
         self.tell("foreign_limit", gpu, detail);
         drop(self.forget(gpu));
+    }
+
+    /// What the next look at a lease is held against.
+    fn watched(&mut self, gpu: &str, counter: Option<Joules>, changed: Duration) {
+        if let Some(lease) = &mut self.gpus.get_mut(gpu).expect("it is known").lease {
+            (lease.counter, lease.changed) = (counter.or(lease.counter), changed);
+        }
     }
 
     /// Undoes everything, for the service manager's stop and for a person.

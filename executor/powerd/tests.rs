@@ -241,6 +241,20 @@ fn a_renewal_between_a_driver_loaded_anew_and_the_look_does_not_hide_it() {
 }
 
 #[test]
+fn a_lease_at_the_limit_that_was_found_is_watched_too() {
+    let world = world(&[("GPU-a", 300)]);
+    let mut keeper = start(&world, OnLoss::Restore, 1, at(0)).expect("starts");
+    let lease = keeper.ask(7, &acquire(300), at(0)).lease.expect("a lease");
+    assert_eq!((world.borrow().sets, world.borrow().records.len()), (0, 0), "nothing to set, nothing to put back");
+    world.borrow_mut().limits.insert("GPU-a".into(), FACTORY);
+    world.borrow_mut().counters.insert("GPU-a".into(), 0);
+    keeper.tick(LOOK);
+    assert_eq!(limit(&world), 300, "the driver was loaded anew");
+    assert!(keeper.ask(7, &Request::Release { lease, to_found: false }, at(20)).ok);
+    assert_eq!((limit(&world), world.borrow().records.len()), (300, 0));
+}
+
+#[test]
 fn on_a_shared_feeder_loss_means_down_and_what_was_found_is_not_forgotten() {
     let world = world(&[("GPU-a", 600)]);
     let safe = OnLoss::SafeCap(Watts::whole(350));

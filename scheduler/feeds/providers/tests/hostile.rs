@@ -217,3 +217,39 @@ fn c2_unequal_arrays_and_other_units_are_refused_whole() {
     let unlabelled = String::from_utf8(series).expect("text").replace("gCO2e per kWh", "percent");
     assert!(matches!(prometheus::read(unlabelled.as_bytes(), None, None), Err(FeedError::Refused(_))));
 }
+
+#[test]
+fn c1_every_recorded_error_is_told_for_what_it_is() {
+    let Some(index) = fixture("index.json") else { return };
+    let index: Vec<serde_json::Value> = serde_json::from_slice(&index).expect("a list");
+    let mut seen = 0;
+    for entry in &index {
+        let (file, status) = (entry["file"].as_str().expect("a name"), entry["status"].as_u64().expect("a status"));
+        if status < 400 {
+            continue;
+        }
+        let header = |name: &str| entry["headers"][name].as_str().map(str::to_owned);
+        let reply = Reply {
+            status: u16::try_from(status).expect("a status"),
+            content_type: header("Content-Type").unwrap_or_default().to_lowercase(),
+            retry_after: header("Retry-After"),
+            body: fixture(file).expect("it is listed"),
+        };
+        let error = trouble(&reply, now()).unwrap_or_else(|| panic!("{file} is an error"));
+        let expected = match status {
+            _ if file.ends_with(".html") => "down",
+            401 => "key",
+            403 => "plan",
+            429 => "too_many",
+            400..=499 => "misconfigured",
+            _ => "down",
+        };
+        assert_eq!(error.word(), expected, "{file}: {error}");
+        if let (FeedError::TooMany(seconds), Some(header)) = (&error, &reply.retry_after) {
+            assert_eq!(seconds.map(|seconds| seconds.to_string()).as_ref(), Some(header), "{file}");
+        }
+        assert!(!error.to_string().chars().any(char::is_control), "{file}: {error}");
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen} recorded errors");
+}
