@@ -153,7 +153,7 @@ fn key(feed: &mut Table<'_>, name: &'static str) -> Option<Key> {
 }
 
 /// Where a key is kept.
-fn key_in(place: &mut Table<'_>) -> Option<Key> {
+pub(super) fn key_in(place: &mut Table<'_>) -> Option<Key> {
     match (place.text("file"), place.text("env")) {
         (Some(file), None) if file.starts_with('/') => Some(Key::File(file.into())),
         (None, Some(variable)) => Some(Key::Env(variable)),

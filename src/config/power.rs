@@ -1,5 +1,6 @@
 //! What `[[power_domain]]` and `[grid.webhook]` mean.
 
+use super::feeds::key_in;
 use super::walk::Table;
 use crate::diagnostic::did_you_mean;
 use neap_model::job::is_name;
@@ -118,11 +119,14 @@ fn spread(pattern: &str) -> Result<Vec<String>, String> {
 pub fn event_keys(mut table: Table<'_>) -> Vec<Key> {
     let mut keys = Vec::new();
     for mut key in table.tables("keys") {
-        match (key.text("file"), key.text("env")) {
-            (Some(file), None) if file.starts_with('/') => keys.push(Key::File(file.into())),
-            (Some(file), None) => key.wrong("P013", "file", bad(format!("`{file}` is not an absolute path"))),
-            (None, Some(name)) => keys.push(Key::Env(name)),
-            _ => key.wrong("P013", "file", bad("a key is `{ file = \"/…\" }` or `{ env = \"NAME\" }`")),
+        match key_in(&mut key) {
+            Some(found) => keys.push(found),
+            // What stands there may be a key: neither it nor its line is repeated.
+            None => key.wrong(
+                "P013",
+                "",
+                bad("a key is `{ file = \"/…\" }` or `{ env = \"NAME\" }`, the file by its whole path"),
+            ),
         }
         key.finish(&[]);
     }

@@ -83,3 +83,12 @@ proptest::proptest! {
         let _ = site::read(&text, "any", &paths());
     }
 }
+
+#[test]
+fn what_may_be_a_key_of_events_is_not_repeated() {
+    let text = "[grid.webhook]\nkeys = [{ file = \"canary-canary\" }]\n";
+    let problems = site::read(text, "any", &paths()).expect_err("no whole path");
+    let manner = crate::diagnostic::Manner { json: false, unicode: true, colour: false };
+    let shown = crate::diagnostic::render(&problems, manner, 2);
+    assert!(shown.contains("a key is") && !shown.contains("canary"), "{shown}");
+}
