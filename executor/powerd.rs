@@ -98,7 +98,7 @@ pub enum Request {
 }
 
 /// What is answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// Whether it was done.
     pub ok: bool,
@@ -128,6 +128,14 @@ pub struct Answer {
     /// GPUs, for `status`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gpus: Vec<Held>,
+}
+
+impl Answer {
+    /// It was not done.
+    #[must_use]
+    pub fn no(epoch: u64, refusal: Refusal, detail: impl Into<String>) -> Self {
+        Self { epoch, error: Some(refusal), detail: Some(detail.into()), ..Self::default() }
+    }
 }
 
 /// A GPU, for `status`.

@@ -9,6 +9,7 @@ pub mod controller;
 pub mod daemon;
 pub mod feeds;
 pub mod journal;
+mod keys;
 mod metrics;
 pub mod record;
 pub mod store;

@@ -32,6 +32,14 @@ pub struct Config {
     pub executor: neap_executor::config::Config,
 }
 
+impl Config {
+    /// Where it comes from, for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.file.as_ref().map_or_else(|| "built in".to_owned(), |file| file.display().to_string())
+    }
+}
+
 /// Reads the configuration: `--config`, `NEAP_CONFIG`, `/etc/neap/neap.toml`, `$XDG_CONFIG_HOME/neap/neap.toml`, built in.
 ///
 /// # Errors

@@ -249,33 +249,18 @@ impl<B: Boards, R: Records> Keeper<B, R> {
     pub fn ask(&mut self, uid: u32, request: &Request, now: Duration) -> Answer {
         self.expire(now);
         let done = match request {
-            Request::Status => Ok(Answer { gpus: self.status(), ..self.plain(true) }),
+            Request::Status => Ok(Answer { gpus: self.status(), ..self.done() }),
             Request::Acquire { gpu, limit_watts, ttl_seconds, attempt } => {
                 self.acquire(uid, gpu, *limit_watts, *ttl_seconds, attempt, now)
             }
             Request::Renew { lease, limit_watts } => self.renew(uid, lease, *limit_watts, now),
             Request::Release { lease, to_found } => self.release(uid, lease, *to_found),
         };
-        done.unwrap_or_else(|(refusal, detail)| Answer {
-            error: Some(refusal),
-            detail: Some(detail),
-            ..self.plain(false)
-        })
+        done.unwrap_or_else(|(refusal, detail)| Answer::no(self.epoch, refusal, detail))
     }
 
-    fn plain(&self, ok: bool) -> Answer {
-        Answer {
-            ok,
-            error: None,
-            detail: None,
-            lease: None,
-            epoch: self.epoch,
-            found_milliwatts: None,
-            requested_milliwatts: None,
-            enforced_milliwatts: None,
-            expires_in_seconds: None,
-            gpus: Vec::new(),
-        }
+    fn done(&self) -> Answer {
+        Answer { ok: true, epoch: self.epoch, ..Answer::default() }
     }
 
     fn status(&mut self) -> Vec<Held> {
@@ -371,17 +356,17 @@ impl<B: Boards, R: Records> Keeper<B, R> {
         };
         self.gpus.get_mut(gpu).expect("it is known").lease = Some(lease);
         self.tell("cap_set", gpu, format!("{limit} instead of {} for {attempt}", Watts(record.found)));
-        Ok(self.held(gpu, limits, ttl, token, record.found))
+        Ok(self.held(limits, ttl, token, record.found))
     }
 
-    fn held(&self, _gpu: &str, limits: Limits, ttl: Duration, token: String, found: u64) -> Answer {
+    fn held(&self, limits: Limits, ttl: Duration, token: String, found: u64) -> Answer {
         Answer {
             lease: Some(token),
             found_milliwatts: Some(found),
             requested_milliwatts: Some(limits.requested.0),
             enforced_milliwatts: Some(limits.enforced.0),
             expires_in_seconds: Some(ttl.as_secs()),
-            ..self.plain(true)
+            ..self.done()
         }
     }
 
@@ -431,13 +416,13 @@ impl<B: Boards, R: Records> Keeper<B, R> {
         let found = self.gpus[&gpu].record.as_ref().map_or(limits.requested.0, |record| record.found);
         let token = lease.token.clone();
         self.gpus.get_mut(&gpu).expect("it is known").lease = Some(lease);
-        Ok(self.held(&gpu, limits, TERM, token, found))
+        Ok(self.held(limits, TERM, token, found))
     }
 
     fn release(&mut self, uid: u32, token: &str, to_found: bool) -> Done<Answer> {
         let (gpu, _) = self.leased(uid, token)?;
         self.give_back(&gpu, to_found)?;
-        Ok(self.plain(true))
+        Ok(self.done())
     }
 
     fn expire(&mut self, now: Duration) {

@@ -147,18 +147,7 @@ fn said(event: &Event) -> String {
 }
 
 fn refuse(refusal: Refusal, detail: impl Into<String>) -> Answer {
-    Answer {
-        ok: false,
-        error: Some(refusal),
-        detail: Some(detail.into()),
-        lease: None,
-        epoch: 0,
-        found_milliwatts: None,
-        requested_milliwatts: None,
-        enforced_milliwatts: None,
-        expires_in_seconds: None,
-        gpus: Vec::new(),
-    }
+    Answer::no(0, refusal, detail)
 }
 
 struct Door {

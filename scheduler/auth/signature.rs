@@ -49,19 +49,11 @@ impl Keys {
     pub fn read(named: &[Key]) -> Result<Self, String> {
         let mut keys = Vec::new();
         for key in named {
-            let (text, place) = match key {
-                Key::File(path) => (std::fs::read(path).map_err(|error| error.to_string()), path.display().to_string()),
-                Key::Env(name) => {
-                    let value = std::env::var(name).map_err(|_| "it is not set".to_owned());
-                    (value.map(String::into_bytes), format!("${name}"))
-                }
-            };
-            let text = text.map_err(|why| format!("cannot read the key in {place}: {why}"))?;
-            let key = text.trim_ascii();
+            let (key, place) = crate::keys::read(key)?;
             if key.len() < SHORTEST {
                 return Err(format!("the key in {place} has {} bytes, {SHORTEST} are the least", key.len()));
             }
-            keys.push(key.to_vec());
+            keys.push(key);
         }
         Ok(Self(keys))
     }

@@ -5,6 +5,7 @@
 
 use super::Controller;
 use chrono::{DateTime, Utc};
+use neap_model::fleet::Gpu;
 use neap_model::job::JobId;
 use neap_model::plan::{Decision, Place};
 use neap_model::reason::Reason;
@@ -37,6 +38,11 @@ impl Controller {
     /// Every power domain, and every zone or the whole site while a limit is announced for it.
     #[must_use]
     pub fn power_groups(&self, now: DateTime<Utc>) -> Vec<Group> {
+        self.groups(now, None)
+    }
+
+    /// The same; only those with the node `of`, if one is named: of the others nothing is summed up.
+    fn groups(&self, now: DateTime<Utc>, of: Option<&str>) -> Vec<Group> {
         let notices = &self.state.notices;
         let mut groups = Vec::new();
         for domain in &self.config.power_domains {
@@ -51,30 +57,34 @@ impl Controller {
             });
             let tightest = [domain.cap.map(|cap| (cap, None)), announced, shared].into_iter().flatten().min();
             let (limit, event) = tightest.map_or((None, None), |(limit, event)| (Some(limit), event));
-            groups.push(self.group(domain.name.clone(), &|node| domain.nodes.contains(&node.name), limit, event));
+            groups.extend(self.group(of, domain.name.clone(), &|node| domain.nodes.contains(&node.name), limit, event));
         }
         for zone in &self.config.zones {
             if let Some((limit, notice)) = notices.cap(now, Some(&zone.name)) {
                 let event = Some(notice.id.clone());
-                groups.push(self.group(zone.name.clone(), &|node| node.zone == zone.name, Some(limit), event));
+                groups.extend(self.group(of, zone.name.clone(), &|node| node.zone == zone.name, Some(limit), event));
             }
         }
         if let Some((limit, notice)) = notices.cap(now, None) {
-            groups.push(self.group("the site".to_owned(), &|_| true, Some(limit), Some(notice.id.clone())));
+            groups.extend(self.group(of, "the site".to_owned(), &|_| true, Some(limit), Some(notice.id.clone())));
         }
         groups
     }
 
     fn group(
         &self,
+        of: Option<&str>,
         name: String,
         has: &dyn Fn(&NodeState) -> bool,
         limit: Option<Watts>,
         event: Option<String>,
-    ) -> Group {
+    ) -> Option<Group> {
         let nodes: Vec<&NodeState> = self.planning.site.nodes.iter().filter(|node| has(node)).collect();
+        if of.is_some_and(|of| nodes.iter().all(|node| node.name != of)) {
+            return None;
+        }
         let committed = nodes.iter().map(|node| self.committed(node)).sum();
-        Group { name, nodes: nodes.iter().map(|node| node.name.clone()).collect(), limit, event, committed }
+        Some(Group { name, nodes: nodes.iter().map(|node| node.name.clone()).collect(), limit, event, committed })
     }
 
     /// The most that a node could draw: its work at its highest, the rest idle.
@@ -86,20 +96,13 @@ impl Controller {
             cores += u64::from(job.cpus);
             busy.extend(job.gpus.iter());
         }
-        let cores = cores.min(u64::from(node.cpus));
-        let idle = u64::from(node.cpus) - cores;
-        let host = Watts(node.watts_per_cpu.0.saturating_mul(cores * IDLE_CORE + idle) / IDLE_CORE);
-        let gpus = node.gpus.iter().map(|gpu| match busy.contains(&&gpu.uuid) {
-            true => gpu.limit,
-            false => Watts(gpu.limit.0 / IDLE_GPU),
-        });
-        host + gpus.sum()
+        drawn(node, cores, &|uuid| busy.contains(&uuid))
     }
 
     /// Whether there is power for a job that the plan would start now. One that finds too little keeps what is left from
     /// those behind it, so that it gets its turn; one that would not fit if nothing else ran keeps nobody waiting.
     pub(super) fn power_left(&mut self, now: DateTime<Utc>, decision: &Decision, place: &Place) -> Result<(), Reason> {
-        let groups = self.power_groups(now);
+        let groups = self.groups(now, Some(&place.node));
         let (Some(ask), Some(node)) =
             (self.planning.ask(decision.job), self.planning.site.nodes.iter().find(|node| node.name == place.node))
         else {
@@ -111,25 +114,34 @@ impl Controller {
         let fitting = node.gpus.iter().filter(|gpu| neap_policies::model_rank(&ask.gpu_model, &gpu.model).is_some());
         let highest = fitting.map(|gpu| gpu.limit.0).max().unwrap_or(0);
         let needs = host + added(highest.saturating_mul(u64::from(ask.gpus)), IDLE_GPU);
-        for group in groups.iter().filter(|group| group.nodes.contains(&place.node)) {
+        for group in groups {
             let Some(limit) = group.limit else { continue };
             let free = limit.saturating_sub(group.committed);
             if needs <= free && !self.planning.short.contains(&group.name) {
                 continue;
             }
-            let idle: Watts = self.planning.site.nodes.iter().filter(|n| group.nodes.contains(&n.name)).map(idle).sum();
+            let idle: Watts = self
+                .planning
+                .site
+                .nodes
+                .iter()
+                .filter(|n| group.nodes.contains(&n.name))
+                .map(|n| drawn(n, 0, &|_| false))
+                .sum();
             if needs <= limit.saturating_sub(idle) {
                 self.planning.short.insert(group.name.clone());
             }
-            let (domain, event) = (group.name.clone(), group.event.clone());
-            return Err(Reason::Power { domain, needs, free, limit, event });
+            return Err(Reason::Power { domain: group.name, needs, free, limit, event: group.event });
         }
         Ok(())
     }
 }
 
-/// What a node draws with nothing on it.
-fn idle(node: &NodeState) -> Watts {
-    let host = Watts(node.watts_per_cpu.0.saturating_mul(u64::from(node.cpus)) / IDLE_CORE);
-    host + node.gpus.iter().map(|gpu| Watts(gpu.limit.0 / IDLE_GPU)).sum()
+/// What a node draws with that many busy cores and those GPUs at their limits, the rest idle.
+fn drawn(node: &NodeState, cores: u64, busy: &dyn Fn(&String) -> bool) -> Watts {
+    let all = u64::from(node.cpus);
+    let cores = cores.min(all);
+    let host = Watts(node.watts_per_cpu.0.saturating_mul(cores * IDLE_CORE + all - cores) / IDLE_CORE);
+    let gpu = |gpu: &Gpu| if busy(&gpu.uuid) { gpu.limit } else { Watts(gpu.limit.0 / IDLE_GPU) };
+    host + node.gpus.iter().map(gpu).sum()
 }

@@ -80,17 +80,9 @@ impl Service {
 
 /// A key from where it is kept. The text of an error names the place, never the key.
 fn secret(key: &Key) -> Result<Secret, String> {
-    let (text, place) = match key {
-        Key::File(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| error.kind().to_string());
-            (text, path.display().to_string())
-        }
-        Key::Env(name) => (
-            std::env::var(name).map_err(|_| "it is not set or no text".to_owned()),
-            format!("the environment ({name})"),
-        ),
-    };
-    let secret = Secret::new(&text.map_err(|why| format!("cannot read the key in {place}: {why}"))?);
+    let (bytes, place) = crate::keys::read(key)?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("the key in {place} is no text"))?;
+    let secret = Secret::new(&text);
     if secret.reveal().is_empty() { Err(format!("the key in {place} is empty")) } else { Ok(secret) }
 }
 

@@ -58,15 +58,10 @@ pub async fn serve(session: &Session, check: bool, dev: bool) -> Left {
             return Ok(CONFIGURATION);
         }
     };
-    let from = config.file.as_ref().map_or_else(|| "built in".to_owned(), |file| file.display().to_string());
     if check {
-        let (zones, queues) = (config.scheduler.zones.len(), config.scheduler.queues.len());
-        output::out(&format!(
-            "ok    {from}: {zones} zones, {queues} queues, {} feeds\n",
-            config.scheduler.grid.feeds.len()
-        ));
-        return Ok(0);
+        return Ok(super::policy::right(&config));
     }
+    let from = config.shown();
     let site = config.scheduler.clone();
     if let Some(parent) = site.state_dir.parent() {
         std::fs::create_dir_all(parent).map_err(|error| cannot(&format!("make {}", parent.display()), &error))?;

@@ -2,7 +2,7 @@
 
 use super::{Left, print};
 use crate::args::EventArgs;
-use crate::config;
+use crate::config::{self, Config};
 use crate::jobfile::times;
 use crate::output;
 use crate::render::{data, status as health};
@@ -96,14 +96,19 @@ pub fn check(session: &Session, file: Option<&str>) -> Left {
         Some(file) => config::load(Some(file.as_ref()), &session.paths)?,
         None => session.config()?,
     };
-    let from = config.file.as_ref().map_or_else(|| "built in".to_owned(), |file| file.display().to_string());
+    Ok(right(&config))
+}
+
+/// Says that a configuration is right, and what is in it.
+pub fn right(config: &Config) -> u8 {
     let scheduler = &config.scheduler;
     output::out(&format!(
-        "ok    {from}: {} zones, {} queues, {} feeds, {} power domains\n",
+        "ok    {}: {} zones, {} queues, {} feeds, {} power domains\n",
+        config.shown(),
         scheduler.zones.len(),
         scheduler.queues.len(),
         scheduler.grid.feeds.len(),
         scheduler.power_domains.len(),
     ));
-    Ok(0)
+    0
 }

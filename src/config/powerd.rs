@@ -1,5 +1,6 @@
 //! The file of `neap powerd`, which is root's alone: nobody else's environment or file decides what it does.
 
+use super::site::path;
 use super::walk::{Source, Table};
 use crate::diagnostic::Problem;
 use neap_executor::powerd::{Config, Group, OnLoss};
@@ -8,7 +9,6 @@ use neap_model::units::Watts;
 use std::cell::RefCell;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use toml::de::DeTable;
 
 /// Where it is unless it is named.
 pub const USUAL: &str = "/etc/neap/powerd.toml";
@@ -21,9 +21,9 @@ fn bad(message: impl Into<String>) -> Refusal {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
-    let wrong = |why: String| vec![Refusal::new(Code::Unreadable, format!("{}: {why}", path.display())).into()];
-    let known = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
+pub fn load(file: &Path) -> Result<Config, Vec<Problem>> {
+    let wrong = |why: String| vec![Refusal::new(Code::Unreadable, format!("{}: {why}", file.display())).into()];
+    let known = std::fs::metadata(file).map_err(|error| wrong(error.to_string()))?;
     let ours = rustix::process::geteuid().as_raw();
     if known.uid() != ours {
         return Err(wrong(format!("it is owned by user {}, this runs as user {ours}: chown {ours} it", known.uid())));
@@ -31,8 +31,8 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     if known.mode() & 0o022 != 0 {
         return Err(wrong(format!("others may write it (mode {:o}): chmod go-w it", known.mode() & 0o777)));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    read(&text, &path.display().to_string())
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    read(&text, &file.display().to_string())
 }
 
 /// Reads the text of the file.
@@ -41,21 +41,8 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
 /// Everything that is wrong with it.
 pub fn read(text: &str, file: &str) -> Result<Config, Vec<Problem>> {
     let source = Source { file, text, problems: RefCell::default() };
-    let parsed = match DeTable::parse(text) {
-        Ok(table) => table,
-        Err(error) => {
-            source.wrong("P011", error.span().unwrap_or(0..0), Refusal::new(Code::Syntax, error.message().to_owned()));
-            return Err(source.problems.into_inner());
-        }
-    };
+    let parsed = source.parse()?;
     let mut top = Table::new(&source, "", Some(parsed.get_ref()));
-    let path = |top: &mut Table<'_>, key: &'static str| {
-        let text = top.text(key)?;
-        if !text.starts_with('/') {
-            top.wrong("P013", key, bad(format!("`{text}` is not an absolute path")));
-        }
-        Some(std::path::PathBuf::from(text))
-    };
     let socket = path(&mut top, "socket").unwrap_or_else(|| "/run/neap/power.sock".into());
     let state_dir = path(&mut top, "state_dir").unwrap_or_else(|| "/var/lib/neap-powerd".into());
     let (grants, nvml_lib) = (path(&mut top, "grants"), path(&mut top, "nvml_lib"));

@@ -16,7 +16,6 @@ use neap_scheduler::config::{
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use toml::de::DeTable;
 
 /// The home zone of a site that names none: nothing is known about where it is.
 const NOWHERE: &str = "WORLD";
@@ -28,13 +27,7 @@ pub(super) fn bad(message: impl Into<String>) -> Refusal {
 /// Reads the whole file.
 pub fn read(text: &str, file: &str, paths: &Paths) -> Result<(Config, neap_executor::config::Config), Vec<Problem>> {
     let source = Source { file, text, problems: RefCell::default() };
-    let parsed = match DeTable::parse(text) {
-        Ok(table) => table,
-        Err(error) => {
-            source.wrong("P011", error.span().unwrap_or(0..0), Refusal::new(Code::Syntax, error.message().to_owned()));
-            return Err(source.problems.into_inner());
-        }
-    };
+    let parsed = source.parse()?;
     let mut top = Table::new(&source, "", Some(parsed.get_ref()));
     if top.whole::<u32>("version").is_some_and(|version| version != 1) {
         top.wrong("P013", "version", bad("this program reads version 1 of the site's file"));

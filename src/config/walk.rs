@@ -20,6 +20,18 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// The text as TOML. Where it is none, what is wrong with it.
+    ///
+    /// # Errors
+    /// The place where it breaks.
+    pub fn parse(&self) -> Result<Spanned<DeTable<'_>>, Vec<Problem>> {
+        DeTable::parse(self.text).map_err(|error| {
+            let refusal = Refusal::new(Code::Syntax, error.message().to_owned());
+            self.wrong("P011", error.span().unwrap_or(0..0), refusal);
+            self.problems.take()
+        })
+    }
+
     /// Something is wrong there.
     pub fn wrong(&self, label: &'static str, span: Range<usize>, refusal: Refusal) {
         let problem = Problem { label: Some(label), ..Problem::at(refusal, self.file, self.text, span) };

@@ -5,7 +5,7 @@
 use super::super::feed::{
     Ask, Feed, FeedError, Heard, Manners, Reply, Request, Secret, Signal, Terms, Told, Values, Want,
 };
-use super::super::mix::{Class, Factors, mixed};
+use super::super::mix::{Class, Factors, Mixed, mixed};
 use super::super::wire::points::Points;
 use super::super::wire::{Number, json, plain, said, time, trouble};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -175,21 +175,22 @@ fn intensities(hours: &Hours, factors: &Factors) -> (Points, f64) {
         let here = known(fuels);
         let before = hours.get(&(*start - TimeDelta::days(1))).map(known).unwrap_or_default();
         let complete = before.is_subset(&here);
-        let generation: Vec<(Class, f64)> =
-            fuels.iter().filter_map(|(fuel, value)| Some((Class::of_eia(fuel), (*value)?))).collect();
-        let mix = mixed(&generation, factors);
+        let mix = mix(fuels, factors);
         largest = largest.max(mix.unattributed);
         points.at(*start, mix.grams.filter(|_| complete), mix.grade);
     }
     (points, largest)
 }
 
+/// What one hour's generation comes to.
+fn mix(fuels: &BTreeMap<String, Option<f64>>, factors: &Factors) -> Mixed {
+    let known = fuels.iter().filter_map(|(fuel, value)| Some((Class::of_eia(fuel), (*value)?)));
+    mixed(&known.collect::<Vec<_>>(), factors)
+}
+
 /// For tests and reports: intensity and share without a factor of one hour's generation.
 #[must_use]
 pub fn hour(hours: &Hours, start: DateTime<Utc>, factors: &Factors) -> Option<(f64, f64)> {
-    let fuels = hours.get(&start)?;
-    let generation: Vec<(Class, f64)> =
-        fuels.iter().filter_map(|(fuel, value)| Some((Class::of_eia(fuel), (*value)?))).collect();
-    let mix = mixed(&generation, factors);
+    let mix = mix(hours.get(&start)?, factors);
     Some((mix.grams?, mix.unattributed))
 }

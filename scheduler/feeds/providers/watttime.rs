@@ -7,6 +7,8 @@ use super::super::feed::{
 use super::super::wire::points::Points;
 use super::super::wire::{Number, is_html, json, plain, said, time, trouble};
 use super::Parts;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::grid::{Accounting, Basis, Grade, Kind, Scope};
 use serde::Deserialize;
@@ -73,16 +75,7 @@ impl WattTime {
 }
 
 fn base64(bytes: &[u8]) -> String {
-    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for sign in 0..4 {
-            let at = usize::try_from(bits >> (18 - 6 * sign) & 63).unwrap_or(0);
-            text.push(if sign <= chunk.len() { char::from(SIGNS[at]) } else { '=' });
-        }
-    }
-    text
+    STANDARD.encode(bytes)
 }
 
 impl Feed for WattTime {

@@ -3,10 +3,11 @@
 use super::super::super::feed::{FeedError, Reply};
 use super::super::super::wire::points::Points;
 use super::super::super::wire::{json, trouble};
+use super::super::http_json::Layout;
 use super::super::{carbon_aware, electricity_maps, energi_data, energy_charts, http_json, prometheus, uk, watttime};
-use super::fixture;
-use chrono::{DateTime, TimeDelta, Utc};
-use neap_model::grid::{Basis, Series};
+use super::{any_json_options, fixture};
+use chrono::{DateTime, Utc};
+use neap_model::grid::Series;
 use neap_model::units::Intensity;
 
 type Read = fn(&[u8]) -> Result<Series<Intensity>, FeedError>;
@@ -20,27 +21,14 @@ fn whole(points: Result<Points, FeedError>) -> Result<Series<Intensity>, FeedErr
 }
 
 fn any_json(body: &[u8]) -> Result<Series<Intensity>, FeedError> {
-    let options = http_json::Options {
-        name: "any".to_owned(),
-        url: String::new(),
-        headers: Vec::new(),
-        layout: http_json::Layout::Points {
-            list: "/spans".to_owned(),
-            time: "/start".to_owned(),
-            value: "/value".to_owned(),
-            end: None,
-            grade: None,
-        },
-        issued: None,
-        label_is_end: false,
-        step: None,
-        scale: 1.0,
-        basis: Basis::default(),
-        currency: None,
-        missing: Vec::new(),
-        expect: Vec::new(),
-        poll: TimeDelta::minutes(5),
+    let layout = Layout::Points {
+        list: "/spans".to_owned(),
+        time: "/start".to_owned(),
+        value: "/value".to_owned(),
+        end: None,
+        grade: None,
     };
+    let options = http_json::Options { layout, missing: Vec::new(), ..any_json_options() };
     match http_json::read(body, "X", &options, now())?.values {
         super::super::super::feed::Values::Intensity(series) => Ok(series),
         super::super::super::feed::Values::Price(..) => panic!("prices"),

@@ -7,9 +7,9 @@ use super::super::{
     carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, http_json, octopus, prometheus, uk,
     watttime,
 };
-use super::fixture;
+use super::{any_json_options, fixture};
 use chrono::{DateTime, TimeDelta, Utc};
-use neap_model::grid::{Basis, Grade, Kind, Series, Span};
+use neap_model::grid::{Grade, Kind, Series, Span};
 use neap_model::units::{Intensity, Price};
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -257,27 +257,7 @@ fn prometheus() {
 fn any_json() {
     let Some(body) = fixture("file_intensity.json") else { return };
     let text = String::from_utf8_lossy(&body);
-    let options = http_json::Options {
-        name: "ours".to_owned(),
-        url: "http://127.0.0.1/{zone}".to_owned(),
-        headers: Vec::new(),
-        layout: http_json::Layout::Points {
-            list: "/spans".to_owned(),
-            time: "/start".to_owned(),
-            value: "/value".to_owned(),
-            end: Some("/end".to_owned()),
-            grade: Some("/grade".to_owned()),
-        },
-        issued: Some("/issued".to_owned()),
-        label_is_end: false,
-        step: None,
-        scale: 1.0,
-        basis: Basis::default(),
-        currency: None,
-        missing: vec![-1.0],
-        expect: Vec::new(),
-        poll: TimeDelta::minutes(5),
-    };
+    let options = any_json_options();
     let told = http_json::read(&body, "X", &options, at("2026-05-10T06:30:00Z"));
     let told = told.unwrap_or_else(|error| panic!("{error}: {}", &text[..text.len().min(600)]));
     let all = intensities(&told);
