@@ -1,0 +1,201 @@
+//! What the planner is told: the places, what each waiting job asks for, and who occupies what.
+
+use crate::controller::Controller;
+use crate::controller::leases::SILENT;
+use chrono::{DateTime, TimeDelta, Utc};
+use neap_model::fleet::Zone;
+use neap_model::job::{JobId, JobSpec, Objective};
+use neap_model::lifecycle::Phase;
+use neap_model::plan::{Alternative, Decision};
+use neap_model::reason::Reason;
+use neap_model::refusal::Refusal;
+use neap_model::seconds::Seconds;
+use neap_policies::problem::{Delay, Job as Ask, NodeState, Occupant, ZoneState};
+use std::sync::Arc;
+
+impl Controller {
+    /// After a replay: everybody who waits is known to the planner again, with what was promised.
+    pub(in crate::controller) fn resume_planning(&mut self) {
+        let live: Vec<JobId> = self.state.live.iter().copied().collect();
+        for id in live {
+            let job = &self.state.jobs[&id];
+            for after in &job.spec.after {
+                self.planning.followers.entry(after.job).or_default().insert(id);
+            }
+            match job.phase.attempt() {
+                Some((_, node)) => {
+                    self.planning.placed.entry(node.to_owned()).or_default().insert(id);
+                }
+                None => {
+                    let ask = Arc::new(self.ask_of(id, &job.spec.clone()));
+                    self.planning.asks.insert(id, ask);
+                }
+            }
+        }
+        let ended: Vec<JobId> = self.state.jobs.keys().copied().filter(|id| !self.state.live.contains(id)).collect();
+        ended.into_iter().for_each(|id| self.learn(id));
+    }
+
+    pub(in crate::controller) fn ask_of(&self, id: JobId, spec: &JobSpec) -> Ask {
+        let job = self.state.jobs.get(&id);
+        let submitted = job.map_or(self.planning.site.now, |job| job.submitted);
+        let queue = spec.queue.as_ref().and_then(|name| self.config.queues.get(name));
+        let forced_by = job.and_then(|job| job.forced_by.clone());
+        let open: Vec<JobId> = spec.after.iter().map(|a| a.job).filter(|j| self.state.outcome(*j).is_none()).collect();
+        let blocked = match job.map(|job| &job.phase) {
+            Some(Phase::Held { by }) => Some(Reason::Hold { by: by.clone() }),
+            _ if !open.is_empty() => Some(Reason::Dependency { on: open }),
+            _ => None,
+        };
+        let done = job.map_or(Seconds::ZERO, |job| job.ran);
+        let not_before = if forced_by.is_some() { None } else { spec.time.not_before };
+        Ask {
+            id,
+            priority: queue.map_or(0, |q| q.priority),
+            submitted,
+            eligible: not_before.map_or(submitted, |at| at.max(submitted)),
+            blocked,
+            length: self.run_left(spec, job.map(AsRef::as_ref)).max(Seconds(1)),
+            done,
+            pause: self.pause_terms(spec, job.map(AsRef::as_ref)),
+            gpus: spec.resources.gpus,
+            gpu_model: spec.resources.gpu_model.clone(),
+            cpus: spec.resources.cpus,
+            memory: spec.resources.memory.unwrap_or_default(),
+            zones: match job.and_then(|job| job.place.as_ref()) {
+                // What it saved lies where it ran.
+                Some(place) if done > Seconds::ZERO => vec![place.zone.clone()],
+                _ => spec.flex.zones.clone(),
+            },
+            start_by: spec.time.start_by,
+            finish_by: spec.time.finish_by,
+            on_expire: spec.time.on_expire,
+            delay: Delay {
+                objective: if self.plenty(spec) { Objective::None } else { spec.flex.delay.unwrap_or(Objective::None) },
+                max: spec.flex.max_delay.unwrap_or_default(),
+                min_saving: spec.flex.min_saving.unwrap_or_default(),
+                replan_gain: queue.map(|q| q.replan_gain).unwrap_or_default(),
+            },
+            forced_by,
+        }
+    }
+
+    /// What can never run, by the planner's own rules.
+    pub(in crate::controller) fn never_runs(&self, now: DateTime<Utc>, spec: &JobSpec) -> Vec<Refusal> {
+        let mut ask = self.ask_of(JobId(u64::MAX), spec);
+        ask.submitted = now;
+        ask.eligible = ask.eligible.max(now);
+        let mut refusals =
+            neap_policies::admit(&self.planning.site, &self.planning.policy, &ask).err().unwrap_or_default();
+        refusals.extend(neap_policies::gpus_divide(&spec.resources));
+        refusals
+    }
+
+    /// What would be decided for a job that is not there, and the other ways to run it.
+    pub(in crate::controller) fn would_be(
+        &mut self,
+        now: DateTime<Utc>,
+        id: JobId,
+        spec: &JobSpec,
+    ) -> (Decision, Vec<Alternative>) {
+        self.refresh(now);
+        let mut ask = self.ask_of(id, spec);
+        (ask.submitted, ask.eligible) = (now, ask.eligible.max(now));
+        let mut plan = self.planning.plan.clone();
+        let decision = neap_policies::insert(&mut plan, &self.planning.site, &self.planning.policy, &ask);
+        let ways = neap_policies::alternatives(&self.planning.plan, &self.planning.site, &self.planning.policy, &ask);
+        (decision, ways)
+    }
+
+    /// The other ways to run a job that waits.
+    pub(in crate::controller) fn ways_of(&self, id: JobId) -> Vec<Alternative> {
+        match self.planning.asks.get(&id) {
+            Some(ask) if ask.blocked.is_none() => {
+                neap_policies::alternatives(&self.planning.plan, &self.planning.site, &self.planning.policy, ask)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// An announcement began or ended: what the waiting jobs ask for is read anew.
+    pub(super) fn heed_notices(&mut self, now: DateTime<Utc>) {
+        let ahead = self.state.notices.ahead(now);
+        let calls: Vec<(String, u64)> = ahead
+            .iter()
+            .filter(|notice| notice.holds(now))
+            .map(|notice| (notice.id.clone(), notice.revision))
+            .collect();
+        if calls == self.planning.calls {
+            return;
+        }
+        self.planning.calls = calls;
+        let waiting: Vec<JobId> = self.planning.asks.keys().copied().collect();
+        for id in waiting {
+            if let Some(job) = self.state.jobs.get(&id) {
+                let ask = Arc::new(self.ask_of(id, &job.spec.clone()));
+                self.planning.asks.insert(id, ask);
+            }
+        }
+        self.planning.due = true;
+    }
+
+    pub(in crate::controller) fn refresh_site(&mut self) {
+        self.planning.site_stale = true;
+    }
+
+    pub(super) fn refresh(&mut self, now: DateTime<Utc>) {
+        self.planning.site.now = now;
+        self.heed_notices(now);
+        if !std::mem::take(&mut self.planning.site_stale) {
+            return;
+        }
+        self.planning.site.zones = self
+            .config
+            .zones
+            .iter()
+            .map(|zone| ZoneState {
+                zone: Zone { name: zone.name.clone(), home: zone.home, pue: zone.pue },
+                curve: Arc::new(self.grid.get(&zone.name).map(|g| g.curve.series.clone()).unwrap_or_default()),
+            })
+            .collect();
+        self.planning.site.nodes = self
+            .state
+            .nodes
+            .iter()
+            .map(|(name, node)| NodeState {
+                name: name.clone(),
+                zone: node.zone.clone(),
+                up: node.heard.is_some_and(|heard| now - heard <= SILENT),
+                cpus: node.inventory.cpus,
+                memory: node.inventory.memory,
+                gpus: node.inventory.gpus.clone(),
+                watts_per_cpu: node.inventory.watts_per_cpu,
+            })
+            .collect();
+        self.planning.due = true;
+    }
+
+    pub(super) fn occupants(&self, now: DateTime<Utc>) -> Vec<Occupant> {
+        let mut occupants = Vec::new();
+        for id in self.planning.placed.values().flatten() {
+            let Some(job) = self.state.jobs.get(id) else { continue };
+            let Some((_, node)) = job.phase.attempt() else { continue };
+            let since =
+                job.started.filter(|_| !matches!(job.phase, Phase::Leased { .. })).or(job.leased).unwrap_or(now);
+            let expected = since + self.run_left(&job.spec, Some(job)).delta();
+            let limit = job.spec.time.limit.unwrap_or(Seconds::hours(24));
+            let limit = since + Seconds(limit.0.saturating_sub(job.ran.0)).delta();
+            // Past its expected end a job is reckoned with up to its limit, past that for another minute.
+            let until = if expected > now { expected } else { limit.max(now + TimeDelta::seconds(60)) };
+            occupants.push(Occupant {
+                job: *id,
+                node: node.to_owned(),
+                cpus: job.cpus,
+                memory: job.spec.resources.memory.unwrap_or_default(),
+                gpus: job.gpus.clone(),
+                until,
+            });
+        }
+        occupants
+    }
+}
