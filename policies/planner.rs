@@ -1,33 +1,48 @@
-//! The plan: one decision a job, made in the order of the queue, each in what those before it left.
+//! The plan: one decision a job.
 //!
 //! Forced jobs go first, then those whose latest start has come, then everybody by priority, submission and number. A
 //! job that does not wait for the grid takes the earliest start that delays nobody before it (conservative backfill); one
-//! that does takes its cleanest start and holds that window, so that later jobs cannot take it.
+//! that does holds its window, so that later jobs cannot take it. Which windows these are is a question to all who wait
+//! together: prices of room, those that prove the bound, say who should have the clean hours (`fill`), then everybody
+//! looks around for better until nobody moves (`better`). The plan in the order of the queue is made as well, and no plan
+//! is worse than that.
 //!
-//! Each decision depends only on those before it and on the job's own previous one, and choosing again from the same
-//! things gives the same choice. So planning twice without news changes nothing, and inserting jobs one by one in the
-//! order of the queue gives the same plan as planning them at once.
+//! The same problem gives the same plan, and a plan made again from itself, without news, is itself.
 
+mod ahead;
+mod better;
 mod broken;
 mod certificate;
 mod decide;
+mod fill;
+mod line;
 mod pausing;
+pub(crate) mod priced;
 pub(crate) mod reasons;
 pub(crate) mod search;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::order::{Rank, Turn, rank, turn};
-use crate::problem::{Job, Policy, Problem, Site};
+use crate::order::{Turn, turn};
+use crate::problem::{Effort, Job, Policy, Problem, Site};
 use crate::room::{Booking, Room, Slot};
+use better::{Cost, Settled, Told, in_order, settle};
 pub use certificate::certified;
 use chrono::{DateTime, Utc};
 pub(crate) use decide::Desk;
+use line::{Line, Wish};
 use neap_model::job::JobId;
 use neap_model::plan::{Blocker, Decision, Verdict};
 use neap_model::reason::Reason;
 pub use pausing::Pausing;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A plan for more jobs with a choice, times nodes, is not made again from itself when promises are only kept.
+const MANY: usize = 100_000;
+
+/// How often a plan is made again from itself, at most, until it is the same.
+const STEADY: usize = 4;
 
 /// What was decided for every waiting job, and the room that is left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,38 +102,59 @@ fn competes(decision: &Decision) -> bool {
 /// Decides for every waiting job. Total: a job that fits nowhere gets a decision too.
 #[must_use]
 pub fn plan(problem: &Problem, policy: &Policy) -> Plan {
-    let now = problem.site.now;
-    let mut room = Room::of(&problem.site, &problem.occupants);
-    let mut order: Vec<(Rank, usize)> =
-        problem.waiting.iter().enumerate().map(|(index, job)| (rank(job, now), index)).collect();
-    order.sort_unstable();
-    let mut decisions = Vec::with_capacity(order.len());
-    let mut queued = BTreeMap::new();
-    // Jobs that cannot start yet have a depth of their own, so that a queue full of them does not hide the others.
-    let (mut ready, mut unready, mut before) = (0usize, 0usize, 0usize);
-    for (_, index) in order {
-        let job = &*problem.waiting[index];
-        let desk = Desk { room: &room, policy, now };
-        let (decision, slots) = if let Some(reason) = &job.blocked {
-            (reasons::blocked(job, reason), Vec::new())
-        } else if !possible(&room, job) {
-            (reasons::hopeless(&room, job, now), Vec::new())
-        } else {
-            let depth = if job.eligible <= now { &mut ready } else { &mut unready };
-            *depth += 1;
-            before += 1;
-            *queued.entry(job.priority).or_default() += 1;
-            if *depth > policy.depth {
-                desk.glance(job, before - 1)
+    let line = Line::of(problem, policy);
+    let (mut room, mut decisions) = match policy.effort {
+        Effort::Queue => {
+            let alone = |job: &Arc<Job>| Wish::Alone(problem.previous.get(&job.id));
+            in_order(&line, &problem.waiting.iter().map(alone).collect::<Vec<_>>()).told(&line)
+        }
+        Effort::Keep => {
+            let settled = settle(&line, kept(problem, &problem.previous));
+            if line.looks > MANY { settled.told(&line) } else { steady(&line, settled).0 }
+        }
+        Effort::Search => {
+            let before = (!problem.previous.is_empty()).then(|| settle(&line, kept(problem, &problem.previous)));
+            let (found, queue, asks) = fill::best(&line, before);
+            let (told, cost) = steady(&line, found);
+            if asks >= cost {
+                told
             } else {
-                desk.decide(job, problem.previous.get(&job.id))
+                // Never worse than the order of the queue.
+                let (again, cost) = steady(&line, queue.clone());
+                if cost <= Cost::of(&queue) { again } else { queue.told(&line) }
             }
-        };
-        room.promise(job.id, slots);
-        decisions.push((job.id, decision));
-    }
+        }
+    };
+    decisions.extend(line.others(&mut room));
     let (pauses, look_again) = pausing::pauses(problem, policy, &room);
-    Plan { decisions: decisions.into_iter().collect(), room, pauses, look_again, queued }
+    Plan { decisions: decisions.into_iter().collect(), room, pauses, look_again, queued: line.queued }
+}
+
+/// A plan that would come out again if it were the one before.
+fn steady(line: &Line<'_>, settled: Settled<'_>) -> (Told, Cost) {
+    let (mut told, mut cost) = (settled.told(line), Cost::of(&settled));
+    for _ in 0..STEADY {
+        let before: BTreeMap<JobId, Decision> = told.1.iter().cloned().collect();
+        let again = settle(line, kept(line.problem, &before));
+        let next = again.told(line);
+        let same = next == told;
+        (told, cost) = (next, Cost::of(&again));
+        if same {
+            break;
+        }
+    }
+    (told, cost)
+}
+
+/// What was promised is wished for, and pauses after a first start; all others ask for their first start.
+fn kept<'a>(problem: &Problem, before: &'a BTreeMap<JobId, Decision>) -> Vec<Wish<'a>> {
+    let wish = |job: &Arc<Job>| match before.get(&job.id) {
+        Some(decision) if decision.is_planned() => Wish::Promised(decision),
+        Some(decision) if decision.runs.len() > 1 => Wish::Begun(decision),
+        Some(decision) => Wish::Started(decision),
+        None => Wish::First(Vec::new()),
+    };
+    problem.waiting.iter().map(wish).collect()
 }
 
 /// Whether a node that is up could run the job if it were empty.

@@ -9,13 +9,21 @@ use neap_model::job::JobId;
 use neap_model::plan::{Blocker, Certificate, Decision, Verdict};
 use neap_model::reason::Reason;
 use neap_policies::Plan;
-use neap_policies::problem::{Job as Ask, Policy, Problem, Site};
+use neap_policies::problem::{Effort, Job as Ask, Policy, Problem, Site};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Waiting jobs that may be planned in full for each second between two full plans. Inserting is done at once, always.
 const PLANNED_PER_SECOND: i64 = 20_000;
+
+/// Up to so many waiting jobs are always placed anew; of more, when a share of them is new (one in …), the nodes or curves
+/// changed, or this time has passed, but not more often than the time for each of them allows.
+const ALWAYS_ANEW: usize = 64;
+const NEW_SHARE: usize = 16;
+const ANEW_EVERY: TimeDelta = TimeDelta::minutes(15);
+const ANEW_PER_JOB: TimeDelta = TimeDelta::milliseconds(10);
+const ANEW_AT_MOST: TimeDelta = TimeDelta::seconds(60);
 
 /// Plans are audited before they are acted on while no more jobs than that wait; the audit is naive on purpose.
 const AUDITED: usize = 2_000;
@@ -46,6 +54,7 @@ pub struct Planning {
     /// Announcements in force when the jobs were looked at last.
     calls: Vec<(String, u64)>,
     site_stale: bool,
+    anew: Anew,
     /// Where power ran short in this turn.
     pub(super) short: BTreeSet<String>,
     last: DateTime<Utc>,
@@ -57,6 +66,28 @@ pub struct Planning {
     pub refused_plans: u64,
     /// Decisions by kind and reason, for metrics.
     pub decisions: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+/// When all that waits for the grid was placed anew, and what happened since.
+#[derive(Debug)]
+struct Anew {
+    last: DateTime<Utc>,
+    site_changed: bool,
+    jobs: usize,
+}
+
+impl Anew {
+    /// How hard to look for a plan of so many jobs.
+    fn effort(&mut self, now: DateTime<Utc>, waiting: usize) -> Effort {
+        let per_job = ANEW_PER_JOB * i32::try_from(waiting).unwrap_or(i32::MAX);
+        let since = now - self.last;
+        let news = self.site_changed || self.jobs * NEW_SHARE >= waiting || since >= ANEW_EVERY;
+        if waiting > ALWAYS_ANEW && !(news && since >= per_job.min(ANEW_AT_MOST)) {
+            return Effort::Keep;
+        }
+        *self = Self { last: now, site_changed: false, jobs: 0 };
+        Effort::Search
+    }
 }
 
 impl Planning {
@@ -73,6 +104,7 @@ impl Planning {
             due: true,
             calls: Vec::new(),
             site_stale: true,
+            anew: Anew { last: now - TimeDelta::days(1), site_changed: true, jobs: 0 },
             short: BTreeSet::new(),
             last: now - TimeDelta::days(1),
             next: None,

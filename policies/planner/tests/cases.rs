@@ -352,7 +352,7 @@ fn absurd_figures_give_a_decision_too() {
     absurd.site.nodes[0].watts_per_cpu = Watts(u64::MAX);
     absurd.site.nodes.push(node("b", "DE", 1, "H100"));
     absurd.occupants = vec![crate::problem::Occupant { until: never, ..occupant(9, "b", &[0], 0) }];
-    let made = plan(&absurd, &Policy { horizon: Seconds(u64::MAX), depth: usize::MAX });
+    let made = plan(&absurd, &Policy { horizon: Seconds(u64::MAX), depth: usize::MAX, ..Policy::default() });
     assert_eq!(crate::audit(&absurd, &made), vec![]);
     assert_eq!(made.decisions.len(), 4);
     for job in &absurd.waiting {

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::job::{Epoch, JobId, OnExpire};
 use neap_model::lifecycle::{Event, JobEvent};
 use neap_model::plan::{Decision, Place, Verdict};
-use neap_policies::problem::Problem;
+use neap_policies::problem::{Policy, Problem};
 use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,7 @@ impl Controller {
         let planning = &mut self.planning;
         let decision = neap_policies::insert(&mut planning.plan, &planning.site, &planning.policy, &ask);
         planning.asks.insert(id, ask);
+        planning.anew.jobs += 1;
         self.act(now, &decision, turn);
     }
 
@@ -77,7 +78,8 @@ impl Controller {
             waiting: self.planning.asks.values().cloned().collect(),
             previous: Arc::new(previous),
         };
-        let plan = neap_policies::plan(&problem, &self.planning.policy);
+        let effort = self.planning.anew.effort(now, problem.waiting.len());
+        let plan = neap_policies::plan(&problem, &Policy { effort, ..self.planning.policy.clone() });
         (self.planning.last, self.planning.due, self.planning.next) = (now, false, None);
         self.planning.plans += 1;
         if problem.waiting.len() <= AUDITED && !neap_policies::audit(&problem, &plan).is_empty() {

@@ -149,6 +149,8 @@ impl Controller {
         if !std::mem::take(&mut self.planning.site_stale) {
             return;
         }
+        let before = std::mem::take(&mut self.planning.site.nodes);
+        let curves = std::mem::take(&mut self.planning.site.zones);
         self.planning.site.zones = self
             .config
             .zones
@@ -172,6 +174,7 @@ impl Controller {
                 watts_per_cpu: node.inventory.watts_per_cpu,
             })
             .collect();
+        self.planning.anew.site_changed |= before != self.planning.site.nodes || curves != self.planning.site.zones;
         self.planning.due = true;
     }
 
