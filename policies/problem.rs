@@ -166,6 +166,9 @@ pub struct Policy {
     pub depth: usize,
     /// How hard is looked for a better plan.
     pub effort: Effort,
+    /// By zone, the least saving that forecasts there are worth a wait for, whatever a job asks for: see
+    /// [`crate::forecast::Guard`]. A zone that is missing asks for nothing more.
+    pub doubts: BTreeMap<String, Percent>,
 }
 
 /// How hard is looked for a better plan. It counts steps, never time, so that the same problem gives the same plan.
@@ -182,6 +185,6 @@ pub enum Effort {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { horizon: Seconds::hours(7 * 24), depth: 2_000, effort: Effort::default() }
+        Self { horizon: Seconds::hours(7 * 24), depth: 2_000, effort: Effort::default(), doubts: BTreeMap::new() }
     }
 }

@@ -213,7 +213,7 @@ impl Desk<'_> {
         now: Option<(&Choice, Price)>,
     ) -> Target {
         let asks = match (now, kept.choice.price) {
-            (Some((_, now)), Some(old)) => asks(job, old, now),
+            (Some((first, _)), Some(_)) => self.asks(job, &kept.choice, first),
             _ => job.delay.min_saving,
         };
         let told = if now.is_none() { promise.and_then(Decision::because).cloned() } else { None };
@@ -237,15 +237,25 @@ impl Desk<'_> {
         };
         let (good, any) = search::cleanest(self.room, job, first.start, until, first.shape.rank, &Curves::true_ones());
         let worth = |choice: &Choice| {
-            choice.start > first.start && choice.price.is_some_and(|price| price.saves(now, asks(job, price, now)))
+            choice.start > first.start
+                && choice.price.is_some_and(|price| price.saves(now, self.asks(job, choice, &first)))
         };
         let best = [good, any].into_iter().flatten().filter(worth).min_by_key(|c| (c.price, c.start));
         if let Some(choice) = best {
-            let asks = choice.price.map_or(job.delay.min_saving, |price| asks(job, price, now));
+            let asks = self.asks(job, &choice, &first);
             return Target { choice, runs: Vec::new(), why: None, asks, told: None };
         }
         let cleaner = any.filter(|choice| choice.price.is_some_and(|price| price.emits < now.emits));
         at_first(cleaner.map_or(WhyNow::CleanestNow, |choice| self.too_small(job, &first, &choice)))
+    }
+
+    /// The least saving that a wait is worth: what the job asks for, and not less than what forecasts in these places are
+    /// good for; on climatology twice as much. Where a price is not known it is what the job asks for.
+    pub(super) fn asks(&self, job: &Job, then: &Choice, now: &Choice) -> Percent {
+        let (Some(later), Some(first)) = (then.price, now.price) else { return job.delay.min_saving };
+        let doubt = |zone: usize| self.policy.doubts.get(&self.room.zones[zone].name).copied().unwrap_or_default();
+        let least = job.delay.min_saving.max(doubt(then.zone)).max(doubt(now.zone));
+        Percent(least.0.saturating_mul(if later.poor || first.poor { 2 } else { 1 }))
     }
 
     /// The last start that counts for the grid.
@@ -278,10 +288,11 @@ impl Desk<'_> {
             emits: then.map(|outlook| outlook.emits).unwrap_or_default(),
             instead_of: now.map(|outlook| outlook.emits).unwrap_or_default(),
         };
-        let asks = match (later.price, first.price) {
-            (Some(price), Some(now)) => asks(job, price, now),
-            _ => job.delay.min_saving,
-        };
+        let asks = self.asks(job, later, first);
+        let poor = later.price.is_some_and(|price| price.poor) || first.price.is_some_and(|price| price.poor);
+        if asks.0 > job.delay.min_saving.0.saturating_mul(if poor { 2 } else { 1 }) {
+            return WhyNow::WithinError { savings, asks };
+        }
         WhyNow::SavingTooSmall { savings, asks }
     }
 
@@ -306,10 +317,4 @@ impl Desk<'_> {
 fn rigid(job: &Job, first: Choice) -> Target {
     let why = job.forced_by.as_ref().map_or(WhyNow::NotAsked, |by| WhyNow::Override { by: by.clone() });
     Target { choice: first, runs: Vec::new(), why: Some(why), asks: job.delay.min_saving, told: None }
-}
-
-/// The least saving a job asks for; on climatology twice as much.
-pub(super) fn asks(job: &Job, then: Price, now: Price) -> Percent {
-    let twice = then.poor || now.poor;
-    Percent(job.delay.min_saving.0.saturating_mul(if twice { 2 } else { 1 }))
 }

@@ -216,7 +216,7 @@ fn still<'a>(desk: &Desk<'_>, job: &Job, first: Choice, kept: Kept, promise: Opt
         && let (Some((_, now)), Some(old)) = (now, kept.choice.price)
     {
         let as_good = kept.pauses || first.shape.rank <= kept.choice.shape.rank;
-        let worth = promise.is_some() || old.saves(now, super::decide::asks(job, old, now));
+        let worth = promise.is_some() || old.saves(now, desk.asks(job, &kept.choice, &first));
         if !worth || (as_good && old.emits > now.emits) {
             return (at_first(job, first), None, None);
         }

@@ -1,7 +1,7 @@
 //! Jobs that may be paused: before they start, in how many pieces they run; while they run, whether to stop for a while.
 
 use super::broken::{self, Begins, Broken, Terms, Window};
-use super::decide::{Desk, Kept, Target, asks};
+use super::decide::{Desk, Kept, Target};
 use super::priced::Curves;
 use super::reasons;
 use super::search::{self, Choice, Price, WHOLE, rate};
@@ -54,7 +54,7 @@ impl Desk<'_> {
             return plain;
         };
         let Some(price) = choice.price else { return plain };
-        let asks = asks(job, price, now);
+        let asks = self.asks(job, &choice, first);
         let cleaner = plain.why.is_some() || plain.choice.price.is_none_or(|one| price.emits < one.emits);
         if !(cleaner && price.saves(now, asks)) {
             return plain;
@@ -207,7 +207,9 @@ impl Desk<'_> {
         let saved = on.emits.saturating_sub(then.emits).saturating_mul(u128::from(all.unsigned_abs()));
         let whole = on.emits.saturating_mul(u128::from((all + millis(job.done)).unsigned_abs()));
         let much = saved.saturating_mul(WHOLE) >= whole.saturating_mul(u128::from(job.delay.replan_gain.0));
-        if from.saturating_add(terms.cost) > latest || !much || !then.saves(on, asks(job, then, on)) {
+        let choice = |start, price| Choice { node: index, zone, shape, start, price: Some(price) };
+        let asks = self.asks(job, &choice(from, then), &choice(now, on));
+        if from.saturating_add(terms.cost) > latest || !much || !then.saves(on, asks) {
             return None;
         }
         let zone = &self.room.zones[zone];

@@ -4,14 +4,20 @@ use crate::controller::Controller;
 use crate::controller::leases::SILENT;
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::Zone;
+use neap_model::grid::{Curve, Grade};
 use neap_model::job::{JobId, JobSpec, Objective};
 use neap_model::lifecycle::Phase;
 use neap_model::plan::{Alternative, Decision};
 use neap_model::reason::Reason;
 use neap_model::refusal::Refusal;
 use neap_model::seconds::Seconds;
+use neap_model::units::Percent;
+use neap_policies::forecast::Guard;
 use neap_policies::problem::{Delay, Job as Ask, NodeState, Occupant, ZoneState};
 use std::sync::Arc;
+
+/// Days over which the feeds judge forecasts.
+const JUDGED: u32 = 28;
 
 impl Controller {
     /// After a replay: everybody who waits is known to the planner again, with what was promised.
@@ -174,6 +180,8 @@ impl Controller {
                 watts_per_cpu: node.inventory.watts_per_cpu,
             })
             .collect();
+        self.planning.policy.doubts =
+            self.grid.iter().filter_map(|(zone, known)| Some((zone.clone(), doubt(&known.curve, now)?))).collect();
         self.planning.anew.site_changed |= before != self.planning.site.nodes || curves != self.planning.site.zones;
         self.planning.due = true;
     }
@@ -200,5 +208,17 @@ impl Controller {
             });
         }
         occupants
+    }
+}
+
+/// The least saving that forecasts of a zone are good for: half of what those of a day ahead were off lately, as a share of
+/// the day's mean. An error that is known was judged over what four weeks kept; a zone that never was judged gets the usual.
+fn doubt(curve: &Curve, now: DateTime<Utc>) -> Option<Percent> {
+    let error = curve.origins.iter().find_map(|origin| origin.usual_error);
+    let mean = curve.series.mean(now, now + TimeDelta::hours(24)).map(|mean| mean.value.in_base());
+    let share = error.zip(mean).filter(|(_, mean)| *mean > 0.0).map(|(error, mean)| (error.in_base() / mean, JUDGED));
+    match Guard::of(Grade::Forecast, share) {
+        Guard::AtLeast(least) => Some(least),
+        Guard::Never => None,
     }
 }
