@@ -103,7 +103,7 @@ fn competes(decision: &Decision) -> bool {
 #[must_use]
 pub fn plan(problem: &Problem, policy: &Policy) -> Plan {
     let line = Line::of(problem, policy);
-    let (mut room, mut decisions) = match policy.effort {
+    let told = match policy.effort {
         Effort::Queue => {
             let alone = |job: &Arc<Job>| Wish::Alone(problem.previous.get(&job.id));
             in_order(&line, &problem.waiting.iter().map(alone).collect::<Vec<_>>()).told(&line)
@@ -125,9 +125,15 @@ pub fn plan(problem: &Problem, policy: &Policy) -> Plan {
             }
         }
     };
+    finished(problem, policy, &line, told)
+}
+
+/// The plan with all who are not planned, and the pauses of those that run.
+fn finished(problem: &Problem, policy: &Policy, line: &Line<'_>, (mut room, mut decisions): Told) -> Plan {
     decisions.extend(line.others(&mut room));
     let (pauses, look_again) = pausing::pauses(problem, policy, &room);
-    Plan { decisions: decisions.into_iter().collect(), room, pauses, look_again, queued: line.queued }
+    let queued = line.queued.clone();
+    Plan { decisions: decisions.into_iter().collect(), room, pauses, look_again, queued }
 }
 
 /// A plan that would come out again if it were the one before.

@@ -51,16 +51,18 @@ impl Ahead {
         if slots.is_empty() {
             return;
         }
-        let in_the_way = |room: &Room, other: &JobId| {
+        let in_the_way = |room: &Room, other: &JobId, alike: bool| {
             let there = room.slots.get(other).map_or(&[][..], Vec::as_slice);
-            slots
-                .iter()
-                .any(|slot| there.iter().any(|o| o.node == slot.node && o.from < slot.until && slot.from < o.until))
+            let same = |a: &Slot, b: &Slot| a.need.gpus.iter().zip(&b.need.gpus).any(|(a, b)| *a > 0 && *b > 0);
+            slots.iter().any(|slot| {
+                let meets = |o: &&Slot| o.node == slot.node && o.from < slot.until && slot.from < o.until;
+                there.iter().filter(meets).any(|o| !alike || same(o, slot))
+            })
         };
         while !slots.iter().all(|slot| self.room.fits(slot)) {
-            let Some(other) = self.wished.iter().rev().find(|other| in_the_way(&self.room, other)).copied() else {
-                break;
-            };
+            // Rather one that wants the same model than one that only wants the same node.
+            let find = |alike| self.wished.iter().rev().find(|other| in_the_way(&self.room, other, alike)).copied();
+            let Some(other) = find(true).or_else(|| find(false)) else { break };
             self.turn(other);
         }
         self.room.promise(job, slots.to_vec());

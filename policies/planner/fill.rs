@@ -51,7 +51,7 @@ pub(super) fn best<'a>(line: &Line<'a>, kept: Option<Settled<'a>>) -> (Settled<'
 
 /// The plans that prices lead to. They depend on nothing that was decided before.
 fn anew<'a>(line: &Line<'a>, queue: &Settled<'a>) -> Vec<Settled<'a>> {
-    if queue.pass.standing.len() < 2 {
+    if queue.pass.standing.len() < 2 || ideal(line, queue) {
         return Vec::new();
     }
     let Some(prices) = prices(line, queue) else { return Vec::new() };
@@ -62,6 +62,19 @@ fn anew<'a>(line: &Line<'a>, queue: &Settled<'a>) -> Vec<Settled<'a>> {
         beds.push(line.pass(&nobody, |job| !has_a_choice(line.problem, job)).room);
     }
     beds.into_iter().map(|bed| settle(line, fill(line, queue, bed, &prices))).collect()
+}
+
+/// Whether nobody is in anybody's way: each has the best he could have alone, or what he could have is not worth a wait.
+fn ideal(line: &Line<'_>, settled: &Settled<'_>) -> bool {
+    let desk = Desk { room: &settled.pass.room, policy: line.policy, now: line.problem.site.now };
+    let content = |(standing, target): (&Standing<'_>, &Target)| {
+        let Some(price) = target.choice.price else { return true };
+        let asks =
+            if target.why.is_some() { desk.asks(standing.job, &target.choice, &standing.first) } else { Percent(0) };
+        let rest = search::WHOLE.saturating_sub(u128::from(asks.0));
+        desk.nothing_below(standing.job, &standing.first, price.emits.saturating_mul(rest) / search::WHOLE)
+    };
+    Cost::of(settled).late == 0 && settled.pass.standing.iter().zip(&settled.targets).all(content)
 }
 
 /// What the promises that a plan moves ask for, together.
