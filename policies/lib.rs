@@ -24,6 +24,7 @@ pub mod problem;
 pub mod replay;
 mod room;
 mod stamp;
+pub mod trip;
 pub mod whole;
 
 pub use admit::{admit, gpus_divide};

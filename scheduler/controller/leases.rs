@@ -187,6 +187,7 @@ impl Controller {
         self.planning.news();
         if self.state.jobs[&id].phase.is_final() {
             self.learn(id);
+            self.note_end(id);
             self.leave_queue(id);
             self.dependants(now, id, turn);
         } else {

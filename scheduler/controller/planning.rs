@@ -1,6 +1,7 @@
 //! Between the queue and the planner: makes the problem, acts on the plan, keeps what was promised.
 
 mod acting;
+mod holding;
 mod learning;
 mod site;
 
@@ -55,6 +56,7 @@ pub struct Planning {
     calls: Vec<(String, u64)>,
     site_stale: bool,
     anew: Anew,
+    holding: holding::Holding,
     /// Where power ran short in this turn.
     pub(super) short: BTreeSet<String>,
     last: DateTime<Utc>,
@@ -105,6 +107,7 @@ impl Planning {
             calls: Vec::new(),
             site_stale: true,
             anew: Anew { last: now - TimeDelta::days(1), site_changed: true, jobs: 0 },
+            holding: holding::Holding::default(),
             short: BTreeSet::new(),
             last: now - TimeDelta::days(1),
             next: None,

@@ -2,6 +2,7 @@
 
 mod feeds;
 mod grid;
+mod holding;
 mod life;
 mod notices;
 mod pausing;

@@ -40,6 +40,7 @@ impl Controller {
         }
         let ended: Vec<JobId> = self.state.jobs.keys().copied().filter(|id| !self.state.live.contains(id)).collect();
         ended.into_iter().for_each(|id| self.learn(id));
+        self.resume_holding();
     }
 
     pub(in crate::controller) fn ask_of(&self, id: JobId, spec: &JobSpec) -> Ask {
@@ -77,7 +78,10 @@ impl Controller {
             finish_by: spec.time.finish_by,
             on_expire: spec.time.on_expire,
             delay: Delay {
-                objective: if self.plenty(spec) { Objective::None } else { spec.flex.delay.unwrap_or(Objective::None) },
+                objective: match spec.flex.delay {
+                    Some(objective) if !self.plenty(spec) && !self.holds_nothing(spec) => objective,
+                    _ => Objective::None,
+                },
                 max: spec.flex.max_delay.unwrap_or_default(),
                 min_saving: spec.flex.min_saving.unwrap_or_default(),
                 replan_gain: queue.map(|q| q.replan_gain).unwrap_or_default(),
@@ -123,7 +127,7 @@ impl Controller {
         }
     }
 
-    /// An announcement began or ended: what the waiting jobs ask for is read anew.
+    /// An announcement began or ended, or a queue began or ceased to hold: what the waiting jobs ask for is read anew.
     pub(super) fn heed_notices(&mut self, now: DateTime<Utc>) {
         let ahead = self.state.notices.ahead(now);
         let calls: Vec<(String, u64)> = ahead
@@ -131,7 +135,7 @@ impl Controller {
             .filter(|notice| notice.holds(now))
             .map(|notice| (notice.id.clone(), notice.revision))
             .collect();
-        if calls == self.planning.calls {
+        if !self.holding_changed(now) && calls == self.planning.calls {
             return;
         }
         self.planning.calls = calls;
