@@ -38,8 +38,9 @@ pub use pausing::Pausing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A plan for more jobs with a choice, times nodes, is not made again from itself when promises are only kept.
-const MANY: usize = 100_000;
+/// A plan for more jobs with a choice, times nodes, is made again from itself half as often, and not at all where promises
+/// are only kept.
+const MANY: usize = 50_000;
 
 /// How often a plan is made again from itself, at most, until it is the same.
 const STEADY: usize = 4;
@@ -139,7 +140,8 @@ fn finished(problem: &Problem, policy: &Policy, line: &Line<'_>, (mut room, mut 
 /// A plan that would come out again if it were the one before.
 fn steady(line: &Line<'_>, settled: Settled<'_>) -> (Told, Cost) {
     let (mut told, mut cost) = (settled.told(line), Cost::of(&settled));
-    for _ in 0..STEADY {
+    let times = if line.looks > MANY { STEADY / 2 } else { STEADY };
+    for _ in 0..times {
         let before: BTreeMap<JobId, Decision> = told.1.iter().cloned().collect();
         let again = settle(line, kept(line.problem, &before));
         let next = again.told(line);

@@ -15,8 +15,8 @@ use neap_model::plan::Decision;
 /// Passes at most, and at least, and jobs with a choice times nodes in all of them together: what is not settled by then
 /// goes on with the next plan.
 const ROUNDS: usize = 16;
-const FEW: usize = 3;
-const LOOKS: usize = 400_000;
+const FEW: usize = 2;
+const LOOKS: usize = 200_000;
 
 /// A plan with the words for everybody who had a choice.
 #[derive(Clone, Debug)]
@@ -28,39 +28,39 @@ pub(super) struct Settled<'a> {
 /// Passes through the queue until nobody who waits for the grid would rather be elsewhere, or until a pass gives no better
 /// plan than the one before it, which then stands.
 pub(super) fn settle<'a>(line: &Line<'a>, mut wishes: Vec<Wish<'a>>) -> Settled<'a> {
-    let mut best: Option<(Cost, Settled<'a>)> = None;
     let rounds = LOOKS.checked_div(line.looks).unwrap_or(ROUNDS).clamp(FEW, ROUNDS);
+    let mut now = in_order(line, &wishes);
+    for _ in 0..FEW {
+        if now.pass.standing.iter().all(|standing| granted(standing, &wishes[standing.index])) {
+            break;
+        }
+        // Whoever was refused is in others' way where they did not expect him.
+        wishes = places(&now, wishes);
+        now = in_order(line, &wishes);
+    }
     for _ in 0..rounds {
-        let pass = line.pass(&wishes, |_| true);
-        if !pass.standing.iter().all(|standing| granted(standing, &wishes[standing.index])) {
-            // Whoever was refused is in others' way where they did not expect him.
-            for standing in &pass.standing {
-                wishes[standing.index] = wish(standing, standing.target.clone(), &wishes[standing.index]);
-            }
+        wishes = places(&now, wishes);
+        let next = moved(line, &wishes);
+        let stays = |(a, b): (&Target, &Target)| same(a, b);
+        let settled = now.targets.iter().zip(&next.targets).all(stays);
+        if !settled && Cost::of(&next) < Cost::of(&now) {
+            now = next;
             continue;
         }
-        let (targets, moved) = look_around(line, &pass);
-        let standing = || pass.standing.iter().zip(&targets);
-        let words = |(standing, target): (&Standing<'a>, &Target)| {
-            // Who would move and does not keeps the words of his place.
-            if same(&standing.target, target) { target.clone() } else { standing.target.clone() }
-        };
-        let next: Vec<(usize, Wish<'a>)> = standing()
-            .map(|(standing, target)| (standing.index, wish(standing, target.clone(), &wishes[standing.index])))
-            .collect();
-        let words = standing().map(words).collect();
-        let settled = Settled { pass, targets: words };
-        let cost = Cost::of(&settled);
-        if let Some((_, before)) = best.take_if(|(least, _)| *least <= cost) {
-            return before;
-        }
-        if !moved {
-            return settled;
-        }
-        best = Some((cost, settled));
-        next.into_iter().for_each(|(index, wish)| wishes[index] = wish);
+        // Who would move and does not keeps the words of his place.
+        let words = now.targets.iter().zip(next.targets);
+        now.targets = words.map(|(old, new)| if same(old, &new) { new } else { old.clone() }).collect();
+        break;
     }
-    best.map_or_else(|| in_order(line, &wishes), |(_, settled)| settled)
+    now
+}
+
+/// Wishes for the very places of a plan.
+fn places<'a>(settled: &Settled<'a>, mut wishes: Vec<Wish<'a>>) -> Vec<Wish<'a>> {
+    for (standing, target) in settled.pass.standing.iter().zip(&settled.targets) {
+        wishes[standing.index] = wish(standing, target.clone(), &wishes[standing.index]);
+    }
+    wishes
 }
 
 /// Whether a job got what it asked for.
@@ -76,7 +76,15 @@ fn granted(standing: &Standing<'_>, wish: &Wish<'_>) -> bool {
 
 /// One pass through the queue, and all are content with what they got.
 pub(super) fn in_order<'a>(line: &Line<'a>, wishes: &[Wish<'a>]) -> Settled<'a> {
-    let pass = line.pass(wishes, |_| true);
+    whole(line.pass(wishes, false, |_| true))
+}
+
+/// One pass in which everybody looks around at his turn.
+fn moved<'a>(line: &Line<'a>, wishes: &[Wish<'a>]) -> Settled<'a> {
+    whole(line.pass(wishes, true, |_| true))
+}
+
+fn whole(pass: Pass<'_>) -> Settled<'_> {
     let targets = pass.standing.iter().map(|standing| standing.target.clone()).collect();
     Settled { pass, targets }
 }
@@ -123,32 +131,6 @@ fn wish<'a>(standing: &Standing<'a>, target: Target, before: &Wish<'a>) -> Wish<
 pub(super) fn same(a: &Target, b: &Target) -> bool {
     let run = |choice: &Choice| (choice.node, choice.shape, choice.start);
     (run(&a.choice), &a.runs, a.why.is_some()) == (run(&b.choice), &b.runs, b.why.is_some())
-}
-
-/// What everybody would choose with all others in their places, those before him having chosen, and whether anybody
-/// would move.
-fn look_around<'a>(line: &Line<'a>, pass: &Pass<'a>) -> (Vec<Target>, bool) {
-    let (mut room, mut moved) = (pass.room.clone(), false);
-    let mut targets = Vec::with_capacity(pass.standing.len());
-    for standing in &pass.standing {
-        let (job, first) = (standing.job, &standing.first);
-        room.release(job.id);
-        let desk = Desk { room: &room, policy: line.policy, now: line.problem.site.now };
-        let target = match &standing.kept {
-            Some(kept) => desk
-                .rests(job, first, kept, standing.promise)
-                .unwrap_or_else(|| desk.weigh(job, first, kept, standing.promise, desk.anew(job, first))),
-            None => desk.anew(job, first),
-        };
-        let stays = same(&standing.target, &target);
-        moved |= !stays;
-        let slots = target.slots(job);
-        // Its first start may be another's by now, who is behind it: that is for the next pass to say.
-        let slots = if stays || slots.iter().all(|slot| room.fits(slot)) { slots } else { standing.target.slots(job) };
-        room.promise(job.id, slots);
-        targets.push(target);
-    }
-    (targets, moved)
 }
 
 /// The room of a plan and the decisions on all who are planned.

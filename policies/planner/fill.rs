@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 /// How many orders are tried in which nobody may be late; fewer where there are more jobs times nodes than that.
 const FILLS: usize = 10;
 const FEW: usize = 2;
-const MANY: usize = 100_000;
+const MANY: usize = 50_000;
 
 /// Grams × 10⁶ for what a [`search::Price`] counts.
 const FINEST: f64 = 1e-12 / 3.6e6 * 1e6;
@@ -59,7 +59,7 @@ fn anew<'a>(line: &Line<'a>, queue: &Settled<'a>) -> Vec<Settled<'a>> {
     let others = || queue.pass.decisions.iter().any(|(job, _)| queue.pass.room.slots.contains_key(job));
     if line.looks <= MANY && others() {
         let nobody = vec![Wish::First(Vec::new()); line.problem.waiting.len()];
-        beds.push(line.pass(&nobody, |job| !has_a_choice(line.problem, job)).room);
+        beds.push(line.pass(&nobody, false, |job| !has_a_choice(line.problem, job)).room);
     }
     beds.into_iter().map(|bed| settle(line, fill(line, queue, bed, &prices))).collect()
 }

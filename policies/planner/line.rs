@@ -4,6 +4,7 @@
 //! Nobody moves once he had his turn, so that every pass is a whole plan in which no job before another pays for it.
 
 use super::ahead::Ahead;
+use super::better::same;
 use super::decide::{Desk, Kept, Target};
 use super::search::{self, Choice};
 use super::{possible, reasons};
@@ -47,6 +48,24 @@ pub(super) struct Standing<'a> {
     pub kept: Option<Kept>,
     /// The promise of the place where it stands.
     pub promise: Option<&'a Decision>,
+}
+
+impl Standing<'_> {
+    /// Takes what is better than the place that was granted, if it is worth a move, and the words for staying otherwise.
+    fn looks_around(mut self, desk: &Desk<'_>) -> Self {
+        let (job, first) = (self.job, &self.first);
+        let target = match &self.kept {
+            Some(kept) => desk
+                .rests(job, first, kept, self.promise)
+                .unwrap_or_else(|| desk.weigh(job, first, kept, self.promise, desk.anew(job, first))),
+            None => desk.anew(job, first),
+        };
+        if !same(&self.target, &target) {
+            (self.kept, self.promise) = (None, None);
+        }
+        self.target = target;
+        self
+    }
 }
 
 /// What a pass gave.
@@ -114,8 +133,9 @@ impl<'a> Line<'a> {
         line
     }
 
-    /// Everybody at his turn, with these wishes by the place in the problem's list. `who` says who takes part.
-    pub fn pass(&self, wishes: &[Wish<'a>], who: impl Fn(&Job) -> bool) -> Pass<'a> {
+    /// Everybody at his turn, with these wishes by the place in the problem's list. `who` says who takes part; with
+    /// `moving` those with a choice look around for better, in what those before them took and the wishes of those behind.
+    pub fn pass(&self, wishes: &[Wish<'a>], moving: bool, who: impl Fn(&Job) -> bool) -> Pass<'a> {
         let now = self.problem.site.now;
         let mut pass = Pass { room: self.empty.clone(), decisions: Vec::new(), standing: Vec::new() };
         let mut ahead = Ahead::new(&self.empty);
@@ -131,6 +151,8 @@ impl<'a> Line<'a> {
                 pass.decisions.push((job.id, decision));
                 slots
             } else if let Some(standing) = granted(&desk, &ahead, index, job, &wishes[index]) {
+                let around = Desk { room: &ahead.room, ..desk };
+                let standing = if moving { standing.looks_around(&around) } else { standing };
                 let slots = standing.target.slots(job);
                 pass.standing.push(standing);
                 slots
