@@ -134,6 +134,13 @@ impl Node {
             .collect()
     }
 
+    /// How long limits have held clocks down: the longest of these GPUs.
+    #[must_use]
+    pub fn bound(&self, uuids: &[String]) -> Duration {
+        let live = self.gpus.iter().flat_map(Gpus::live).filter(|(uuid, _)| uuids.contains(uuid));
+        live.map(|(_, live)| live.bound).max().unwrap_or_default()
+    }
+
     /// Goes on where an executor before this one ended.
     pub fn resume(&mut self, counters: &BTreeMap<String, (u64, u64)>) {
         let Some(gpus) = &self.gpus else { return };

@@ -11,7 +11,7 @@ const GOOD_FOR: TimeDelta = TimeDelta::days(90);
 const MOST: usize = 10_000;
 
 /// Whose curve it is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// Project.
     pub project: String,
@@ -36,6 +36,11 @@ impl Learned {
             let oldest = self.curves.iter().enumerate().min_by_key(|(_, (_, at, _))| *at).map(|(n, _)| n);
             oldest.map(|n| self.curves.remove(n));
         }
+    }
+
+    /// The curve of a job does not hold any more.
+    pub fn drop_curve(&mut self, key: &Key) {
+        self.curves.retain(|(known, ..)| known != key);
     }
 
     /// The curve of a job, while it is good.
