@@ -177,7 +177,7 @@ fn perform(
             // Work that must end within the slot is done by then, unless that is no longer possible.
             let until =
                 (now + online.slot).min(if due(job) - now > hours * 3600.0 - 1e-6 { due(job) } else { f64::INFINITY });
-            run(case, live, *pool, (now, until), *hours, used, online, ran);
+            run(case, live, pool, (now, until), hours, used, online, ran);
         }
     }
 }

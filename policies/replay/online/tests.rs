@@ -1,13 +1,12 @@
 use super::{Issue, Online, Outlook, Sight, View, play};
-use crate::market::{Market, Mode, Prices, Share, Solution};
+use crate::market::{Market, Mode, Prices, Share, Shares, Solution};
 use crate::replay::{Case, Curve, Place, Ran, TraceJob};
 
 /// Fills each task's cheapest slots in what is left, tightest first: enough to see what a solver is shown.
 fn greedy(market: &Market, _: Option<&Prices>) -> Solution {
     let mut left: Vec<Vec<f64>> =
         market.pools.iter().map(|p| p.capacity.iter().map(|gpus| gpus * market.slot_hours).collect()).collect();
-    let mut solution =
-        Solution { shares: vec![Vec::new(); market.tasks.len()], bound: 1.0, cost: 1.0, ..Solution::default() };
+    let mut shares: Vec<Vec<Share>> = vec![Vec::new(); market.tasks.len()];
     let mut order: Vec<usize> = (0..market.tasks.len()).collect();
     order.sort_by(|&a, &b| market.tasks[a].due.total_cmp(&market.tasks[b].due));
     for task in order {
@@ -29,12 +28,13 @@ fn greedy(market: &Market, _: Option<&Prices>) -> Solution {
             if take > 1e-12 {
                 hours -= take;
                 left[pool][slot] -= take * class.points[0].gpus;
-                solution.shares[task].push(Share { pool, slot, point: 0, hours: take });
+                shares[task].push(Share { pool, slot, point: 0, hours: take });
             }
         }
-        solution.shares[task].sort_by_key(|share| share.slot);
+        shares[task].sort_by_key(|share| share.slot);
     }
-    solution
+    let shares: Vec<Shares> = shares.into_iter().map(|shares| shares.into_iter().collect()).collect();
+    Solution { shares, bound: 1.0, cost: 1.0, ..Solution::default() }
 }
 
 fn job(arrival: f64, length: f64, slack: f64) -> TraceJob {
