@@ -81,6 +81,13 @@ impl Board {
         self.vouched.map_or(self.highest, |vouched| vouched.min(self.highest))
     }
 
+    /// The lowest and highest limit it is given, in whole watts.
+    #[must_use]
+    pub fn range(&self) -> (Watts, Watts) {
+        let high = Watts(self.most().0 / 1_000 * 1_000);
+        (Watts(self.floor.0.div_ceil(1_000) * 1_000).min(high), high)
+    }
+
     /// The most that could be in force with nobody's lease on it.
     #[must_use]
     pub fn left(&self) -> Watts {

@@ -63,13 +63,14 @@ pub(super) fn consent(points: &[(Watts, f64)], least: f64) -> Watts {
         return points.last().map_or(Watts::ZERO, |point| point.0);
     };
     let (limit, reached) = points[at];
+    let up = |exact: f64| Watts((exact / WHOLE as f64).ceil() as u64 * WHOLE);
     match at.checked_sub(1).map(|before| points[before]) {
         Some((low, slow)) if reached > slow => {
             let share = ((least - slow) / (reached - slow)).clamp(0.0, 1.0);
             let exact = low.0 as f64 + (limit.0 - low.0) as f64 * share;
-            Watts(((exact / WHOLE as f64).ceil() as u64 * WHOLE).min(limit.0))
+            up(exact).min(up(limit.0 as f64))
         }
-        _ => limit,
+        _ => up(limit.0 as f64),
     }
 }
 

@@ -174,8 +174,8 @@ impl Regulator {
 
     fn new_seat(&mut self, now: Duration, job: &Job, ranks: Vec<usize>) -> Seat {
         let of = |n: &usize| &self.gpus[*n];
-        let highest = ranks.iter().map(|n| of(n).board.most()).min().unwrap_or_default();
-        let floor = ranks.iter().map(|n| of(n).board.floor).max().unwrap_or_default().min(highest);
+        let highest = ranks.iter().map(|n| of(n).board.range().1).min().unwrap_or_default();
+        let floor = ranks.iter().map(|n| of(n).board.range().0).max().unwrap_or_default().min(highest);
         let points = relative(&job.points, floor, highest);
         let consent = consent(&points, job.least_speed);
         let mut job = job.clone();
@@ -206,13 +206,13 @@ impl Regulator {
 
     /// What a GPU should be at; `None`: it is left as it is.
     fn wanted(&self, n: usize, owner: Option<JobId>) -> Option<(Watts, Because)> {
-        let board = &self.gpus[n].board;
+        let (low, high) = self.gpus[n].board.range();
         match owner {
             Some(id) => {
                 let seat = &self.seats[&id];
-                Some((seat.limit.max(board.floor).min(board.most()), seat.because))
+                Some((seat.limit.max(low).min(high), seat.because))
             }
-            None => self.config.hold_idle.then_some((board.floor.min(board.most()), Because::Idle)),
+            None => self.config.hold_idle.then_some((low, Because::Idle)),
         }
     }
 
@@ -223,7 +223,7 @@ impl Regulator {
         for ((n, gpu), owner) in self.gpus.iter().enumerate().zip(self.owners()) {
             besides += match (gpu.is_ours(), owner, self.wanted(n, None)) {
                 // Boards of two kinds: one may not go as low as the other's highest.
-                (true, Some(id), _) => gpu.over().0 + gpu.board.floor.saturating_sub(self.seats[&id].floor).0,
+                (true, Some(id), _) => gpu.over().0 + gpu.board.range().0.saturating_sub(self.seats[&id].floor).0,
                 (true, None, Some((limit, _))) => limit.0,
                 _ => gpu.reserved().0,
             };
