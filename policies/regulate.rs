@@ -157,8 +157,9 @@ pub struct Readings {
     pub site: Option<(Watts, Duration)>,
     /// News of GPUs since the last time; those without any stand as they stood.
     pub gpus: Vec<Seen>,
-    /// Nodes that cannot be reached now.
-    pub lost: Vec<String>,
+    /// Nodes that cannot be reached now, and when each was last heard or answered: also if it was back since the last time for a
+    /// moment only, in which it may have renewed its leases.
+    pub lost: Vec<(String, Duration)>,
     /// All jobs.
     pub jobs: Vec<Job>,
 }

@@ -118,7 +118,8 @@ impl Gpu {
     }
 
     /// Its node cannot be reached; once no lease can be left, it is where that leaves it, and no order can arrive any more.
-    pub(super) fn lose(&mut self, now: Duration, config: &Config) {
+    pub(super) fn lose(&mut self, heard: Duration, now: Duration, config: &Config) {
+        self.contact = self.contact.max(heard);
         let ours = matches!(self.known, Known::Told(Stand::Held { .. } | Stand::Free) | Known::Lost { ours: true });
         self.known = Known::Lost { ours };
         if ours && now >= self.contact.saturating_add(config.lease).saturating_add(config.order_life) {

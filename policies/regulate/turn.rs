@@ -128,10 +128,9 @@ impl Regulator {
             }
         }
         for gpu in &mut self.gpus {
-            if readings.lost.contains(&gpu.board.node) {
-                gpu.lose(now, &self.config);
-            } else {
-                gpu.contact(now);
+            match readings.lost.iter().find(|(node, _)| *node == gpu.board.node) {
+                Some((_, heard)) => gpu.lose(*heard, now, &self.config),
+                None => gpu.contact(now),
             }
         }
         if readings.site.is_some_and(|(_, at)| self.site.is_none_or(|(_, known)| at > known)) {

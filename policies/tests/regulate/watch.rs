@@ -100,7 +100,8 @@ pub struct Watch {
     clear_since: u64,
     site: Option<(Watts, Duration)>,
     known: Vec<Duration>,
-    lost_since: BTreeMap<usize, u64>,
+    /// When each node was last heard.
+    heard: Vec<u64>,
     orders: BTreeMap<usize, u64>,
     changes: BTreeMap<JobId, Changes>,
     others: u64,
@@ -128,7 +129,7 @@ impl Watch {
             clear_since: 0,
             site: None,
             known,
-            lost_since: BTreeMap::new(),
+            heard: vec![0; plant.away.len()],
             orders: BTreeMap::new(),
             changes: BTreeMap::new(),
             others: plant.others,
@@ -158,6 +159,11 @@ impl Watch {
     pub fn pass(&mut self, tick: u64) {
         self.tally.ticks += 1;
         self.plant.pass(tick, config(0).order_life);
+        for (heard, away) in self.heard.iter_mut().zip(&self.plant.away) {
+            if *away <= tick {
+                *heard = tick;
+            }
+        }
         let mut urgent = self.new_budget(tick);
         if self.dice.every(self.script.restarts) {
             // The scheduler starts anew: it knows no more than which orders were given.
@@ -225,12 +231,10 @@ impl Watch {
         let mut lost = Vec::new();
         for node in 0..self.plant.away.len() {
             if self.plant.away[node] > tick {
-                let since = *self.lost_since.entry(node).or_insert(tick);
-                if tick >= since + 5 * TICKS {
-                    lost.push(format!("n{node}"));
+                let heard = self.heard[node];
+                if tick >= heard + 5 * TICKS {
+                    lost.push((format!("n{node}"), time(heard)));
                 }
-            } else {
-                self.lost_since.remove(&node);
             }
         }
         let readings = Readings {
