@@ -163,6 +163,8 @@ struct Bench {
     jobs: Vec<Job>,
     limits: Vec<(u64, Watts)>,
     now: u64,
+    /// The domain has a reading.
+    sighted: bool,
 }
 
 impl Bench {
@@ -170,7 +172,7 @@ impl Bench {
         let config = Config { seed: 7, ..Config::default() };
         let boards = (0..jobs.len()).map(board).collect();
         let limits = vec![(0, Watts::whole(300)); jobs.len()];
-        Self { regulator: Regulator::new(config, boards, 1, Duration::ZERO), jobs, limits, now: 0 }
+        Self { regulator: Regulator::new(config, boards, 1, Duration::ZERO), jobs, limits, now: 0, sighted: true }
     }
 
     fn turn(&mut self, budget: u64, draws: &[u64]) -> Turn {
@@ -187,7 +189,7 @@ impl Bench {
         let readings = Readings {
             budget: Watts::whole(budget),
             others: Watts::whole(100),
-            site: Some((Watts::whole(100) + (0..draws.len()).map(power).sum(), now)),
+            site: self.sighted.then(|| (Watts::whole(100) + (0..draws.len()).map(power).sum(), now)),
             gpus: self.limits.iter().enumerate().map(seen).collect(),
             lost: Vec::new(),
             jobs: self.jobs.clone(),
@@ -248,7 +250,7 @@ fn steady_work_comes_to_rest_and_stranded_watts_are_used() {
 }
 
 #[test]
-fn without_a_reading_of_the_domain_limits_are_static_and_jobs_that_may_pause_are_asked_to() {
+fn jobs_that_may_pause_are_asked_to_when_consent_does_not_fit_for_long() {
     let mut bench = Bench::new(vec![job(0, 1.0), job(1, 1.0), Job { may_pause: true, weight: 0.5, ..job(2, 1.0) }]);
     (0..300).for_each(|_| drop(bench.turn(2_500, &[700; 3])));
     assert!(bench.limits.iter().all(|(_, limit)| *limit == Watts::whole(700)));
@@ -258,4 +260,22 @@ fn without_a_reading_of_the_domain_limits_are_static_and_jobs_that_may_pause_are
     let last = (0..20).map(|_| bench.turn(1_800, &[700; 3])).last().expect("turns");
     assert_eq!(last.pause, [JobId(3)]);
     assert!(last.jobs.iter().any(|slow| slow.because == Because::Budget && slow.speed < 1.0));
+}
+
+#[test]
+fn without_a_reading_of_the_domain_every_gpu_has_its_static_share() {
+    let mut bench = Bench::new(vec![job(0, 1.0), job(1, 0.5)]);
+    (0..300).for_each(|_| drop(bench.turn(2_000, &[700; 2])));
+    assert!(bench.limits.iter().all(|(_, limit)| *limit == Watts::whole(700)));
+    bench.sighted = false;
+    (0..15).for_each(|_| drop(bench.turn(2_000, &[700; 2])));
+    assert!(bench.limits.iter().all(|(_, limit)| *limit == Watts::whole(700)), "fifteen seconds are let pass");
+    let turn = bench.turn(2_000, &[700; 2]);
+    assert!(turn.jobs.iter().all(|slow| slow.limit == Watts::whole(300) && slow.because == Because::Blind));
+    // With less than the safe caps a share of them, and nothing rises until there is a reading.
+    (0..60).for_each(|_| drop(bench.turn(600, &[700; 2])));
+    let shares: Vec<Watts> = bench.limits.iter().map(|(_, limit)| *limit).collect();
+    assert_eq!(shares, [Watts::whole(241), Watts::whole(241)]);
+    (0..60).for_each(|_| drop(bench.turn(2_000, &[700; 2])));
+    assert_eq!(bench.limits[0].1, Watts::whole(241));
 }
