@@ -29,7 +29,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 fn limits_in_force_never_exceed_the_budget_but_for_what_others_do() {
     let script = Script { faults: Faults::ALL, net: NET, cuts: 600.0, restarts: 1_800.0, seconds: 3_600 };
     let mut tally = Tally::default();
-    let (first, steps) = (number("NEAP_SEED", 1), number("NEAP_STEPS", 100_000));
+    let (first, steps) = (number("NEAP_SEED", 1), number("NEAP_STEPS", 20_000));
     let mut seed = first;
     while tally.steps < steps {
         tally.add(&Watch::new(seed, script).run());
