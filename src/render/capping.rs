@@ -85,7 +85,7 @@ pub fn line(job: &JobReport) -> Option<Vec<String>> {
     Some(vec!["power   cap: none".to_owned(), said])
 }
 
-/// `cap_*` of `neap.job/1`: `null` where nothing was held.
+/// `cap_*` of `neap.job/1`, for a job of which any limit was wanted.
 #[must_use]
 pub fn values(job: &JobReport) -> Value {
     let CapUse { requested, enforced, found, capped_ms, bound_ms, because } = job.account.cap;

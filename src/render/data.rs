@@ -155,7 +155,8 @@ pub fn job(job: &JobReport) -> Value {
         "provisional": account.provisional,
         "revision": job.revision,
     });
-    if !job.gpus.is_empty()
+    // Absent where nothing was ever wanted, never zero.
+    if (!account.cap.is_empty() || job.capped.is_some())
         && let (Some(all), Value::Object(more)) = (value.as_object_mut(), super::capping::values(job))
     {
         all.extend(more);
