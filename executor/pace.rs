@@ -5,7 +5,9 @@
 
 use neap_model::cap::Pace;
 use neap_model::units::{Joules, Watts};
+use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -30,8 +32,10 @@ pub struct Progress {
 /// Reads the file a job counts its steps in; `None`: there is none, or it is being written.
 #[must_use]
 pub fn read(path: &Path) -> Option<Progress> {
-    let mut file = std::fs::File::open(path).ok()?;
-    let about = file.metadata().ok()?;
+    // Whatever the job put there: a pipe is neither waited for nor read.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let about = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
     let length = about.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
     let mut text = String::new();
@@ -186,5 +190,9 @@ mod tests {
         assert_eq!(says("loss\n"), None);
         assert_eq!(says(&"9\n".repeat(5_000)), Some(9));
         assert_eq!(read(&dir.path().join("none")), None);
+        std::fs::remove_file(&path).expect("gone");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("it ran");
+        assert!(made.success());
+        assert_eq!(read(&path), None, "nobody waits for a pipe");
     }
 }

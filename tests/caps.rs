@@ -83,6 +83,17 @@ impl Place {
         (child, Steps::count(Arc::clone(&self.node), names, stop))
     }
 
+    /// Starts everything, and a job for which a limit was chosen.
+    fn held_job(&mut self) -> (Child, Steps) {
+        self.start_helper();
+        self.site.start_scheduler();
+        self.site.start_executor();
+        let started = self.job(&["--slowdown", "10%"]);
+        let decided = || self.text(&["why", "last", "--history"]).contains("capped");
+        self.until("a limit is chosen", Duration::from_secs(90), decided);
+        started
+    }
+
     fn until(&self, what: &str, patience: Duration, mut done: impl FnMut() -> bool) {
         let deadline = Instant::now() + patience;
         while !done() {
@@ -151,13 +162,7 @@ impl Steps {
 #[test]
 fn a_job_is_held_where_it_takes_least_energy_and_what_was_found_comes_back() {
     let mut place = Place::new();
-    place.start_helper();
-    place.site.start_scheduler();
-    place.site.start_executor();
-    let (mut job, steps) = place.job(&["--slowdown", "10%"]);
-    place.until("a limit is chosen", Duration::from_secs(90), || {
-        place.text(&["why", "last", "--history"]).contains("capped")
-    });
+    let (mut job, steps) = place.held_job();
     let chosen = place.limit();
     assert!((100..250).contains(&chosen), "{chosen} W");
     // In truth: within the slowdown, and less energy for the same work than as it was found.
@@ -216,13 +221,7 @@ fn without_a_helper_a_job_runs_and_says_why_it_was_not_held() {
 #[ignore = "waits for a lease to run out"]
 fn d1_an_executor_that_never_comes_back_loses_its_limit_within_its_term_and_ten_seconds() {
     let mut place = Place::new();
-    place.start_helper();
-    place.site.start_scheduler();
-    place.site.start_executor();
-    let (mut job, steps) = place.job(&["--slowdown", "10%"]);
-    place.until("a limit is chosen", Duration::from_secs(90), || {
-        place.text(&["why", "last", "--history"]).contains("capped")
-    });
+    let (mut job, steps) = place.held_job();
     place.site.kill_executor();
     let killed = Instant::now();
     place.until("the lease runs out", Duration::from_secs(70), || place.limit() == 250);
