@@ -122,6 +122,7 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
     };
     executor.find_helper();
     executor.adopt()?;
+    executor.resume_caps();
     let (replies, mut heard) = mpsc::channel(8);
     let (mut flying, mut last_read) = (0u32, Instant::now());
     let mut news = true;

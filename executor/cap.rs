@@ -82,7 +82,7 @@ impl<H: Helper> Holder<H> {
             return;
         }
         let entry = self.gpus.entry(gpu.to_owned()).or_default();
-        if entry.wanted == wanted && entry.held.gpu == gpu {
+        if entry.wanted == wanted {
             return;
         }
         entry.held.gpu = gpu.to_owned();

@@ -3,6 +3,7 @@
 //! The job writes how many steps it has done into the file that `NEAP_PROGRESS` names, as often as it likes; the last line
 //! counts. A job that writes nothing is not slowed to save energy, because nobody could say by how much.
 
+use crate::clock::millis;
 use neap_model::cap::Pace;
 use neap_model::units::{Joules, Watts};
 use std::fs::OpenOptions;
@@ -113,7 +114,6 @@ impl Windows {
         if steps_time.abs_diff(time) > Duration::from_secs(2) + 2 * a_step {
             return false;
         }
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.last = Some(Pace {
             number: self.next,
             limit: self.limit,

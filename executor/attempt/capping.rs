@@ -2,7 +2,7 @@
 
 use super::{Attempt, Executor};
 use crate::cap::{Caps, Socket};
-use crate::clock::{Boot, Clock};
+use crate::clock::{Boot, Clock, millis};
 use crate::pace;
 use neap_model::cap::{CapHeld, CapUse, Uncapped};
 use neap_model::job::AttemptId;
@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 const BEFORE_START: Duration = Duration::from_secs(2);
 /// A helper that did not answer at the start is looked for so often.
 const LOOK_FOR: Duration = Duration::from_secs(60);
+
+/// Keeps the tokens of leases, in the run directory.
+const TOKENS: &str = "caps.json";
 
 /// What is known about one attempt's limit.
 #[derive(Debug)]
@@ -47,7 +50,6 @@ impl Capping {
         let held_down = bound.saturating_sub(std::mem::replace(&mut self.bound, bound));
         let tightest = self.held.iter().filter(|held| held.requested.is_some()).min_by_key(|held| held.enforced);
         let because = self.held.iter().find_map(|held| held.because);
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let Some(held) = tightest else { return CapUse { because, ..CapUse::default() } };
         let capped = held.requested < held.found;
         CapUse {
@@ -94,13 +96,19 @@ impl Executor {
         news
     }
 
+    /// What an earlier life held is gone on with, or given back.
+    pub(super) fn resume_caps(&mut self) {
+        if self.config.run_dir.join(TOKENS).exists() {
+            self.start_caps();
+        }
+    }
+
     /// Starts what holds limits, once there is anything to hold or to give back.
-    fn caps(&mut self) -> Option<&mut Caps> {
+    fn start_caps(&mut self) {
         if self.caps.is_none() {
             let socket = Socket(self.config.power_socket.clone());
-            self.caps = Caps::start(socket, self.config.run_dir.join("caps.json")).ok();
+            self.caps = Caps::start(socket, self.config.run_dir.join(TOKENS)).ok();
         }
-        self.caps.as_mut()
     }
 
     /// Tells the helper's thread what is wanted, and takes in how things stand. Says whether the scheduler should hear of it.
@@ -112,11 +120,10 @@ impl Executor {
                 wanted.insert(uuid.clone(), (limit, id.to_string()));
             }
         }
-        let left_behind = self.caps.is_none() && self.config.run_dir.join("caps.json").exists();
-        if self.caps.is_none() && wanted.is_empty() && !left_behind {
-            return false;
+        if !wanted.is_empty() {
+            self.start_caps();
         }
-        let Some(caps) = self.caps() else { return false };
+        let Some(caps) = &mut self.caps else { return false };
         caps.want(&wanted);
         let held = caps.held();
         let mut news = false;

@@ -11,7 +11,7 @@ const GOOD_FOR: TimeDelta = TimeDelta::days(90);
 const MOST: usize = 10_000;
 
 /// Whose curve it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// Project.
     pub project: String,

@@ -3,10 +3,11 @@
 //! A job is watched as it was found first, so one that counts no steps is never slowed to save energy. What was learned of a
 //! project's job on a board is used at the next start. An operator's limit for a node goes before all of it.
 
-use super::state::Job;
+use super::state::{Job, Node};
 use super::{Controller, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
-use neap_model::cap::{CapPoint, CapReason, Pace};
+use neap_model::cap::{CapPoint, CapReason, Pace, Settable};
+use neap_model::fleet::Gpu;
 use neap_model::job::JobId;
 use neap_model::lifecycle::{JobEvent, Phase};
 use neap_model::units::{Percent, Watts};
@@ -62,7 +63,7 @@ impl Controller {
     pub(super) fn resume_capping(&mut self) {
         let jobs: Vec<_> = self.state.jobs.values().filter(|job| !job.cap_points.is_empty()).cloned().collect();
         for job in jobs {
-            let Some(board) = self.board_of(&job) else { continue };
+            let Some(board) = self.gpus_of(&job).and_then(|gpus| Some(gpus.first()?.model.clone())) else { continue };
             let at = job.started.unwrap_or(job.submitted);
             self.capping.learned.keep(key_of(&job, board), at, curve(&job.cap_points));
         }
@@ -73,10 +74,8 @@ impl Controller {
         if job.spec.flex.slowdown == Percent(0) || job.gpus.is_empty() {
             return None;
         }
-        let node = self.state.nodes.get(&job.place.as_ref()?.node)?;
         let (mut least, mut top, mut board) = (Watts::ZERO, Watts(u64::MAX), None);
-        for uuid in &job.gpus {
-            let gpu = node.inventory.gpus.iter().find(|gpu| gpu.uuid == *uuid)?;
+        for gpu in self.gpus_of(job)? {
             let range = gpu.settable?;
             least = least.max(range.least);
             top = range.nearest(top.min(gpu.limit));
@@ -90,10 +89,14 @@ impl Controller {
         (rungs.len() > 1).then(|| (rungs, board.cloned().unwrap_or_default()))
     }
 
-    fn board_of(&self, job: &Job) -> Option<String> {
-        let node = self.state.nodes.get(&job.place.as_ref()?.node)?;
-        let uuid = job.gpus.first()?;
-        node.inventory.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.model.clone())
+    fn node_of(&self, job: &Job) -> Option<&Node> {
+        self.state.nodes.get(&job.place.as_ref()?.node)
+    }
+
+    /// The GPUs of a job as its node describes them; `None` if the node does not know one of them.
+    fn gpus_of(&self, job: &Job) -> Option<Vec<&Gpu>> {
+        let known = &self.node_of(job)?.inventory.gpus;
+        job.gpus.iter().map(|uuid| known.iter().find(|gpu| gpu.uuid == *uuid)).collect()
     }
 
     /// A job was given to a node, or its node can set limits now.
@@ -102,13 +105,13 @@ impl Controller {
         let Some((rungs, board)) = self.rungs(&job) else { return };
         let key = key_of(&job, board);
         let known = self.capping.learned.of(&key, now).cloned().unwrap_or_default();
-        let cores = self.state.nodes.get(&job.place.as_ref().map(|place| place.node.clone()).unwrap_or_default());
-        let host = cores.map_or(Watts::ZERO, |node| {
+        let host = self.node_of(&job).map_or(Watts::ZERO, |node| {
             Watts(node.inventory.watts_per_cpu.0 * u64::from(job.cpus) / job.gpus.len() as u64)
         });
         let terms = Terms { host: host.in_base(), ..Terms::within(job.spec.flex.slowdown.ratio()) };
         let top = rungs.first().copied().unwrap_or_default();
         let probe = Probe::new(&rungs, terms, known, id.0);
+        let next = probe.next();
         let search = Search {
             probe,
             key,
@@ -123,8 +126,7 @@ impl Controller {
         };
         self.capping.searches.insert(id, search);
         // What is known of it already needs no watching.
-        let known = self.capping.searches.get(&id).and_then(|search| search.probe.next());
-        if let Some(Next::Stay(choice)) = known {
+        if let Some(Next::Stay(choice)) = next {
             self.stay(now, id, choice, turn);
         }
     }
@@ -156,8 +158,9 @@ impl Controller {
             if search.drift < DRIFT {
                 return;
             }
-            self.capping.searches.remove(&id);
-            self.capping.learned.drop_curve(&self.key_now(id));
+            if let Some(search) = self.capping.searches.remove(&id) {
+                self.capping.learned.drop_curve(&search.key);
+            }
             return self.begin_capping(now, id, turn);
         }
         search.probe.measured(Point { limit, rate, power });
@@ -166,12 +169,6 @@ impl Controller {
             Some(Next::Stay(choice)) => self.stay(now, id, choice, turn),
             None => {}
         }
-    }
-
-    fn key_now(&self, id: JobId) -> Key {
-        let job = self.state.jobs.get(&id);
-        let board = job.and_then(|job| self.board_of(job)).unwrap_or_default();
-        job.map_or_else(Key::default, |job| key_of(job, board))
     }
 
     /// The search is over: what was chosen is written down with what it rests on.
@@ -198,8 +195,6 @@ impl Controller {
 
     /// What the limit of a job's GPUs should be now; `None`: as it was found.
     pub(super) fn cap_wanted(&self, job: &Job) -> Option<Watts> {
-        let place = job.place.as_ref()?;
-        let node = self.state.nodes.get(&place.node)?;
         let searched = match self.capping.searches.get(&job.id) {
             Some(search) => search.want,
             // Not heard of since this start: it stays as it was decided.
@@ -208,11 +203,11 @@ impl Controller {
                 decided.and_then(|(limit, _)| *limit)
             }
         };
-        let stated = self.state.notices.gpu_cap(self.planning.site.now, &place.node).map(|(limit, _)| limit);
+        let node = &job.place.as_ref()?.node;
+        let stated = self.state.notices.gpu_cap(self.planning.site.now, node).map(|(limit, _)| limit);
         let wanted = [searched, stated].into_iter().flatten().min()?;
         // A limit that no GPU of the job may be told is not asked for.
-        let ranges = job.gpus.iter().map(|uuid| node.inventory.gpus.iter().find(|gpu| gpu.uuid == *uuid)?.settable);
-        let ranges: Option<Vec<_>> = ranges.collect();
+        let ranges: Option<Vec<Settable>> = self.gpus_of(job)?.iter().map(|gpu| gpu.settable).collect();
         ranges?.iter().map(|range| range.nearest(wanted)).max()
     }
 
