@@ -1,15 +1,19 @@
 //! The executor's loop: takes leases up, watches guards, meters, reports until it is heard. Ending it ends no job.
 
 mod adopt;
+mod capping;
 mod orders;
 
+use crate::cap::Caps;
 use crate::config::Config;
 use crate::link::{Link, LinkError};
 use crate::meter::{AttemptMeter, Holders, NodeMeter};
 use crate::node::{Node, NodeError};
 use crate::process::{descendants, lives, table, tree_cpu_ms};
 use crate::rundir::{AttemptDir, ExitRecord, Identity, RunDir, RunDirError, Started, Work};
+use capping::Capping;
 use chrono::Utc;
+use neap_model::fleet::Component;
 use neap_model::job::AttemptId;
 use neap_model::ledger::Metering;
 use neap_model::outcome::StopCause;
@@ -68,6 +72,7 @@ struct Attempt {
     /// Processes that were seen below its guard, with their start times.
     seen: BTreeMap<i32, u64>,
     meter: AttemptMeter,
+    capping: Capping,
 }
 
 /// An executor at work.
@@ -79,6 +84,9 @@ struct Executor {
     /// Attempts that were let go of: an answer that was overtaken on the way may still offer their leases.
     let_go: BTreeMap<AttemptId, Instant>,
     node_meter: NodeMeter,
+    /// Started with the first limit that is wanted.
+    caps: Option<Caps>,
+    helper_sought: Option<Instant>,
     session: u64,
     beats: u64,
     /// The scheduler we believe: its incarnation and nonce.
@@ -100,6 +108,8 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
     }
     let mut executor = Executor {
         node_meter: NodeMeter::new(Utc::now()),
+        caps: None,
+        helper_sought: None,
         session: rand::rng().random(),
         beats: 0,
         scheduler: None,
@@ -110,7 +120,9 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
         node,
         notice,
     };
+    executor.find_helper();
     executor.adopt()?;
+    executor.resume_caps();
     let (replies, mut heard) = mpsc::channel(8);
     let (mut flying, mut last_read) = (0u32, Instant::now());
     let mut news = true;
@@ -155,9 +167,11 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
             () = tokio::time::sleep(look) => {}
         }
         news |= executor.look();
+        news |= executor.tend_caps();
         if last_read.elapsed() >= READ {
             last_read = Instant::now();
             news |= executor.read_meters();
+            news |= executor.find_helper();
             for line in executor.node.news() {
                 (executor.notice)(&line);
                 // A board less is told at once: until the scheduler knows, it may lease it.
@@ -234,6 +248,9 @@ impl Executor {
                 attempt.meter.note(&edges_off(&attempt.work.lease.gpus, &off));
                 let until = attempt.exit.as_ref().map_or_else(Utc::now, |exit| exit.at);
                 let cpu_ms = attempt.meter.cpu_ms;
+                if !attempt.work.lease.gpus.is_empty() {
+                    attempt.meter.hold_cap(&attempt.capping.used(self.node.bound(&attempt.work.lease.gpus)));
+                }
                 attempt.meter.take(&[], cpu_ms, until, true);
                 // A meter that cannot be kept costs this attempt's last figures after a restart, and nothing else.
                 let _ = attempt.dir.write("meter.json", &attempt.meter);
@@ -275,13 +292,20 @@ impl Executor {
         let whose = self.attempts.iter().flat_map(|(id, a)| a.seen.keys().map(|pid| (*pid, *id))).collect();
         let shares = self.node.read(deltas, &held, &whose, &reserved);
         self.node_meter.take(&shares, now);
+        for (id, parts) in &shares.attempts {
+            if let Some(attempt) = self.attempts.get_mut(id) {
+                let gpus = parts.iter().filter(|part| part.component == Component::Gpu);
+                attempt.capping.energy += gpus.map(|part| part.energy).sum();
+            }
+        }
+        let window = self.read_caps();
         for (id, parts) in shares.attempts.iter().filter(|(id, _)| !used.contains_key(id)) {
             if let Some(attempt) = self.attempts.get_mut(id).filter(|attempt| attempt.started.is_none()) {
                 attempt.meter.hold(parts);
                 attempt.meter.note(shares.metering.get(id).unwrap_or(&Metering::default()));
             }
         }
-        let mut closed = !self.node_meter.closed.is_empty();
+        let mut closed = window || !self.node_meter.closed.is_empty();
         for (id, total) in used {
             let Some(attempt) = self.attempts.get_mut(&id) else { continue };
             let at = attempt.exit.as_ref().map_or(now, |exit| exit.at.min(now));
@@ -315,6 +339,9 @@ impl Executor {
                 stopping: attempt.stopping.is_some(),
                 spans: attempt.meter.closed.clone(),
                 log: attempt.work.log.display().to_string(),
+                cap: attempt.capping.wanted,
+                caps: attempt.capping.held.clone(),
+                pace: attempt.capping.windows.last,
             })
             .collect();
         Beat {

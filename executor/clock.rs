@@ -25,3 +25,9 @@ impl Clock for Boot {
         std::thread::sleep(time);
     }
 }
+
+/// Whole milliseconds.
+#[must_use]
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -2,6 +2,7 @@
 
 use neap_model::units::{Percent, Watts};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Power of one busy core where nothing measures it: 5 W busy per logical processor. Assumed; every site can state its own.
 pub const WATTS_PER_CPU: Watts = Watts::whole(5);
@@ -33,6 +34,10 @@ pub struct Config {
     pub nvml_lib: Option<PathBuf>,
     /// The same as typed on the command line, which goes first.
     pub nvml_lib_typed: Option<PathBuf>,
+    /// Where the privileged helper answers that sets power limits.
+    pub power_socket: PathBuf,
+    /// How long a job's own steps are watched at one limit, at least.
+    pub pace_window: Duration,
     /// The program that is started as guard, and which jobs find as `neap`.
     pub program: PathBuf,
     /// Most bytes kept of one attempt's output.
@@ -56,6 +61,8 @@ impl Config {
             rapl_root: "/sys/class/powercap".into(),
             nvml_lib: None,
             nvml_lib_typed: None,
+            power_socket: "/run/neap/power.sock".into(),
+            pace_window: Duration::from_secs(10),
             program,
             log_limit: 1 << 30,
         }

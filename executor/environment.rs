@@ -43,6 +43,7 @@ pub fn environment(work: &Work, home: &str, user: &str, scratch: &Path, port: u1
         set("NEAP_PAUSE_SIGNAL", pause.signal.clone());
     }
     set("NEAP_SCRATCH", scratch.display().to_string());
+    set("NEAP_PROGRESS", scratch.with_file_name("progress").display().to_string());
     set("NEAP_ZONE", lease.zone.clone());
     set("NEAP_NODE", work.node.clone());
     set("NEAP_NODES", work.node.clone());

@@ -1,6 +1,7 @@
 //! Acts: what runs beside a job. It has no opinions about when or where.
 
 pub mod attempt;
+pub mod cap;
 pub mod clock;
 pub mod config;
 pub mod doctor;
@@ -12,6 +13,7 @@ pub mod link;
 pub mod logs;
 pub mod meter;
 pub mod node;
+pub mod pace;
 pub mod powerd;
 pub mod process;
 pub mod rundir;

@@ -12,6 +12,7 @@ pub mod share;
 pub mod track;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use neap_model::cap::CapUse;
 use neap_model::fleet::{Component, Source};
 use neap_model::job::AttemptId;
 use neap_model::ledger::{EnergySpan, Metering, NodeSpan, Part, Unattributed};
@@ -125,6 +126,8 @@ pub struct AttemptMeter {
     gap_ms: u64,
     #[serde(default)]
     metering: Metering,
+    #[serde(default)]
+    cap: CapUse,
     /// What the counters of its GPUs said last: milliseconds since boot and millijoules, by UUID.
     #[serde(default)]
     pub counters: BTreeMap<String, (u64, u64)>,
@@ -144,6 +147,7 @@ impl AttemptMeter {
             parts: Vec::new(),
             gap_ms: 0,
             metering: Metering::default(),
+            cap: CapUse::default(),
             counters: BTreeMap::new(),
             closed: Vec::new(),
         }
@@ -162,6 +166,11 @@ impl AttemptMeter {
     /// Notes how well the energy taken next is known.
     pub fn note(&mut self, metering: &Metering) {
         self.metering.add(metering);
+    }
+
+    /// Notes how its GPUs were held.
+    pub fn hold_cap(&mut self, used: &CapUse) {
+        self.cap.add(used);
     }
 
     /// Takes energy used up to `at`. Says whether a span was closed.
@@ -184,6 +193,7 @@ impl AttemptMeter {
                 parts,
                 gap_ms: std::mem::take(&mut self.gap_ms),
                 metering: std::mem::take(&mut self.metering),
+                cap: std::mem::take(&mut self.cap),
             };
             (self.next, self.from) = (self.next + 1, self.seen);
             self.closed.push(span);

@@ -1,6 +1,6 @@
 //! What this node has, and its meters, as one thing that can be read.
 
-use crate::clock::{Boot, Clock};
+use crate::clock::{Boot, Clock, millis};
 use crate::config::Config;
 use crate::domains::PowerDomain;
 use crate::domains::nvml::Gpus;
@@ -129,9 +129,15 @@ impl Node {
     #[must_use]
     pub fn counters(&self, uuids: &[String]) -> BTreeMap<String, (u64, u64)> {
         let live = self.gpus.iter().flat_map(Gpus::live).filter(|(uuid, _)| uuids.contains(uuid));
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         live.filter_map(|(uuid, live)| live.track.counter().map(|(at, joules)| (uuid, (millis(at), joules.0))))
             .collect()
+    }
+
+    /// How long limits have held clocks down: the longest of these GPUs.
+    #[must_use]
+    pub fn bound(&self, uuids: &[String]) -> Duration {
+        let live = self.gpus.iter().flat_map(Gpus::live).filter(|(uuid, _)| uuids.contains(uuid));
+        live.map(|(_, live)| live.bound).max().unwrap_or_default()
     }
 
     /// Goes on where an executor before this one ended.

@@ -8,7 +8,7 @@ pub mod keeper;
 pub mod record;
 pub mod serve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use neap_model::units::Watts;
 use serde::{Deserialize, Serialize};
@@ -151,6 +151,9 @@ pub struct Held {
     pub requested_milliwatts: Option<u64>,
     /// For whom.
     pub attempt: Option<String>,
+    /// Lowest and highest limit that may be asked for, in milliwatts: the board's and its group's ranges together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settable_milliwatts: Option<(u64, u64)>,
 }
 
 /// Why something was not done.

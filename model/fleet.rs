@@ -1,5 +1,6 @@
 //! The places where work can run: zones and the nodes in them.
 
+use crate::cap::{Settable, Uncapped};
 use crate::units::{Bytes, Pue, Watts};
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +24,14 @@ pub struct Gpu {
     pub index: u32,
     /// Model name without spaces, such as `H100-SXM5-80GB`.
     pub model: String,
-    /// Power limit in force.
+    /// Power limit in force when the executor started: what was found.
     pub limit: Watts,
+    /// Limits that may be asked for; `None`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settable: Option<Settable>,
+    /// Why none may be asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncapped: Option<Uncapped>,
 }
 
 /// What a node has and draws, as its executor found it.

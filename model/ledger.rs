@@ -1,5 +1,6 @@
 //! What an attempt used: energy spans as they are reported, and the account that adds them up.
 
+use crate::cap::CapUse;
 use crate::fleet::{Component, Quality, Source};
 use crate::footprint::{Footprint, Savings};
 use crate::units::{GpuSeconds, GramsCo2e, Joules};
@@ -120,6 +121,9 @@ pub struct EnergySpan {
     /// How well its energy is known; spans of earlier versions do not say.
     #[serde(default, skip_serializing_if = "Metering::is_empty")]
     pub metering: Metering,
+    /// How its GPUs were held; spans of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "CapUse::is_empty")]
+    pub cap: CapUse,
 }
 
 impl EnergySpan {
@@ -168,6 +172,9 @@ pub struct Account {
     /// How well its energy is known.
     #[serde(default, skip_serializing_if = "Metering::is_empty")]
     pub metering: Metering,
+    /// How its GPUs were held.
+    #[serde(default, skip_serializing_if = "CapUse::is_empty")]
+    pub cap: CapUse,
     /// Spans whose intensity may still be replaced by a better one.
     pub provisional: bool,
 }
@@ -207,5 +214,6 @@ impl Account {
         }
         self.gap_ms += span.gap_ms;
         self.metering.add(&span.metering);
+        self.cap.add(&span.cap);
     }
 }

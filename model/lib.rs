@@ -3,6 +3,7 @@
 //! It does no IO and knows no clock: what happens *now* is always told to it.
 #![forbid(unsafe_code)]
 
+pub mod cap;
 pub mod fleet;
 pub mod footprint;
 pub mod grid;

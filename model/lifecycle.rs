@@ -2,10 +2,12 @@
 //!
 //! Live operation and replay after a crash go through the same function; there is no second reading of history.
 
+use crate::cap::{CapPoint, CapReason};
 use crate::job::{AttemptId, Epoch, JobId, JobSpec, Person};
 use crate::ledger::{EnergySpan, NodeSpan};
 pub use crate::outcome::{AttemptEnd, Exit, ExitFrom, Outcome, StopCause};
 use crate::plan::Decision;
+use crate::units::Watts;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +130,17 @@ pub enum JobEvent {
         epoch: Epoch,
         /// The file on its node that its output goes to.
         log: String,
+    },
+    /// The limit of its GPUs was decided.
+    Capped {
+        /// The attempt.
+        epoch: Epoch,
+        /// Of each GPU; `None`: as it was found.
+        limit: Option<Watts>,
+        /// Why.
+        because: CapReason,
+        /// What was seen of it at which limits.
+        points: Vec<CapPoint>,
     },
     /// It was told to end.
     StopAsked {
@@ -259,6 +272,10 @@ impl Phase {
             (P::Leased { epoch, node, .. }, E::Started { epoch: by, .. }) if epoch == by => {
                 P::Running { epoch: *epoch, node: node.clone(), since: at }
             }
+            (
+                P::Leased { epoch, .. } | P::Running { epoch, .. } | P::Stopping { epoch, .. },
+                E::Capped { epoch: of, .. },
+            ) if epoch == of => self.clone(),
             (P::Leased { epoch, node, .. }, E::StopAsked { epoch: of, cause }) if epoch == of => {
                 P::Stopping { epoch: *epoch, node: node.clone(), since: None, cause: cause.clone() }
             }
@@ -350,6 +367,7 @@ impl JobEvent {
             Self::Overridden { .. } => "overridden",
             Self::Leased { .. } => "leased",
             Self::Started { .. } => "started",
+            Self::Capped { .. } => "capped",
             Self::StopAsked { .. } => "stopped",
             Self::AttemptEnded { .. } => "ended",
             Self::AttemptLost { .. } => "lost",

@@ -24,6 +24,11 @@ pub enum Call {
         /// The share.
         share: Percent,
     },
+    /// Every GPU of a node must stay under a limit.
+    GpuCap {
+        /// Of each.
+        limit: Watts,
+    },
     /// Electricity is plentiful: run as much as fits, nothing waits for cleaner hours.
     Plenty,
     /// The grid is in trouble. Shown; a cap is announced apart.
@@ -37,6 +42,7 @@ impl Call {
         match self {
             Self::Cap { .. } => "cap",
             Self::DemandResponse { .. } => "demand_response",
+            Self::GpuCap { .. } => "gpu_cap",
             Self::Plenty => "plenty",
             Self::Alert => "alert",
         }
@@ -50,7 +56,7 @@ pub struct Notice {
     pub id: String,
     /// Higher replaces lower.
     pub revision: u64,
-    /// A power domain or a zone; `None`: the whole site.
+    /// A power domain, a zone or, for GPUs, a node; `None`: the whole site.
     pub place: Option<String>,
     /// What.
     pub call: Call,
@@ -146,6 +152,17 @@ impl Notices {
         let here = self.0.values().filter(|notice| notice.holds(at) && notice.place.as_deref() == place);
         let limits = here.filter_map(|notice| match notice.call {
             Call::Cap { limit } => Some((limit, notice)),
+            _ => None,
+        });
+        limits.min_by_key(|(limit, notice)| (notice.rank(), *limit, notice.id.clone()))
+    }
+
+    /// The limit announced for every GPU of a node at `at`, with the announcement that sets it; likewise.
+    #[must_use]
+    pub fn gpu_cap(&self, at: DateTime<Utc>, node: &str) -> Option<(Watts, &Notice)> {
+        let here = self.0.values().filter(|notice| notice.holds(at) && notice.place.as_deref() == Some(node));
+        let limits = here.filter_map(|notice| match notice.call {
+            Call::GpuCap { limit } => Some((limit, notice)),
             _ => None,
         });
         limits.min_by_key(|(limit, notice)| (notice.rank(), *limit, notice.id.clone()))

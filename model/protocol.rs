@@ -1,5 +1,6 @@
 //! The messages between tool, scheduler and executor. The domain types are the wire types.
 
+use crate::cap::{CapHeld, CapOrder, Pace};
 use crate::fleet::{Inventory, Quality, Zone};
 use crate::grid::{Basis, Grade, Origin, PriceCurve, Series};
 use crate::job::{AttemptId, JobId, JobSpec};
@@ -66,12 +67,24 @@ pub struct JobReport {
     pub overridden: bool,
     /// Energy and emissions so far.
     pub account: Account,
+    /// The limit decided last for its GPUs, and why; `None`: none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capped: Option<Capped>,
     /// Power usage effectiveness of the zone, and whether it was stated.
     pub pue: Option<crate::units::Pue>,
     /// Rises with every change of this job; `GET …?after=N` waits for the next.
     pub revision: u64,
     /// How long it waited for the grid, up to now or to its start.
     pub waited_for_grid: Seconds,
+}
+
+/// A decision about the limit of a job's GPUs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capped {
+    /// Of each; `None`: as it was found.
+    pub limit: Option<crate::units::Watts>,
+    /// Why.
+    pub because: crate::cap::CapReason,
 }
 
 /// `GET /v1/jobs`: a page of jobs, newest first.
@@ -323,6 +336,15 @@ pub struct AttemptReport {
     pub spans: Vec<EnergySpan>,
     /// The file its output goes to, on the node.
     pub log: String,
+    /// The limit that is wanted of its GPUs, as the executor heard it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<crate::units::Watts>,
+    /// How the limits of its GPUs stand; none, if none was ever wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caps: Vec<CapHeld>,
+    /// The last whole window over its own steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
 }
 
 /// What the scheduler wants of an executor. Orders are repeated until their effect is reported; each is harmless twice.
@@ -344,6 +366,9 @@ pub struct BeatReply {
     pub booked: Vec<(AttemptId, u32)>,
     /// Highest node span written down of this session.
     pub node_booked: Option<u32>,
+    /// What the limits of running attempts should be; an attempt that is not named keeps what it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caps: Vec<CapOrder>,
     /// How the end of jobs whose footer is due was accounted: text to append to their logs.
     pub footers: Vec<(AttemptId, String)>,
 }
@@ -369,6 +394,9 @@ pub struct Lease {
     pub intensity: Option<Intensity>,
     /// Whether an earlier attempt ran.
     pub resumed: bool,
+    /// What the limit of its GPUs should be before it starts; `None`: as they are found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<crate::units::Watts>,
 }
 
 /// An order to end an attempt.

@@ -26,7 +26,7 @@ const EXCHANGED: usize = 64;
 const ROUNDS: usize = 20;
 
 /// Speeds that do not fall as the limit rises: a lower limit that looked faster was noise.
-fn rising(points: &[(Watts, f64)]) -> Vec<(Watts, f64)> {
+pub(crate) fn rising(points: &[(Watts, f64)]) -> Vec<(Watts, f64)> {
     let mut sorted: Vec<(Watts, f64)> = points.iter().copied().filter(|(_, speed)| speed.is_finite()).collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
     sorted.dedup_by_key(|(limit, _)| *limit);
@@ -37,7 +37,7 @@ fn rising(points: &[(Watts, f64)]) -> Vec<(Watts, f64)> {
 }
 
 /// The speed at a limit, in a straight line between points.
-fn speed(rising: &[(Watts, f64)], limit: Watts) -> f64 {
+pub(crate) fn speed(rising: &[(Watts, f64)], limit: Watts) -> f64 {
     let above = rising.partition_point(|(known, _)| *known <= limit);
     match (above.checked_sub(1).map(|at| rising[at]), rising.get(above)) {
         (Some(low), Some(high)) => {

@@ -92,7 +92,9 @@ pub fn solve(market: &Market, effort: Effort) -> Solution {
         if ground.takes(index) { ground.bill(&market.tasks[index], shares).late_gpu_hours } else { 0.0 }
     };
     let late_gpu_hours = best.shares.iter().enumerate().map(late).sum();
-    Solution { cost: best.cost(), shares: best.shares, prices, bound, late_gpu_hours }
+    let cost = best.cost();
+    let shares = best.shares.into_iter().map(|shares| shares.into_iter().collect()).collect();
+    Solution { cost, shares, prices, bound, late_gpu_hours }
 }
 
 /// Puts every job back at its true cost until nothing is gained; late ones may push others aside.

@@ -21,6 +21,7 @@ mod order;
 mod planner;
 pub mod power;
 pub mod problem;
+pub mod regulate;
 pub mod replay;
 mod room;
 mod stamp;

@@ -11,12 +11,14 @@ mod network;
 mod polish;
 mod prices;
 mod room;
+mod shares;
 mod solve;
 mod synthetic;
 mod tree;
 mod window;
 
 pub use room::{Desk, Grain, Menu, Room, insert};
+pub use shares::{Iter, Share, Shares};
 pub use solve::{Effort, solve};
 pub use synthetic::synthetic;
 
@@ -96,24 +98,11 @@ pub struct Market {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prices(pub Vec<Vec<f64>>);
 
-/// Work of one task in one pool and slot.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Share {
-    /// Index of the pool.
-    pub pool: usize,
-    /// Index of the slot.
-    pub slot: usize,
-    /// Index of the class's point.
-    pub point: usize,
-    /// Hours at that point within the slot.
-    pub hours: f64,
-}
-
 /// What a solver found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Solution {
     /// By task, its shares in the order of time.
-    pub shares: Vec<Vec<Share>>,
+    pub shares: Vec<Shares>,
     /// The prices that prove the bound.
     pub prices: Prices,
     /// Cost of the shares, late work charged, in grams.

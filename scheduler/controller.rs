@@ -4,6 +4,7 @@
 //! is an effect like any other.
 
 pub mod answers;
+mod capping;
 mod leases;
 pub mod ledger;
 mod notices;
@@ -230,6 +231,7 @@ pub struct Controller {
     footer: Footer,
     state: State,
     planning: Planning,
+    capping: capping::Capping,
     grid: BTreeMap<String, ZoneCurve>,
     troubles: Vec<String>,
     degraded: Vec<Degraded>,
@@ -263,6 +265,7 @@ impl Controller {
             footer,
             state,
             planning: Planning::new(now),
+            capping: capping::Capping::default(),
             grid: BTreeMap::new(),
             troubles: Vec::new(),
             degraded: Vec::new(),
@@ -275,6 +278,7 @@ impl Controller {
             refusals_since: now,
         };
         controller.resume_planning();
+        controller.resume_capping();
         controller
     }
 
@@ -395,6 +399,7 @@ impl Controller {
         self.roll_refusals(now, turn);
         self.notice_silence(now);
         self.settle(now, turn);
+        self.tend_caps(now, turn);
         self.release_beats(now, turn);
         let (due, rest) = std::mem::take(&mut self.watchers).into_iter().partition(|(.., until)| *until <= now);
         self.watchers = rest;

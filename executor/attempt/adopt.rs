@@ -1,5 +1,6 @@
 //! What earlier lives left, and what guards leave that are gone: taken up again, or swept away.
 
+use super::capping::Capping;
 use super::{Attempt, Executor, ExecutorError, REMEMBERED, SWEEP};
 use crate::meter::AttemptMeter;
 use crate::process::{Members, bury, end_all, strays};
@@ -34,6 +35,7 @@ impl Executor {
                 seen: BTreeMap::new(),
                 child: None,
                 taken_up: Instant::now(),
+                capping: Capping::new(dir.read("cap.json").unwrap_or(work.lease.cap), self.config.pace_window),
                 started,
                 meter,
                 work,

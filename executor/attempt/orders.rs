@@ -1,5 +1,6 @@
 //! Carrying out what the scheduler wants. Every order is harmless twice.
 
+use super::capping::Capping;
 use super::{Attempt, Executor, edges_off};
 use crate::meter::AttemptMeter;
 use crate::process::kill_known;
@@ -41,6 +42,16 @@ impl Executor {
         }
         for lease in reply.leases {
             news |= self.take_up(lease);
+        }
+        for order in reply.caps {
+            if let Some(attempt) = self.attempts.get_mut(&order.attempt)
+                && attempt.capping.wanted != order.limit
+            {
+                attempt.capping.wanted = order.limit;
+                // Not kept: a later life asks for what the lease said, until it hears of this again.
+                let _ = attempt.dir.write("cap.json", &order.limit);
+                news = true;
+            }
         }
         for stop in reply.stops {
             if let Some(attempt) = self.attempts.get_mut(&stop.attempt)
@@ -129,11 +140,7 @@ impl Executor {
             meter.note(&edges_off(&work.lease.gpus, &self.node.edges(&work.lease.gpus)));
             self.read_meters();
         }
-        let spawned = match refused {
-            Some(why) => Err(why),
-            None => dir.write("work.json", &work).and_then(|()| self.spawn_guard(&dir)).map_err(|e| e.to_string()),
-        };
-        let mut attempt = Attempt {
+        let attempt = Attempt {
             guard: None,
             child: None,
             taken_up: Instant::now(),
@@ -142,11 +149,23 @@ impl Executor {
             stopping: None,
             seen: BTreeMap::new(),
             meter,
+            capping: Capping::new(work.lease.cap.filter(|_| refused.is_none()), self.config.pace_window),
             work,
             dir,
         };
+        let written = match refused {
+            Some(why) => Err(why),
+            None => attempt.dir.write("work.json", &attempt.work).map_err(|error| error.to_string()),
+        };
+        let dir = attempt.dir.clone();
+        self.attempts.insert(id, attempt);
+        if written.is_ok() {
+            self.cap_first(id);
+        }
+        let spawned = written.and_then(|()| self.spawn_guard(&dir).map_err(|error| error.to_string()));
+        let attempt = self.attempts.get_mut(&id).expect("it was just put there");
         match spawned {
-            Ok(child) => attempt.child = Some(child),
+            Ok(child) => (attempt.child, attempt.taken_up) = (Some(child), Instant::now()),
             Err(error) => {
                 let end = AttemptEnd::NotStarted { error };
                 let record =
@@ -156,7 +175,6 @@ impl Executor {
                 attempt.exit = Some(record);
             }
         }
-        self.attempts.insert(id, attempt);
         true
     }
 

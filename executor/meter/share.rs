@@ -4,11 +4,11 @@
 use super::Holders;
 use super::apportion::{Hold, Slice, apportion, divide};
 use super::track::Tally;
+use crate::clock::millis;
 use neap_model::fleet::Source;
 use neap_model::job::AttemptId;
 use neap_model::ledger::{Metering, Unattributed};
 use neap_model::units::Joules;
-use std::time::Duration;
 
 /// Work of one process on a GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +164,6 @@ fn by_part(used: &GpuUse, holders: &Holders) -> Division {
 fn metering(used: &GpuUse, share: Joules) -> Metering {
     let tally = &used.tally;
     let all = tally.energy().0;
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let gain = gain_off(share, used.gain);
     Metering {
         window_ms: millis(tally.window),

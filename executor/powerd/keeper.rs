@@ -8,6 +8,7 @@ use super::record::{Record, Records, Stored};
 use super::{Answer, Config, Group, Held, OnLoss, Refusal, Request, TERM};
 use neap_model::units::{Joules, Watts};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// A limit is changed at most so often, unless it is lowered.
@@ -269,6 +270,7 @@ impl<B: Boards, R: Records> Keeper<B, R> {
             .into_iter()
             .map(|uuid| {
                 let requested = self.boards.limits(&uuid).ok().map(|limits| limits.requested.0);
+                let settable = self.settable(&uuid).map(|range| (range.start().0, range.end().0));
                 let gpu = &self.gpus[&uuid];
                 let state = match gpu {
                     Gpu { inconclusive: Some(_), .. } => "inconclusive",
@@ -282,10 +284,20 @@ impl<B: Boards, R: Records> Keeper<B, R> {
                     found_milliwatts: gpu.record.as_ref().map(|record| record.found),
                     requested_milliwatts: requested,
                     attempt: gpu.lease.as_ref().map(|lease| lease.attempt.clone()),
+                    settable_milliwatts: settable,
                     gpu: uuid,
                 }
             })
             .collect()
+    }
+
+    /// What board and group allow together, in whole watts.
+    fn settable(&mut self, gpu: &str) -> Option<RangeInclusive<Watts>> {
+        let group = self.group(gpu)?.limits.clone();
+        let board = self.boards.range(gpu)?;
+        let least = (*board.start()).max(*group.start()).0.div_ceil(1_000) * 1_000;
+        let most = (*board.end()).min(*group.end()).0 / 1_000 * 1_000;
+        (least <= most).then_some(Watts(least)..=Watts(most))
     }
 
     /// A limit inside of both ranges.

@@ -12,25 +12,25 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
-const FACTORY: u64 = 700_000;
+pub(crate) const FACTORY: u64 = 700_000;
 
 /// What survives a crash of the helper, and what kills it.
 #[derive(Debug, Default)]
-struct World {
+pub(crate) struct World {
     /// Milliwatts by GPU.
-    limits: BTreeMap<String, u64>,
-    counters: BTreeMap<String, u64>,
+    pub(crate) limits: BTreeMap<String, u64>,
+    pub(crate) counters: BTreeMap<String, u64>,
     records: BTreeMap<String, Stored>,
     /// Steps until the helper dies; the last one may have taken effect.
-    fuse: Option<u32>,
-    dead: bool,
-    last_takes_effect: bool,
+    pub(crate) fuse: Option<u32>,
+    pub(crate) dead: bool,
+    pub(crate) last_takes_effect: bool,
     ignores_sets: bool,
-    no_permission: bool,
+    pub(crate) no_permission: bool,
     sets: u64,
 }
 
-type Shared = Rc<RefCell<World>>;
+pub(crate) type Shared = Rc<RefCell<World>>;
 
 impl World {
     /// Whether a step is carried out, and whether its caller lives to see it.
@@ -52,7 +52,7 @@ impl World {
     }
 }
 
-struct Fake(Shared);
+pub(crate) struct Fake(Shared);
 
 impl Boards for Fake {
     fn list(&mut self) -> Result<Vec<String>, Refusal> {
@@ -87,7 +87,7 @@ impl Boards for Fake {
     fn reopen(&mut self) {}
 }
 
-struct Disk(Shared);
+pub(crate) struct Disk(Shared);
 
 impl Records for Disk {
     fn load(&mut self) -> io::Result<Vec<(String, Stored)>> {
@@ -128,13 +128,13 @@ fn config(on_loss: OnLoss) -> Config {
     }
 }
 
-fn world(limits: &[(&str, u64)]) -> Shared {
+pub(crate) fn world(limits: &[(&str, u64)]) -> Shared {
     let limits: BTreeMap<_, _> = limits.iter().map(|(gpu, watts)| ((*gpu).to_owned(), watts * 1_000)).collect();
     let counters = limits.keys().map(|gpu| (gpu.clone(), 1_000)).collect();
     Rc::new(RefCell::new(World { limits, counters, ..World::default() }))
 }
 
-fn start(world: &Shared, on_loss: OnLoss, epoch: u64, now: Duration) -> Result<Keeper<Fake, Disk>, String> {
+pub(crate) fn start(world: &Shared, on_loss: OnLoss, epoch: u64, now: Duration) -> Result<Keeper<Fake, Disk>, String> {
     Keeper::start(Fake(Rc::clone(world)), Disk(Rc::clone(world)), &config(on_loss), "boot", epoch, 42, now)
 }
 

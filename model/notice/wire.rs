@@ -18,12 +18,12 @@ pub struct Announcement {
     /// Higher replaces lower.
     #[serde(default)]
     pub revision: u64,
-    /// A power domain or a zone; left out: the whole site.
+    /// A power domain, a zone or, for `gpu_cap`, a node; left out: the whole site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
-    /// `cap`, `demand_response`, `plenty`, `alert`, or `cancel`.
+    /// `cap`, `demand_response`, `gpu_cap`, `plenty`, `alert`, or `cancel`.
     pub kind: String,
-    /// Of a `cap`, in watts of IT power.
+    /// Of a `cap`, in watts of IT power; of a `gpu_cap`, of each GPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_watts: Option<u64>,
     /// Of a `demand_response`: share of the usual limit in thousandths of a percent.
@@ -64,6 +64,12 @@ impl Announcement {
         let call = match (self.kind.as_str(), self.limit_watts, self.share) {
             ("cap", Some(watts), None) if watts < 1 << 40 => Call::Cap { limit: Watts::whole(watts) },
             ("cap", Some(watts), None) => return bad(format!("{watts} W is no limit"), "limit_watts"),
+            ("gpu_cap", Some(watts), None) if (1..100_000).contains(&watts) && self.site.is_some() => {
+                Call::GpuCap { limit: Watts::whole(watts) }
+            }
+            ("gpu_cap", ..) => {
+                return bad("a gpu_cap needs a node as `site` and `limit_watts` of a GPU".to_owned(), "limit_watts");
+            }
             ("cap", ..) => return bad("a cap needs `limit_watts` and nothing else".to_owned(), "limit_watts"),
             ("demand_response", None, Some(share)) if share.0 <= 100_000 => Call::DemandResponse { share },
             ("demand_response", ..) => {
@@ -84,7 +90,8 @@ impl Announcement {
                 return bad(message, "kind");
             }
             (other, ..) => {
-                let message = format!("`{other}` is no kind of event: cap, demand_response, plenty, alert, cancel");
+                let message =
+                    format!("`{other}` is no kind of event: cap, demand_response, gpu_cap, plenty, alert, cancel");
                 return bad(message, "kind");
             }
         };

@@ -93,7 +93,11 @@ pub fn check(market: &Market, solution: &Solution) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut used: Vec<Vec<f64>> = market.pools.iter().map(|pool| vec![0.0; pool.capacity.len()]).collect();
     let (mut cost, mut late) = (0.0, 0.0);
+    let mut mine: Vec<Share> = Vec::new();
     for (index, (task, shares)) in market.tasks.iter().zip(&solution.shares).enumerate() {
+        mine.clear();
+        mine.extend(shares.iter());
+        let shares = mine.as_slice();
         let before = faults.len();
         shape(market, index, task, shares, &mut faults);
         if faults.len() > before {

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it measures time and prints what it measured")]
 
 use neap_policies::certificate::check;
-use neap_policies::market::{Desk, Effort, Grain, Market, Menu, Room, Share, insert, solve, synthetic};
+use neap_policies::market::{Desk, Effort, Grain, Market, Menu, Room, Shares, insert, solve, synthetic};
 use std::time::Instant;
 
 fn measure(jobs: usize, multiple: f64, audit: bool) {
@@ -15,8 +15,7 @@ fn measure(jobs: usize, multiple: f64, audit: bool) {
     let solution = solve(&market, effort, None);
     let took = begin.elapsed().as_secs_f64();
     let gap = 100.0 * (solution.cost / solution.bound - 1.0);
-    let shares: usize = solution.shares.iter().map(Vec::capacity).sum();
-    let bytes = (shares * size_of::<Share>() + jobs * size_of::<Vec<Share>>()) / jobs;
+    let bytes = solution.shares.iter().map(Shares::bytes).sum::<usize>() / jobs;
     println!(
         "{jobs:>8} jobs, {multiple:.2}x: {took:.3} s, gap {gap:.2} %, late {:.2} GPUh, {bytes} bytes of answer a job",
         solution.late_gpu_hours
@@ -28,10 +27,10 @@ fn measure(jobs: usize, multiple: f64, audit: bool) {
 }
 
 /// The last hundred jobs taken out and inserted again, one by one.
-fn one_more(market: &Market, shares: &[Vec<Share>], prices: &neap_policies::market::Prices) {
+fn one_more(market: &Market, shares: &[Shares], prices: &neap_policies::market::Prices) {
     let last = shares.len() - 100;
     let mut fewer = shares.to_vec();
-    fewer[last..].fill(Vec::new());
+    fewer[last..].fill(Shares::default());
     let mut room = Room::left(market, Grain::Whole, &fewer);
     let menus = Menu::all(market, prices, 1.0);
     let mut desk = Desk::default();

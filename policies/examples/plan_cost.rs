@@ -46,6 +46,8 @@ fn site(nodes: u32, dice: &mut Dice) -> Site {
         index,
         model: "H100-SXM5-80GB".to_owned(),
         limit: Watts::whole(700),
+        settable: None,
+        uncapped: None,
     };
     let node = |node: u32| NodeState {
         name: format!("gpu{node:02}"),

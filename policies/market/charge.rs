@@ -2,22 +2,25 @@
 
 use super::alone::dearest;
 use super::window::{overlap, slots};
-use super::{Market, Share, Task};
+use super::{Market, Share, Shares, Task};
 
 /// Late hours of one task.
-pub(super) fn late(market: &Market, task: &Task, shares: &[Share]) -> f64 {
+pub(super) fn late(market: &Market, task: &Task, shares: &Shares) -> f64 {
     let point = market.classes[task.class].points[0];
-    let in_time = |share: &Share| share.hours.min(overlap(task.release, task.due, share.slot, market.slot_hours));
+    let in_time = |share: Share| share.hours.min(overlap(task.release, task.due, share.slot, market.slot_hours));
     let missing = task.hours / point.speed - shares.iter().map(in_time).sum::<f64>();
     if missing > 1e-9 * task.hours { missing } else { 0.0 }
 }
 
 /// Grams and late GPU-hours of all tasks.
-pub(super) fn charge(market: &Market, shares: &[Vec<Share>]) -> (f64, f64) {
+pub(super) fn charge(market: &Market, shares: &[Shares]) -> (f64, f64) {
     let behind = dearest(market);
     let (mut cost, mut late) = (0.0, 0.0);
+    let mut mine: Vec<Share> = Vec::new();
     for (task, shares) in market.tasks.iter().zip(shares) {
-        let (grams, gpu_hours) = of_task(market, behind, task, shares);
+        mine.clear();
+        mine.extend(shares.iter());
+        let (grams, gpu_hours) = of_task(market, behind, task, &mine);
         cost += grams;
         late += gpu_hours;
     }

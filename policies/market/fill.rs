@@ -2,7 +2,7 @@
 
 use super::charge::late;
 use super::room::{Desk, Grain, Menu, Room, insert, whole};
-use super::{Market, Prices, Share, Task};
+use super::{Market, Prices, Shares, Task};
 
 /// Shares of all tasks in what room there is.
 #[derive(Clone, Debug)]
@@ -11,7 +11,7 @@ pub(super) struct Filled<'a> {
     room: Room,
     /// The tightest first.
     order: Vec<u32>,
-    pub shares: Vec<Vec<Share>>,
+    pub shares: Vec<Shares>,
     /// Hours of each that are late.
     late: Vec<f64>,
 }
@@ -19,11 +19,11 @@ pub(super) struct Filled<'a> {
 impl<'a> Filled<'a> {
     /// Nothing placed yet.
     pub(super) fn nothing(market: &'a Market, grain: Grain) -> Self {
-        Self::of(market, grain, vec![Vec::new(); market.tasks.len()])
+        Self::of(market, grain, vec![Shares::default(); market.tasks.len()])
     }
 
     /// With those shares.
-    pub(super) fn of(market: &'a Market, grain: Grain, shares: Vec<Vec<Share>>) -> Self {
+    pub(super) fn of(market: &'a Market, grain: Grain, shares: Vec<Shares>) -> Self {
         let slack = |task: &Task| (task.due - task.release - task.hours) / task.hours.max(1e-9);
         let mut order: Vec<(f64, u32)> = market.tasks.iter().map(slack).zip(0..).collect();
         order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));

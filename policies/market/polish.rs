@@ -7,7 +7,7 @@ mod graph;
 
 use super::alone::dearest;
 use super::window::{overlap, slots, touched};
-use super::{Market, Prices, Share, Task};
+use super::{Market, Prices, Shares, Task};
 use graph::Graph;
 
 /// What is decided about a task before.
@@ -40,8 +40,8 @@ pub(super) fn polish(
     market: &Market,
     prices: &Prices,
     kept: &[Kept],
-    shares: &[Vec<Share>],
-) -> Option<(Vec<Vec<Share>>, Prices)> {
+    shares: &[Shares],
+) -> Option<(Vec<Shares>, Prices)> {
     let mut prices = prices.clone();
     let mut late = vec![false; market.tasks.len()];
     loop {

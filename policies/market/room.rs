@@ -1,8 +1,9 @@
 //! What is left of the capacity, and the cheapest shares of one task in it at given prices.
 
 use super::alone::dearest;
+use super::shares::Tape;
 use super::window::{NOTHING, Window, overlap, slots, touched};
-use super::{Market, Point, Prices, Share, Task};
+use super::{Market, Point, Prices, Share, Shares, Task};
 
 /// Whether a task may use any fraction of its width and of a slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Room {
 
     /// What those shares leave, one list a task.
     #[must_use]
-    pub fn left(market: &Market, grain: Grain, shares: &[Vec<Share>]) -> Self {
+    pub fn left(market: &Market, grain: Grain, shares: &[Shares]) -> Self {
         let mut room = Self::all(market, grain);
         for (task, shares) in market.tasks.iter().zip(shares) {
             room.book(market, task, shares, 1.0);
@@ -42,7 +43,7 @@ impl Room {
     }
 
     /// Takes room for shares, or with a sign of −1 gives it back.
-    pub(super) fn book(&mut self, market: &Market, task: &Task, shares: &[Share], sign: f64) {
+    pub(super) fn book(&mut self, market: &Market, task: &Task, shares: &Shares, sign: f64) {
         let points = &market.classes[task.class].points;
         for share in shares {
             let hours = if self.grain == Grain::Whole { market.slot_hours } else { share.hours };
@@ -127,13 +128,14 @@ pub struct Desk {
     taken: Vec<Offer>,
     ranks: Vec<u32>,
     open: Vec<u32>,
+    tape: Tape,
 }
 
 /// Where one task was put.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Placed {
     /// In the order of time.
-    pub shares: Vec<Share>,
+    pub shares: Shares,
     /// Hours behind its due time, or without room before the last slot ends.
     pub late: f64,
 }
@@ -141,7 +143,7 @@ pub struct Placed {
 /// Inserts one task at those prices into what is left: its cheapest shares in time, then the earliest room behind its due
 /// time, in the order of time. What finds no room before the last slot ends has no share.
 pub fn insert(market: &Market, menu: &Menu, room: &mut Room, task: &Task, desk: &mut Desk) -> Placed {
-    let mut shares = Vec::new();
+    let mut shares = Shares::default();
     if whole(market, menu, room, task, desk, &mut shares) {
         return Placed { shares, late: 0.0 };
     }
@@ -154,7 +156,7 @@ pub fn insert(market: &Market, menu: &Menu, room: &mut Room, task: &Task, desk: 
             best = Some(found);
         }
     }
-    let placed = best.map_or_else(|| Placed { shares: Vec::new(), late: task.hours }, |best| best.1);
+    let placed = best.map_or_else(|| Placed { shares: Shares::default(), late: task.hours }, |best| best.1);
     room.book(market, task, &placed.shares, 1.0);
     placed
 }
@@ -167,7 +169,7 @@ pub(super) fn whole(
     room: &mut Room,
     task: &Task,
     desk: &mut Desk,
-    shares: &mut Vec<Share>,
+    shares: &mut Shares,
 ) -> bool {
     let h = market.slot_hours;
     let width = menu.pools.len();
@@ -178,7 +180,7 @@ pub(super) fn whole(
     let count = (hours / h - 1e-9).ceil().max(0.0) as usize;
     let window = Window::of(task, h, slots(market));
     let gpu_hours = menu.point.gpus * h;
-    let Desk { ranks, open, .. } = desk;
+    let Desk { ranks, open, tape, .. } = desk;
     ranks.clear();
     open.clear();
     for slot in window.from..window.until {
@@ -195,16 +197,15 @@ pub(super) fn whole(
     }
     let (_, dearest, _) = ranks.select_nth_unstable(count - 1);
     let dearest = *dearest;
-    shares.clear();
-    shares.reserve_exact(count);
     for index in open.iter().map(|index| *index as usize) {
         if menu.rank[index] <= dearest {
             let (slot, pool) = (index / width, menu.pool[index] as usize);
             let hours = if menu.rank[index] == dearest { hours - (count - 1) as f64 * h } else { h };
             room.free[slot * room.pools + pool] -= gpu_hours;
-            shares.push(Share { pool, slot, point: 0, hours });
+            tape.push(Share { pool, slot, point: 0, hours });
         }
     }
+    *shares = tape.take();
     true
 }
 
@@ -255,7 +256,7 @@ fn place(market: &Market, menu: &Menu, room: &Room, task: &Task, only: Option<u3
             _ => shares.push(Share { pool, slot, point: 0, hours: offer.hours }),
         }
     }
-    (cost, Placed { shares, late })
+    (cost, Placed { shares: shares.into_iter().collect(), late })
 }
 
 /// What may be had in a slot of which the task has so many hours, the cheapest pool first.

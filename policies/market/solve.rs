@@ -7,7 +7,7 @@ use super::polish::{Kept, arcs, polish};
 use super::prices::{rent, settle};
 use super::room::Grain;
 use super::window::slots;
-use super::{Market, Prices, Share, Solution};
+use super::{Market, Prices, Shares, Solution};
 use crate::certificate::certify;
 
 /// How much is done, in steps and never in time, and of what grain the answer is.
@@ -45,7 +45,7 @@ pub fn solve(market: &Market, effort: Effort, start: Option<&Prices>) -> Solutio
     if small && choose {
         // As if they could move: what that proves holds for tasks that stay, and its prices choose their pools well.
         let free = vec![Kept::default(); market.tasks.len()];
-        if let Some((_, found)) = polish(market, &best.prices, &free, &vec![Vec::new(); market.tasks.len()]) {
+        if let Some((_, found)) = polish(market, &best.prices, &free, &vec![Shares::default(); market.tasks.len()]) {
             best.offer(market, found);
         }
     }
@@ -112,11 +112,11 @@ impl Proof {
 }
 
 /// What polishing must not change: the pool of a task that stays, and the end of one whose waiting costs something.
-fn kept(market: &Market, shares: &[Vec<Share>]) -> Vec<Kept> {
-    let of_task = |(task, shares): (&super::Task, &Vec<Share>)| {
+fn kept(market: &Market, shares: &[Shares]) -> Vec<Kept> {
+    let of_task = |(task, shares): (&super::Task, &Shares)| {
         let class = &market.classes[task.class];
-        let here = shares.first().map(|share| share.pool).or_else(|| class.pools.first().copied());
-        let last = shares.last().map(|share| share.slot).filter(|_| task.waiting > 0.0);
+        let here = shares.iter().next().map(|share| share.pool).or_else(|| class.pools.first().copied());
+        let last = shares.iter().last().map(|share| share.slot).filter(|_| task.waiting > 0.0);
         Kept { pool: here.filter(|_| class.stays), last }
     };
     market.tasks.iter().zip(shares).map(of_task).collect()

@@ -39,8 +39,14 @@ pub(crate) fn zone(name: &str, home: bool, curve: Series) -> ZoneState {
 
 /// A node with 8 cores and 64 GiB; GPUs draw 1 kW each, cores nothing.
 pub(crate) fn node(name: &str, zone: &str, gpus: u32, model: &str) -> NodeState {
-    let gpu =
-        |index| Gpu { uuid: format!("{name}-{index}"), index, model: model.to_owned(), limit: Watts::whole(1_000) };
+    let gpu = |index| Gpu {
+        uuid: format!("{name}-{index}"),
+        index,
+        model: model.to_owned(),
+        limit: Watts::whole(1_000),
+        settable: None,
+        uncapped: None,
+    };
     NodeState {
         name: name.to_owned(),
         zone: zone.to_owned(),

@@ -38,6 +38,11 @@ impl Learned {
         }
     }
 
+    /// The curve of a job does not hold any more.
+    pub fn drop_curve(&mut self, key: &Key) {
+        self.curves.retain(|(known, ..)| known != key);
+    }
+
     /// The curve of a job, while it is good.
     #[must_use]
     pub fn of(&self, key: &Key, now: DateTime<Utc>) -> Option<&Curve> {

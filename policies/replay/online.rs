@@ -3,8 +3,10 @@
 //!
 //! The truth stays here. A solver gets a `Market` and nothing beside it, so that it cannot look ahead.
 
+mod coming;
 mod outlook;
 
+use coming::{releases, streams};
 pub use outlook::{Issue, Outlook, Sight, View};
 
 use super::{Case, Ran, Segment, TraceJob};
@@ -30,6 +32,8 @@ pub struct Online<'a> {
     pub stays: bool,
     /// What an hour of waiting costs a job, in grams.
     pub waiting: f64,
+    /// What share of the arrivals of jobs so far is expected to go on: later slots are priced as if they came. 0: none.
+    pub expected: f64,
 }
 
 /// What came of it.
@@ -60,6 +64,7 @@ pub fn play(
     let mut live: Vec<Live> = Vec::new();
     let mut prices: Option<(f64, Prices)> = None;
     let mut now = coming.peek().map_or(0.0, |&job| (case.jobs[job].arrival / online.slot).floor() * online.slot);
+    let first = now;
     loop {
         step(now);
         while let Some(job) = coming.next_if(|&job| case.jobs[job].arrival <= now) {
@@ -67,7 +72,7 @@ pub fn play(
         }
         let mut used = vec![0.0; case.places.len()];
         if !live.is_empty() {
-            let market = market(case, online, &live, now);
+            let market = market(case, online, &live, (first, now));
             let before =
                 prices.take().map(|(at, prices)| moved(prices, ((now - at) / online.slot).round() as usize, &market));
             let solution = solve(&market, before.as_ref());
@@ -107,10 +112,10 @@ fn due(job: &TraceJob) -> f64 {
 }
 
 /// What is known now, as a market that begins with the slot in progress.
-fn market(case: &Case, online: &Online<'_>, live: &[Live], now: f64) -> Market {
+fn market(case: &Case, online: &Online<'_>, live: &[Live], (first, now): (f64, f64)) -> Market {
     let slot_hours = online.slot / 3600.0;
     let mut classes: Vec<Class> = Vec::new();
-    let tasks: Vec<Task> = live
+    let mut tasks: Vec<Task> = live
         .iter()
         .map(|live| {
             let job = &case.jobs[live.job];
@@ -126,7 +131,8 @@ fn market(case: &Case, online: &Online<'_>, live: &[Live], now: f64) -> Market {
         .collect();
     let last = tasks.iter().map(|task| task.due.max(task.hours)).fold(0.0, f64::max);
     let slots = ((last + OVERFLOW) / slot_hours).ceil() as usize;
-    let most: f64 = live.iter().map(|live| case.jobs[live.job].width).sum();
+    expect(case, online, (first, now), slots as f64 * slot_hours, &mut classes, &mut tasks);
+    let most: f64 = tasks.iter().map(|task| classes[task.class].points[0].gpus).sum();
     let pools: Vec<Pool> = (0..case.places.len())
         .map(|place| Pool {
             capacity: vec![case.places[place].gpus.unwrap_or(most); slots],
@@ -140,6 +146,38 @@ fn market(case: &Case, online: &Online<'_>, live: &[Live], now: f64) -> Market {
         .collect();
     let dirtiest = pools.iter().flat_map(|pool| &pool.grams_per_kwh).copied().fold(0.0, f64::max);
     Market { slot_hours, pools, classes, tasks, late: LATE * dirtiest * case.kw_per_gpu }
+}
+
+/// Adds what is expected to come, behind the jobs that are known.
+fn expect(
+    case: &Case,
+    online: &Online<'_>,
+    (first, now): (f64, f64),
+    horizon: f64,
+    classes: &mut Vec<Class>,
+    tasks: &mut Vec<Task>,
+) {
+    if online.expected <= 0.0 {
+        return;
+    }
+    for home in 0..case.places.len() {
+        let came = case.jobs.iter().filter(|job| job.arrival <= now && job.home == home);
+        for stream in streams(came, (now - first) / 3600.0, online.expected) {
+            let pools = if case.anywhere { (0..case.places.len()).collect() } else { vec![home] };
+            let point = Point { gpus: stream.gpus, speed: 1.0, kw: stream.gpus * case.kw_per_gpu };
+            classes.push(Class { pools, points: vec![point], mode: Mode::Interruptible, stays: online.stays });
+            for release in releases().filter(|release| release + stream.hours + stream.slack < horizon) {
+                let (class, hours) = (classes.len() - 1, stream.hours);
+                tasks.push(Task {
+                    class,
+                    hours,
+                    release,
+                    due: release + hours + stream.slack,
+                    waiting: online.waiting,
+                });
+            }
+        }
+    }
 }
 
 /// The class of a job, made if there is none yet.
@@ -177,7 +215,7 @@ fn perform(
             // Work that must end within the slot is done by then, unless that is no longer possible.
             let until =
                 (now + online.slot).min(if due(job) - now > hours * 3600.0 - 1e-6 { due(job) } else { f64::INFINITY });
-            run(case, live, *pool, (now, until), *hours, used, online, ran);
+            run(case, live, pool, (now, until), hours, used, online, ran);
         }
     }
 }

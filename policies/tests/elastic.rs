@@ -193,7 +193,8 @@ fn check_sharing(row: usize, column: usize, rounds: usize, gap: f64) {
     let (zone, servers) = (LP[row].0, [18.0, 24.0, 36.0][column]);
     let Some((market, now)) = sharing(zone, servers) else { return };
     let solution = elastic::solve(&market, Effort { rounds, ..Effort::default() });
-    let (wrong, grams) = audit(&market, &solution.shares);
+    let shares: Vec<Vec<Share>> = solution.shares.iter().map(|shares| shares.iter().collect()).collect();
+    let (wrong, grams) = audit(&market, &shares);
     assert_eq!((wrong, solution.late_gpu_hours), (vec![], 0.0));
     assert!((grams / solution.cost - 1.0).abs() < 1e-9, "{grams} for {}", solution.cost);
     let certified = elastic::certify(&market, &solution.prices);

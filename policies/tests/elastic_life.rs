@@ -1,7 +1,7 @@
 //! Elastic jobs in markets with every odd thing in them: what must hold whatever the market.
 
 use neap_policies::elastic::{self, Effort};
-use neap_policies::market::{Class, Market, Mode, Point, Pool, Share, Solution, Task};
+use neap_policies::market::{Class, Market, Mode, Point, Pool, Share, Shares, Solution, Task};
 use proptest::prelude::*;
 
 const POINTS: [Point; 3] = [
@@ -31,7 +31,7 @@ fn solve(market: &Market) -> Solution {
 }
 
 fn runs(solution: &Solution, task: usize) -> Vec<(usize, usize, usize, f64)> {
-    let round = |share: &Share| (share.pool, share.slot, share.point, (share.hours * 1e6).round() / 1e6);
+    let round = |share: Share| (share.pool, share.slot, share.point, (share.hours * 1e6).round() / 1e6);
     solution.shares[task].iter().map(round).collect()
 }
 
@@ -88,13 +88,13 @@ fn work_that_finds_no_room_is_late_and_charged_on_both_sides() {
 
 #[test]
 fn odd_markets_have_an_answer() {
-    assert_eq!(solve(&market(vec![], vec![], vec![], 1.0)).shares, Vec::<Vec<Share>>::new());
+    assert_eq!(solve(&market(vec![], vec![], vec![], 1.0)).shares, Vec::<Shares>::new());
     let nowhere = market(vec![pool(&[], &[])], vec![class(&[0], true)], vec![task(1.0, 0.0, 1.0, 0.0)], 10.0);
-    assert_eq!((solve(&nowhere).shares, solve(&nowhere).late_gpu_hours), (vec![vec![]], 1.0));
+    assert_eq!((solve(&nowhere).shares, solve(&nowhere).late_gpu_hours), (vec![Shares::default()], 1.0));
     let contiguous = Class { mode: Mode::Contiguous, ..class(&[0], true) };
     let other = market(vec![pool(&[9.0], &[1.0])], vec![contiguous], vec![task(1.0, 0.0, 1.0, 0.0)], 10.0);
     let solution = solve(&other);
-    assert_eq!((solution.shares, solution.cost, solution.bound), (vec![vec![]], 0.0, 0.0));
+    assert_eq!((solution.shares, solution.cost, solution.bound), (vec![Shares::default()], 0.0, 0.0));
     let paid =
         market(vec![pool(&[9.0; 2], &[-50.0, 10.0])], vec![class(&[0], true)], vec![task(3.0, 0.0, 2.0, 0.0)], 10.0);
     assert_eq!(runs(&solve(&paid), 0), [(0, 0, 2, 1.0)], "negative prices are taken first");
@@ -136,6 +136,7 @@ proptest! {
         let mut used = vec![vec![0.0; slots]; market.pools.len()];
         for (task, shares) in market.tasks.iter().zip(&solution.shares) {
             let points = &market.classes[task.class].points;
+            let shares: Vec<Share> = shares.iter().collect();
             let mut work = 0.0;
             for slot in 0..slots {
                 let hours: f64 = shares.iter().filter(|s| s.slot == slot).map(|s| s.hours).sum();
@@ -143,7 +144,7 @@ proptest! {
                 prop_assert!(hours <= there + 1e-9, "{hours} h in {there} h");
             }
             prop_assert!(shares.is_sorted_by_key(|s| s.slot));
-            for share in shares {
+            for share in &shares {
                 prop_assert!(share.hours > 0.0);
                 used[share.pool][share.slot] += share.hours * points[share.point].gpus;
                 work += share.hours * points[share.point].speed;

@@ -3,7 +3,8 @@
 use microlp::{ComparisonOp, OptimizationDirection, Problem, Variable};
 use neap_policies::certificate::{certify, check};
 use neap_policies::market::{
-    Class, Desk, Effort, Grain, Market, Menu, Mode, Point, Pool, Prices, Room, Task, insert, solve, synthetic,
+    Class, Desk, Effort, Grain, Market, Menu, Mode, Point, Pool, Prices, Room, Share, Shares, Task, insert, solve,
+    synthetic,
 };
 
 /// Knuth's linear congruential generator, its upper half.
@@ -197,7 +198,7 @@ fn whole_widths_in_whole_slots_stay_near_their_bound() {
         assert_eq!(solution.late_gpu_hours, 0.0);
         assert!(solution.cost <= 1.01 * solution.bound, "{} over {} at {multiple}", solution.cost, solution.bound);
         assert_eq!(solution, solve(&market, effort, None), "the same market gives the same bytes");
-        let shares = solution.shares.iter().flatten();
+        let shares = solution.shares.iter().flat_map(Shares::iter);
         assert!(shares.clone().all(|share| share.hours == market.slot_hours), "lengths are whole slots");
     }
 }
@@ -261,12 +262,11 @@ fn one_more_task_takes_its_cheapest_in_what_is_left() {
         let menu = Menu::new(&market, task.class, &solution.prices, 1.0);
         let placed = insert(&market, &menu, &mut room, task, &mut Desk::default());
         assert_eq!(placed.late, 0.0);
-        let grams = |shares: &[neap_policies::market::Share]| -> f64 {
+        let grams = |shares: &Shares| -> f64 {
             let kw = market.classes[task.class].points[0].kw;
             let gpus = market.classes[task.class].points[0].gpus;
-            let price = |s: &neap_policies::market::Share| {
-                kw * market.pools[s.pool].grams_per_kwh[s.slot] + gpus * solution.prices.0[s.pool][s.slot]
-            };
+            let price =
+                |s: Share| kw * market.pools[s.pool].grams_per_kwh[s.slot] + gpus * solution.prices.0[s.pool][s.slot];
             shares.iter().map(|s| s.hours * price(s)).sum()
         };
         assert!(grams(&placed.shares) <= grams(&taken) + 1e-6, "{grain:?}: its old place is still there");

@@ -50,6 +50,7 @@ pub fn report_of(job: &Job, decision: Option<neap_model::plan::Decision>, pue: O
         attempts: job.epoch.0,
         overridden: job.forced_by.is_some(),
         account: job.account.clone(),
+        capped: job.capped.clone().map(|(limit, because)| neap_model::protocol::Capped { limit, because }),
         pue,
         revision: job.revision,
         waited_for_grid: job.waited_for_grid,

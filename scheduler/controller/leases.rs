@@ -5,6 +5,7 @@
 
 use super::{Answer, Caller, Controller, Effect, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
+use neap_model::cap::CapOrder;
 use neap_model::job::{AttemptId, Epoch, JobId, Retry};
 use neap_model::lifecycle::{AttemptEnd, Event, JobEvent, Phase, StopCause};
 use neap_model::protocol::{AttemptReport, Beat, BeatReply, Lease, PROTOCOL, Stop};
@@ -39,7 +40,7 @@ impl Controller {
         self.miss_attempts(now, &beat, turn);
         // What was just heard may have changed what is wanted.
         let fresh = self.orders_for(&beat.node);
-        (reply.leases, reply.stops) = (fresh.leases, fresh.stops);
+        (reply.leases, reply.stops, reply.caps) = (fresh.leases, fresh.stops, fresh.caps);
         for footer in self.footers.remove(&beat.node).unwrap_or_default() {
             if beat.holds.iter().any(|held| held.attempt == footer.0) {
                 reply.footers.push(footer);
@@ -124,6 +125,9 @@ impl Controller {
             }
             self.happens(now, id, JobEvent::Started { epoch, log: report.log.clone() }, turn);
         }
+        if let Some(pace) = &report.pace {
+            self.pace_heard(now, id, pace, turn);
+        }
         for span in &report.spans {
             let booked = self.state.jobs.get(&id).and_then(|job| job.booked);
             if booked.is_none_or(|booked| span.seq > booked) {
@@ -185,6 +189,7 @@ impl Controller {
     /// After an attempt ended: its room is free, and whoever waited for it goes on.
     fn over(&mut self, now: DateTime<Utc>, id: JobId, turn: &mut Turn) {
         self.planning.news();
+        self.capping.forget(id);
         if self.state.jobs[&id].phase.is_final() {
             self.learn(id);
             self.note_end(id);
@@ -206,6 +211,7 @@ impl Controller {
             stale: Vec::new(),
             booked: Vec::new(),
             node_booked: None,
+            caps: Vec::new(),
             footers: Vec::new(),
         };
         for id in self.planning.on_node(node) {
@@ -226,8 +232,12 @@ impl Controller {
                             job.spec.time.limit.unwrap_or(Seconds::hours(24)).0.saturating_sub(job.ran.0).max(1),
                         ),
                         resumed: job.epoch.0 > 1,
+                        cap: self.cap_wanted(job),
                     });
                 }
+                Phase::Running { epoch, .. } if !job.gpus.is_empty() => reply
+                    .caps
+                    .push(CapOrder { attempt: AttemptId { job: id, epoch: *epoch }, limit: self.cap_wanted(job) }),
                 Phase::Stopping { epoch, cause, .. } => reply.stops.push(Stop {
                     attempt: AttemptId { job: id, epoch: *epoch },
                     cause: cause.clone(),
@@ -278,6 +288,7 @@ impl Controller {
 fn has_news(reply: &BeatReply, beat: &Beat) -> bool {
     let held = |attempt: AttemptId| beat.holds.iter().find(|held| held.attempt == attempt);
     reply.leases.iter().any(|lease| held(lease.attempt).is_none())
+        || reply.caps.iter().any(|order| held(order.attempt).is_some_and(|held| held.cap != order.limit))
         || reply.stops.iter().any(|stop| held(stop.attempt).is_some_and(|h| !h.stopping))
         || !(reply.settled.is_empty() && reply.stale.is_empty() && reply.booked.is_empty() && reply.footers.is_empty())
         || !beat.node_spans.is_empty()

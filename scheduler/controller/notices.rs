@@ -21,7 +21,11 @@ impl Controller {
             let message = format!("events are announced by operators, and {} is none", by.name);
             return Err(vec![Refusal::new(Code::NotAllowed, message)]);
         }
-        self.known_place(announcement.site.as_deref())?;
+        if announcement.kind == "gpu_cap" {
+            self.known_node(announcement.site.as_deref())?;
+        } else if announcement.kind != "cancel" {
+            self.known_place(announcement.site.as_deref())?;
+        }
         let source = if signed { "webhook".to_owned() } else { format!("operator {}", by.name) };
         // An announcement that is sent again is recognised by id and revision alone: it may be past by now.
         let known = self.state.notices.get(&announcement.id).cloned();
@@ -64,6 +68,13 @@ impl Controller {
         let zones = if spec.flex.zones.is_empty() { &home[..] } else { &spec.flex.zones };
         let places: Vec<&str> = zones.iter().map(String::as_str).collect();
         self.state.notices.plenty(self.planning.site.now, &places).is_some()
+    }
+
+    fn known_node(&self, place: Option<&str>) -> Result<(), Vec<Refusal>> {
+        let Some(node) = place.filter(|node| !self.state.nodes.contains_key(*node)) else { return Ok(()) };
+        let refusal = Refusal::new(Code::NoSuchPlace, format!("no node called `{node}` was ever heard of"));
+        let known = self.state.nodes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        Err(vec![refusal.about("site", node).note(format!("known here: {known}"))])
     }
 
     fn known_place(&self, place: Option<&str>) -> Result<(), Vec<Refusal>> {

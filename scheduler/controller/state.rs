@@ -1,6 +1,7 @@
 //! What is known: the result of all events so far, and nothing else. Live operation and replay go through `apply`.
 
 use chrono::{DateTime, Utc};
+use neap_model::cap::{CapPoint, CapReason};
 use neap_model::fleet::Inventory;
 use neap_model::job::{Epoch, JobId, JobSpec, Person};
 use neap_model::ledger::Account;
@@ -8,7 +9,7 @@ use neap_model::lifecycle::{AttemptEnd, Event, Illegal, JobEvent, Outcome, Phase
 use neap_model::plan::{Decision, Place};
 use neap_model::protocol::Happened;
 use neap_model::seconds::Seconds;
-use neap_model::units::Joules;
+use neap_model::units::{Joules, Watts};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -56,6 +57,12 @@ pub struct Job {
     pub unsaved: u32,
     /// Facility energy up to the last end of an attempt.
     pub accounted: Joules,
+    /// The limit decided last for its GPUs, and why; of the present attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capped: Option<(Option<Watts>, CapReason)>,
+    /// What was seen of it at which limits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cap_points: Vec<CapPoint>,
     /// Cores of that attempt.
     pub cpus: u32,
     /// GPUs of that attempt.
@@ -263,6 +270,8 @@ impl State {
             pauses: 0,
             unsaved: 0,
             accounted: Joules::ZERO,
+            capped: None,
+            cap_points: Vec::new(),
             cpus: 0,
             gpus: Vec::new(),
             log: None,
@@ -313,6 +322,7 @@ impl State {
                 job.booked = None;
                 job.leased = Some(at);
                 job.place = Some(Place { zone: zone.clone(), node: node.clone() });
+                job.capped = None;
                 (job.cpus, job.gpus, job.log) = (*cpus, gpus.clone(), None);
                 match (before, job.first_leased) {
                     (Phase::Paused { since }, Some(_)) => {
@@ -332,6 +342,10 @@ impl State {
             JobEvent::Started { log, .. } => {
                 job.started = Some(at);
                 job.log = Some(log.clone());
+            }
+            JobEvent::Capped { limit, because, points, .. } => {
+                job.capped = Some((*limit, because.clone()));
+                job.cap_points.clone_from(points);
             }
             JobEvent::AttemptLost { .. } => {
                 job.losses += 1;

@@ -61,6 +61,7 @@ fn jobs(count: u64) -> Vec<Arc<Job>> {
             parts: vec![part],
             gap_ms: 0,
             metering: Metering::default(),
+            cap: neap_model::cap::CapUse::default(),
         };
         let print = Footprint { energy: Joules(1_000), emits: GramsCo2e(id), ..Footprint::default() };
         let happened = [

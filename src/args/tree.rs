@@ -194,14 +194,14 @@ fn policy() -> Command {
     verb("policy", "What operators decide: events, and the site's file").subcommand_required(true).subcommands([
         verb("event", "Announce a power limit or hours of plenty, or take an announcement back")
             .arg(
-                value("kind", "WHAT", "cap, demand_response, plenty (nothing waits for cleaner hours), alert")
+                value("kind", "WHAT", "cap, demand_response, gpu_cap (every GPU of a node), plenty (nothing waits for cleaner hours), alert")
                     .value_parser(["cap", "demand_response", "plenty", "alert"]),
             )
             .arg(value("limit", "14kW|70%", "Of a cap in watts; of demand response a share of the usual limit"))
             .arg(value("for", "D", "How long: 2h"))
             .arg(value("from", "T", "From when [default: now]"))
             .arg(value("until", "T", "Until when [default: until it is cancelled]"))
-            .arg(value("site", "NAME", "A power domain or a zone [default: the whole site]"))
+            .arg(value("site", "NAME", "A power domain, a zone or, for gpu_cap, a node [default: the whole site]"))
             .arg(value("priority", "N", "0 is the highest; of two that overlap the higher holds"))
             .arg(value("id", "ID", "Its name; the same id and revision again change nothing"))
             .arg(value("revision", "N", "Higher replaces lower"))

@@ -311,11 +311,18 @@ fn executor(mut table: Table<'_>, paths: &Paths, scheduler: &Config) -> neap_exe
         cpus: table.whole("cpus"),
         rapl_root: table.text("rapl_root").map_or(usual.rapl_root, Into::into),
         nvml_lib: table.text("nvml_lib").map(Into::into),
+        power_socket: table.text("power_socket").map_or(usual.power_socket, Into::into),
+        pace_window: table
+            .quantity::<Seconds>("pace_window")
+            .map_or(usual.pace_window, |window| std::time::Duration::from_secs(window.0)),
         log_limit: table.quantity::<neap_model::units::Bytes>("log_limit").map_or(usual.log_limit, |bytes| bytes.0),
         ..usual
     };
     if !(Percent::whole(10)..=Percent::whole(100)).contains(&config.supply_efficiency) {
         table.wrong("P013", "supply_efficiency", bad("a power supply passes on 10% to 100% of what it takes"));
+    }
+    if config.pace_window.is_zero() {
+        table.wrong("P013", "pace_window", bad("nothing can be told from a window of no length"));
     }
     if config.cpus == Some(0) {
         table.wrong("P013", "cpus", bad("an executor without a core runs nothing"));

@@ -155,6 +155,12 @@ pub fn job(job: &JobReport) -> Value {
         "provisional": account.provisional,
         "revision": job.revision,
     });
+    // Absent where nothing was ever wanted, never zero.
+    if (!account.cap.is_empty() || job.capped.is_some())
+        && let (Some(all), Value::Object(more)) = (value.as_object_mut(), super::capping::values(job))
+    {
+        all.extend(more);
+    }
     if !account.metering.is_empty() {
         value["metering"] = super::metering::value(account);
     }
@@ -226,6 +232,19 @@ fn happened(entry: &Happened) -> Value {
             value["decision"] = decision(chosen, u32::try_from(gpus.len()).unwrap_or(0));
         }
         E::Started { epoch, .. } => value["attempt"] = epoch.0.into(),
+        E::Capped { epoch, limit, because, points } => {
+            value["attempt"] = epoch.0.into();
+            value["cap_watts"] = limit.map(neap_model::units::Watts::in_base).into();
+            value["because"] = json!(because);
+            let point = |point: &neap_model::cap::CapPoint| {
+                json!({
+                    "limit_watts": point.limit.in_base(),
+                    "steps_per_second": point.steps_per_kilosecond as f64 / 1e3,
+                    "power_watts": point.power.in_base(),
+                })
+            };
+            value["watched"] = points.iter().map(point).collect();
+        }
         E::StopAsked { epoch, cause } => {
             value["attempt"] = epoch.0.into();
             value["cause"] = json!(cause);
@@ -383,7 +402,7 @@ pub fn status(status: &StatusReport) -> Value {
 #[must_use]
 pub fn notice(notice: &Notice) -> Value {
     let (limit, share) = match notice.call {
-        Call::Cap { limit } => (Some(limit.in_base()), None),
+        Call::Cap { limit } | Call::GpuCap { limit } => (Some(limit.in_base()), None),
         Call::DemandResponse { share } => (None, Some(share.ratio())),
         Call::Plenty | Call::Alert => (None, None),
     };

@@ -5,7 +5,7 @@ use neap_model::fleet::{Component, Quality};
 use neap_model::ledger::Account;
 use neap_model::lifecycle::{Outcome, Phase};
 use neap_model::protocol::JobReport;
-use neap_model::units::{Joules, Pue};
+use neap_model::units::Joules;
 use std::fmt::Write as _;
 
 /// Width of the line above it.
@@ -39,12 +39,13 @@ pub fn footer(job: &JobReport) -> String {
         let _ = write!(head, " · {}, {}", escape(&place.node), escape(&place.zone));
     }
     let rest = WIDE.saturating_sub(head.chars().count() + 1);
-    format!("\n{head} {}\n{}", "─".repeat(rest), used(&job.account, job.pue))
+    format!("\n{head} {}\n{}", "─".repeat(rest), used(job))
 }
 
-/// The lines of energy and carbon.
+/// The lines of energy, carbon and, for a job with GPUs, of their limits.
 #[must_use]
-pub fn used(account: &Account, pue: Option<Pue>) -> String {
+pub fn used(job: &JobReport) -> String {
+    let (account, pue) = (&job.account, job.pue);
     let total = account.actual.energy;
     let mut parts = vec![format!("energy  {}", numbers::energy(total))];
     for (component, name) in
@@ -87,6 +88,9 @@ pub fn used(account: &Account, pue: Option<Pue>) -> String {
         parts.push(format!("planned was {}", numbers::carbon(planned)));
     }
     text.push_str(&join(&parts));
+    if let Some(parts) = super::capping::line(job) {
+        text.push_str(&join(&parts));
+    }
     text
 }
 

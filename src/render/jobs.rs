@@ -315,7 +315,7 @@ pub fn show(job: &JobReport, now: DateTime<Utc>, style: &Style) -> String {
     );
     line("log", job.log.as_deref().map_or_else(String::new, escape));
     if job.account.actual.energy.0 > 0 || job.phase.is_final() {
-        text.push_str(&footer::used(&job.account, job.pue));
+        text.push_str(&footer::used(job));
         if !job.phase.is_final() {
             text.push_str("so far; the last minute is not booked yet\n");
         }

@@ -79,6 +79,7 @@ pub fn status(status: &StatusReport, server: &str, style: &Style) -> String {
 fn said(notice: &Notice, now: DateTime<Utc>, style: &Style) -> String {
     let what = match notice.call {
         Call::Cap { limit } => format!("cap {limit}"),
+        Call::GpuCap { limit } => format!("{limit} for every GPU"),
         Call::DemandResponse { share } => format!("at most {share} of the usual power"),
         Call::Plenty => "plenty: nothing waits for cleaner hours".to_owned(),
         Call::Alert => "alert".to_owned(),

@@ -131,7 +131,7 @@ fn golden_job_json() {
 fn footer_show_and_report_agree_to_the_digit() {
     let job = Scene::new().finished().job;
     let (shown, foot) = (jobs::show(&job, now(), &STYLE), footer::footer(&job));
-    for line in footer::used(&job.account, job.pue).lines() {
+    for line in footer::used(&job).lines() {
         assert!(shown.contains(line) && foot.contains(line), "{line}");
     }
     let value = data::job(&job);

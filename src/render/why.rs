@@ -361,7 +361,7 @@ fn ended(report: &WhyReport, style: &Style) -> String {
         };
         line(&mut text, "finish-by", &format!("{} {kept}", times::full(by, style)));
     }
-    for used in footer::used(&job.account, job.pue).lines() {
+    for used in footer::used(job).lines() {
         let (what, rest) = used.split_at(used.find("  ").unwrap_or(used.len()));
         line(&mut text, what, rest.trim());
     }

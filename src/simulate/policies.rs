@@ -188,6 +188,7 @@ fn online(setting: &Setting, options: &Options, progress: &mut Progress) -> Resu
         mode: Mode::Interruptible,
         stays: options.moves == Moves::Choose,
         waiting: whole::price_of_waiting(&setting.case, options.wait_price),
+        expected: 0.0,
     };
     let effort = effort(options);
     let mut seconds = Vec::new();

@@ -43,7 +43,7 @@ pub fn plan(jobs: usize, zones: usize, options: &Options) -> Result<Value, Probl
     let seconds = if options.timing { json!(began.elapsed().as_secs_f64()) } else { Value::Null };
     let late_jobs = market.tasks.iter().zip(&solution.shares).filter(|(task, shares)| {
         let done: f64 = shares.iter().map(|share| share.hours).sum();
-        let end = shares.last().map_or(0.0, |s| s.slot as f64 * market.slot_hours + s.hours);
+        let end = shares.iter().last().map_or(0.0, |s| s.slot as f64 * market.slot_hours + s.hours);
         done < task.hours - 1e-6 || end > task.due + 1e-6
     });
     // Job n runs at once in zone n mod their number.

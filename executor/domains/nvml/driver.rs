@@ -138,7 +138,8 @@ impl<'n> Driver<'n> {
         let limit = device.enforced_power_limit().or_else(|_| device.power_management_limit_default()).unwrap_or(0);
         let most = device.power_management_limit_constraints().map_or(limit, |range| range.max_limit);
         let watts = |milliwatts: u32| Watts(u64::from(milliwatts));
-        Ok((Gpu { uuid: device.uuid()?, index, model, limit: watts(limit) }, watts(most.max(limit))))
+        let gpu = Gpu { uuid: device.uuid()?, index, model, limit: watts(limit), settable: None, uncapped: None };
+        Ok((gpu, watts(most.max(limit))))
     }
 
     fn known(&mut self, uuid: &str) -> Result<&mut Known<'n>, NvmlError> {
@@ -159,10 +160,11 @@ impl<'n> Driver<'n> {
         let mut sample = Sample { at, ..Sample::default() };
         let mut trouble = None;
         if known.fields {
-            match known.device.field_values_for(&[COUNTER, INSTANT]) {
+            match known.device.field_values_for(&[COUNTER, INSTANT, BOUND]) {
                 Ok(values) => {
                     let value = |n: usize| values.get(n)?.as_ref().ok()?.value.as_ref().ok().and_then(unsigned);
                     (sample.counter, sample.power) = (value(0).map(Joules), value(1).map(Watts));
+                    sample.bound = value(2).map(Duration::from_nanos);
                 }
                 Err(NvmlError::FailedToLoadSymbol(_) | NvmlError::NotSupported) => known.fields = false,
                 Err(error) => return Err(failed(&error)),

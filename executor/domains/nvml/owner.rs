@@ -3,7 +3,7 @@
 
 use super::driver::{Driver, Failed, Library};
 use super::sampler::{Live, Sampler, add_known};
-use crate::clock::Clock;
+use crate::clock::{Clock, millis};
 use crate::domains::{Cap, CapRange, CapState, DomainError};
 use crate::meter::edge::{Edge, edges};
 use neap_model::fleet::Gpu;
@@ -46,7 +46,7 @@ impl Shared {
     }
 
     pub(super) fn beat(&self, now: Duration) {
-        self.beat.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.beat.store(millis(now), Ordering::Relaxed);
     }
 }
 

@@ -29,6 +29,9 @@ pub struct Live {
     pub uses: Option<Vec<Use>>,
     /// The parts under MIG, as last seen.
     pub parts: Vec<MigPart>,
+    /// How long limits have held its clocks down since it was first read.
+    pub bound: Duration,
+    bound_seen: Option<Duration>,
     /// In the driver's words, why the last reading failed.
     pub trouble: Option<String>,
     /// Rounds in a row in which the driver said that the board is lost.
@@ -40,7 +43,16 @@ const LOST: u32 = 3;
 
 impl Live {
     fn new(most: Watts) -> Self {
-        Self { track: Track::new(most), idle: Idle::default(), uses: None, parts: Vec::new(), trouble: None, lost: 0 }
+        Self {
+            track: Track::new(most),
+            idle: Idle::default(),
+            uses: None,
+            parts: Vec::new(),
+            bound: Duration::ZERO,
+            bound_seen: None,
+            trouble: None,
+            lost: 0,
+        }
     }
 
     /// Sums so far.
@@ -64,6 +76,11 @@ impl Live {
         match gathered.sample {
             Ok(sample) => {
                 self.trouble = None;
+                // A count that falls is a driver that was loaded anew: it counts from there.
+                if let (Some(now), Some(then)) = (sample.bound, self.bound_seen) {
+                    self.bound += now.saturating_sub(then);
+                }
+                self.bound_seen = sample.bound.or(self.bound_seen);
                 self.track.take(sample);
                 // Where the driver does not list processes nobody knows that it is idle.
                 let busy = self.uses.as_ref().is_none_or(|uses| !uses.is_empty());
@@ -80,7 +97,7 @@ impl Live {
 
     /// Takes an energy counter at a tick, and closes the books there.
     pub fn take_edge(&mut self, at: Duration, counter: Option<Joules>) {
-        self.track.take(Sample { at, counter, power: None });
+        self.track.take(Sample { at, counter, ..Sample::default() });
         self.track.settle(at);
     }
 }

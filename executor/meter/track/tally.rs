@@ -12,6 +12,8 @@ pub struct Sample {
     pub counter: Option<Joules>,
     /// Power now.
     pub power: Option<Watts>,
+    /// How long a limit has held its clocks down since the driver was loaded.
+    pub bound: Option<Duration>,
 }
 
 /// Sums since the track began. Two of them subtract to what lies between.

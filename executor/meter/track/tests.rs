@@ -16,7 +16,8 @@ fn feed(
     power: impl Fn(u64) -> Option<u64>,
 ) {
     for n in from..until {
-        let sample = Sample { at: ms(n * 100), counter: counter(n).map(Joules), power: power(n).map(Watts) };
+        let sample =
+            Sample { at: ms(n * 100), counter: counter(n).map(Joules), power: power(n).map(Watts), bound: None };
         track.take(sample);
     }
 }
@@ -163,7 +164,7 @@ proptest! {
         let (mut at, mut before) = (ms(0), Tally::default());
         for (n, (step, counter, power)) in readings.iter().enumerate() {
             at += ms(*step);
-            track.take(Sample { at, counter: counter.map(Joules), power: power.map(Watts) });
+            track.take(Sample { at, counter: counter.map(Joules), power: power.map(Watts), bound: None });
             if n == boundary {
                 track.settle(at);
             }

@@ -2,7 +2,7 @@
 
 use super::super::network::Network;
 use super::super::window::{NOTHING, overlap, slots, touched};
-use super::super::{Market, Prices, Share, Task};
+use super::super::{Market, Prices, Share, Shares, Task};
 use super::{Kept, late_hours, late_slots, never};
 
 pub(super) struct Graph<'a> {
@@ -179,7 +179,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The flow as shares, in the order of time.
-    pub(super) fn shares(&self, market: &Market, before: &[Vec<Share>]) -> Vec<Vec<Share>> {
+    pub(super) fn shares(&self, market: &Market, before: &[Shares]) -> Vec<Shares> {
         let mut shares: Vec<Vec<Share>> = vec![Vec::new(); market.tasks.len()];
         for used in &self.uses {
             let task = used.task as usize;
@@ -190,9 +190,9 @@ impl<'a> Graph<'a> {
                 shares[task].push(Share { pool, slot, point: 0, hours });
             }
         }
-        for (task, shares) in shares.iter_mut().enumerate() {
+        let kept = |(task, mut shares): (usize, Vec<Share>)| {
             if self.tasks[task].is_none() {
-                shares.clone_from(&before[task]);
+                shares = before[task].iter().collect();
             }
             shares.sort_by_key(|share| (share.slot, share.pool));
             shares.dedup_by(|next, kept| {
@@ -202,7 +202,8 @@ impl<'a> Graph<'a> {
                 }
                 same
             });
-        }
-        shares
+            shares.into_iter().collect()
+        };
+        shares.into_iter().enumerate().map(kept).collect()
     }
 }

@@ -1,13 +1,12 @@
 use super::{Issue, Online, Outlook, Sight, View, play};
-use crate::market::{Market, Mode, Prices, Share, Solution};
+use crate::market::{Market, Mode, Prices, Share, Shares, Solution};
 use crate::replay::{Case, Curve, Place, Ran, TraceJob};
 
 /// Fills each task's cheapest slots in what is left, tightest first: enough to see what a solver is shown.
 fn greedy(market: &Market, _: Option<&Prices>) -> Solution {
     let mut left: Vec<Vec<f64>> =
         market.pools.iter().map(|p| p.capacity.iter().map(|gpus| gpus * market.slot_hours).collect()).collect();
-    let mut solution =
-        Solution { shares: vec![Vec::new(); market.tasks.len()], bound: 1.0, cost: 1.0, ..Solution::default() };
+    let mut shares: Vec<Vec<Share>> = vec![Vec::new(); market.tasks.len()];
     let mut order: Vec<usize> = (0..market.tasks.len()).collect();
     order.sort_by(|&a, &b| market.tasks[a].due.total_cmp(&market.tasks[b].due));
     for task in order {
@@ -29,12 +28,13 @@ fn greedy(market: &Market, _: Option<&Prices>) -> Solution {
             if take > 1e-12 {
                 hours -= take;
                 left[pool][slot] -= take * class.points[0].gpus;
-                solution.shares[task].push(Share { pool, slot, point: 0, hours: take });
+                shares[task].push(Share { pool, slot, point: 0, hours: take });
             }
         }
-        solution.shares[task].sort_by_key(|share| share.slot);
+        shares[task].sort_by_key(|share| share.slot);
     }
-    solution
+    let shares: Vec<Shares> = shares.into_iter().map(|shares| shares.into_iter().collect()).collect();
+    Solution { shares, bound: 1.0, cost: 1.0, ..Solution::default() }
 }
 
 fn job(arrival: f64, length: f64, slack: f64) -> TraceJob {
@@ -49,7 +49,7 @@ fn case(values: Vec<f64>, gpus: Option<f64>, jobs: Vec<TraceJob>) -> Case {
 
 fn played(case: &Case, outlook: Outlook, issues: &[Vec<Issue>]) -> Vec<Ran> {
     let sight = Sight { outlook, issues, trusted: 48.0 * 3600.0 };
-    let online = Online { slot: 900.0, sight, mode: Mode::Interruptible, stays: false, waiting: 0.0 };
+    let online = Online { slot: 900.0, sight, mode: Mode::Interruptible, stays: false, waiting: 0.0, expected: 0.0 };
     play(case, &online, &mut greedy, &mut |_| {}).ran
 }
 
@@ -89,7 +89,7 @@ fn a_solver_is_shown_no_job_and_no_hour_that_is_not_known() {
     let mut case = case(values, Some(1.0), vec![job(86_400.0, 3600.0, 3.0 * 3600.0), job(90_100.0, 3600.0, 0.0)]);
     case.jobs[0].slack = 3.0 * 3600.0;
     let sight = Sight { outlook: Outlook::Yesterday, issues: &[], trusted: 0.0 };
-    let online = Online { slot: 3600.0, sight, mode: Mode::Interruptible, stays: false, waiting: 0.0 };
+    let online = Online { slot: 3600.0, sight, mode: Mode::Interruptible, stays: false, waiting: 0.0, expected: 0.0 };
     let mut seen = Vec::new();
     play(
         &case,
@@ -102,6 +102,38 @@ fn a_solver_is_shown_no_job_and_no_hour_that_is_not_known() {
     );
     assert_eq!(seen[0], (1, vec![500.0, 100.0, 100.0, 100.0], false), "the hour in progress is known, the rest is not");
     assert_eq!(seen[1].1[0], 400.0);
+}
+
+#[test]
+fn what_is_expected_is_learned_from_jobs_that_came_and_is_never_run() {
+    let first_markets = |later: f64| {
+        let jobs = vec![job(0.0, 3600.0, 7200.0), job(3600.0, 1800.0, 7200.0), job(later, 7200.0, 7200.0)];
+        let case = case(vec![100.0, 300.0, 200.0, 50.0, 50.0, 50.0], Some(1.0), jobs);
+        let sight = Sight { outlook: Outlook::Present, issues: &[], trusted: 0.0 };
+        let online =
+            Online { slot: 3600.0, sight, mode: Mode::Interruptible, stays: false, waiting: 0.0, expected: 0.5 };
+        let mut seen: Vec<Market> = Vec::new();
+        let played = play(
+            &case,
+            &online,
+            &mut |market, before| {
+                seen.push(market.clone());
+                greedy(market, before)
+            },
+            &mut |_| {},
+        );
+        for (job, ran) in case.jobs.iter().zip(&played.ran) {
+            let work: f64 = ran.iter().map(|s| s.gpus * (s.until - s.from)).sum();
+            assert!((work - job.width * job.length).abs() < 1e-6, "{job:?} did {work} s");
+        }
+        seen.truncate(2);
+        seen
+    };
+    let seen = first_markets(20_000.0);
+    assert_eq!(seen, first_markets(30_000.0), "what comes later changes nothing");
+    let known = |market: &Market| market.tasks.iter().filter(|task| task.release == 0.0).count();
+    assert_eq!(known(&seen[0]), 1);
+    assert!(seen[0].tasks.len() > 1 && seen[0].tasks[1..].iter().all(|task| task.release >= 0.5));
 }
 
 #[test]

@@ -187,6 +187,7 @@ impl Controller {
         self.planning.asks.remove(&id);
         self.planning.plan.started(&ask);
         self.planning.placed.entry(place.node.clone()).or_default().insert(id);
+        self.begin_capping(now, id, turn);
         self.wake(&place.node, turn);
     }
 

@@ -6,6 +6,7 @@ use crate::controller::state::State;
 use crate::controller::{Answer, Caller, Controller, Effect, Input, Request, Turn, ZoneCurve};
 use crate::record;
 use chrono::{DateTime, TimeDelta, Utc};
+use neap_model::cap::{CapUse, Pace, Settable, Uncapped};
 use neap_model::fleet::{Component, Gpu, Inventory, Meter, Source};
 use neap_model::grid::{Basis, Curve, Grade, Kind, Origin, Scope, Series, Span};
 use neap_model::job::{AttemptId, Flex, JobId, JobSpec, Launch, Objective, Person, Resources, Retry, Task, TimeTerms};
@@ -114,11 +115,18 @@ pub fn job(name: &str, length: TimeDelta) -> JobSpec {
     }
 }
 
+/// Steps a second and watts of one GPU at a limit; `None`: as it was found.
+pub type Pacing = fn(Option<Watts>) -> (f64, f64);
+
 struct Attempt {
     started: DateTime<Utc>,
     ends: DateTime<Utc>,
     end: Option<(AttemptEnd, DateTime<Utc>)>,
     spanned: bool,
+    cap: Option<Watts>,
+    /// Since when it is watched at that limit, and the last whole window.
+    watched: DateTime<Utc>,
+    pace: Option<Pace>,
 }
 
 pub struct World {
@@ -135,6 +143,8 @@ pub struct World {
     /// Exit codes other than 0.
     pub exits: BTreeMap<String, u8>,
     pub started: BTreeMap<JobId, Vec<DateTime<Utc>>>,
+    /// Steps a second and watts of a GPU by limit, of jobs that count their steps.
+    pub paces: BTreeMap<String, Pacing>,
     /// Work that was saved at pauses.
     pub saved: BTreeMap<JobId, TimeDelta>,
     /// Jobs that do not save their work when they are told to.
@@ -170,6 +180,7 @@ impl World {
             takes: BTreeMap::new(),
             exits: BTreeMap::new(),
             started: BTreeMap::new(),
+            paces: BTreeMap::new(),
             saved: BTreeMap::new(),
             careless: Vec::new(),
             executor_up: true,
@@ -190,9 +201,25 @@ impl World {
             index: index as u32,
             model: (*model).into(),
             limit: Watts::whole(300),
+            settable: None,
+            uncapped: Some(Uncapped::NoHelper),
         };
         self.gpus = gpus.iter().enumerate().map(gpu).collect();
         self
+    }
+
+    /// The helper runs on the node: GPUs may be told 100 W to 400 W.
+    pub fn with_helper(mut self) -> Self {
+        let range = Settable { least: Watts::whole(100), most: Watts::whole(400) };
+        for gpu in &mut self.gpus {
+            (gpu.settable, gpu.uncapped) = (Some(range), None);
+        }
+        self
+    }
+
+    /// What the GPUs of a job are told.
+    pub fn cap(&self, id: JobId) -> Option<Watts> {
+        self.attempts.iter().find(|(attempt, _)| attempt.job == id).and_then(|(_, attempt)| attempt.cap)
     }
 
     pub fn grid(&mut self, curve: &ZoneCurve) {
@@ -277,6 +304,24 @@ impl World {
                 attempt.end = Some((exit, attempt.ends));
             }
         }
+        let jobs = &self.controller.state().jobs;
+        for (id, attempt) in &mut self.attempts {
+            let Some(pacing) = jobs.get(&id.job).and_then(|job| self.paces.get(&job.spec.name)) else { continue };
+            let time = (now - attempt.watched).num_milliseconds() as u64;
+            if time < 60_000 {
+                continue;
+            }
+            let (rate, watts) = pacing(attempt.cap);
+            attempt.pace = Some(Pace {
+                number: attempt.pace.map_or(0, |pace| pace.number + 1),
+                limit: attempt.cap,
+                steps: (rate * time as f64 / 1e3) as u64,
+                steps_ms: time,
+                energy: Joules((watts * time as f64) as u64 * jobs[&id.job].gpus.len() as u64),
+                energy_ms: time,
+            });
+            attempt.watched = now;
+        }
         let holds = self
             .attempts
             .iter()
@@ -300,6 +345,7 @@ impl World {
                     }],
                     gap_ms: 0,
                     metering: Metering::default(),
+                    cap: CapUse::default(),
                 });
                 AttemptReport {
                     attempt: *id,
@@ -308,6 +354,9 @@ impl World {
                     stopping: false,
                     spans: spans.into_iter().collect(),
                     log: "/log".into(),
+                    cap: attempt.cap,
+                    caps: Vec::new(),
+                    pace: attempt.pace,
                 }
             })
             .collect();
@@ -349,8 +398,14 @@ impl World {
             self.attempts.entry(lease.attempt).or_insert_with(|| {
                 self.started.entry(lease.attempt.job).or_default().push(now);
                 let ends = now + takes.min(limit);
-                Attempt { started: now, ends, end: end.map(|end| (end, ends)), spanned: false }
+                let end = end.map(|end| (end, ends));
+                Attempt { started: now, ends, end, spanned: false, cap: lease.cap, watched: now, pace: None }
             });
+        }
+        for order in reply.caps {
+            if let Some(attempt) = self.attempts.get_mut(&order.attempt).filter(|attempt| attempt.cap != order.limit) {
+                (attempt.cap, attempt.watched) = (order.limit, now);
+            }
         }
         for stop in reply.stops {
             if let Some(attempt) = self.attempts.get_mut(&stop.attempt) {

@@ -51,6 +51,8 @@ fn gpus(node: &str) -> Vec<Gpu> {
         index,
         model: "H100-SXM5-80GB".into(),
         limit: Watts::whole(700),
+        settable: None,
+        uncapped: None,
     };
     (0..8).map(gpu).collect()
 }
@@ -221,6 +223,7 @@ impl Scene {
             } else {
                 Account::default()
             },
+            capped: None,
             pue: Pue::new(1.25),
             revision: 3,
             waited_for_grid: Seconds::ZERO,
@@ -256,6 +259,7 @@ impl Scene {
             gpu_seconds: GpuSeconds(8 * 60 * minutes as u64),
             gap_ms: 0,
             metering: neap_model::ledger::Metering::default(),
+            cap: neap_model::cap::CapUse::default(),
             provisional: false,
         }
     }

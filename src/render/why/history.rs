@@ -91,6 +91,7 @@ fn happened(
             ("leased", format!("attempt {} to {} in {}: {because}", epoch.0, escape(node), escape(zone)))
         }
         E::Started { epoch, .. } => ("started", format!("attempt {}", epoch.0)),
+        E::Capped { limit, because, .. } => ("capped", super::super::capping::decided(*limit, because)),
         E::StopAsked { cause: StopCause::Pause { until, savings, .. }, .. } => {
             let until = times::short(*until, report.now, style);
             ("pausing", format!("until {until}: {}", numbers::saving(savings, false)))

@@ -1,7 +1,7 @@
 //! A case as one market in which everything is known: the bound of every replay, and the plan of one with no surprises.
 
 use super::super::options::{Moves, Options};
-use neap_policies::market::{Class, Effort, Grain, Market, Mode, Point, Pool, Solution, Task, solve};
+use neap_policies::market::{Class, Effort, Grain, Market, Mode, Point, Pool, Share, Shares, Solution, Task, solve};
 use neap_policies::replay::{Case, Ran, Segment};
 use neap_policies::whole::price_of_waiting;
 
@@ -76,7 +76,8 @@ fn market(case: &Case, options: &Options) -> Market {
 /// beginning on.
 #[must_use]
 pub fn ran(case: &Case, market: &Market, solution: &Solution, whole: bool) -> Vec<Ran> {
-    let of = |(task, shares): (usize, &Vec<neap_policies::market::Share>)| {
+    let of = |(task, shares): (usize, &Shares)| {
+        let shares: Vec<Share> = shares.iter().collect();
         let (job, mine) = (&case.jobs[task], &market.tasks[task]);
         let mut ran: Vec<Segment> = Vec::new();
         let last = shares.iter().rposition(|share| share.hours > SAME);

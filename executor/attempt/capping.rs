@@ -1,0 +1,190 @@
+//! An attempt's limit: wanted by the scheduler, held by the helper, and how fast the job goes under it.
+
+use super::{Attempt, Executor};
+use crate::cap::{Caps, Socket};
+use crate::clock::{Boot, Clock, millis};
+use crate::pace;
+use neap_model::cap::{CapHeld, CapUse, Uncapped};
+use neap_model::job::AttemptId;
+use neap_model::units::{Joules, Watts};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// A job's start waits so long for its limit; then it starts as it is, and the limit comes when it comes.
+const BEFORE_START: Duration = Duration::from_secs(2);
+/// A helper that did not answer at the start is looked for so often.
+const LOOK_FOR: Duration = Duration::from_secs(60);
+
+/// Keeps the tokens of leases, in the run directory.
+const TOKENS: &str = "caps.json";
+
+/// What is known about one attempt's limit.
+#[derive(Debug)]
+pub(super) struct Capping {
+    /// What the scheduler wants of each of its GPUs.
+    pub(super) wanted: Option<Watts>,
+    /// How each of its GPUs stands, if any limit was ever wanted.
+    pub(super) held: Vec<CapHeld>,
+    pub(super) windows: pace::Windows,
+    /// Energy of its GPUs.
+    pub(super) energy: Joules,
+    read: Instant,
+    bound: Duration,
+}
+
+impl Capping {
+    pub(super) fn new(wanted: Option<Watts>, least: Duration) -> Self {
+        Self {
+            wanted,
+            held: Vec::new(),
+            windows: pace::Windows::new(least, Boot.now()),
+            energy: Joules::ZERO,
+            read: Instant::now(),
+            bound: Duration::ZERO,
+        }
+    }
+
+    /// How its GPUs were held since this was asked last. `bound` is how long limits have held down the slowest of them in all.
+    pub(super) fn used(&mut self, bound: Duration) -> CapUse {
+        let time = std::mem::replace(&mut self.read, Instant::now()).elapsed();
+        let held_down = bound.saturating_sub(std::mem::replace(&mut self.bound, bound));
+        let tightest = self.held.iter().filter(|held| held.requested.is_some()).min_by_key(|held| held.enforced);
+        let because = self.held.iter().find_map(|held| held.because);
+        let Some(held) = tightest else { return CapUse { because, ..CapUse::default() } };
+        let capped = held.requested < held.found;
+        CapUse {
+            requested: held.requested,
+            enforced: held.enforced,
+            found: held.found,
+            capped_ms: if capped { millis(time) } else { 0 },
+            bound_ms: if capped { millis(held_down.min(time)) } else { 0 },
+            because,
+        }
+    }
+}
+
+impl Executor {
+    /// Looks for the helper, and says in the inventory what may be asked of it.
+    pub(super) fn find_helper(&mut self) -> bool {
+        let open = self.node.inventory.gpus.iter().any(|gpu| matches!(gpu.uncapped, None | Some(Uncapped::NoHelper)));
+        let known = self.node.inventory.gpus.iter().any(|gpu| gpu.settable.is_some());
+        if !open || known || self.helper_sought.is_some_and(|at| at.elapsed() < LOOK_FOR) {
+            return false;
+        }
+        let first = self.helper_sought.replace(Instant::now()).is_none();
+        let status = Socket(self.config.power_socket.clone()).status();
+        let mut news = false;
+        for gpu in &mut self.node.inventory.gpus {
+            let said = status.as_ref().and_then(|gpus| gpus.iter().find(|held| held.gpu == gpu.uuid));
+            let settable = said.and_then(crate::powerd::Held::settable);
+            let uncapped = match (&status, settable) {
+                (None, _) => Some(Uncapped::NoHelper),
+                (Some(_), None) => Some(Uncapped::NotSupported),
+                (Some(_), Some(_)) => None,
+            };
+            news |= (gpu.settable, gpu.uncapped) != (settable, uncapped);
+            (gpu.settable, gpu.uncapped) = (settable, uncapped);
+            // Held for an earlier life of this executor: what was found is what it stands at without us.
+            if let Some(found) = said.filter(|held| held.state == "leased").and_then(|held| held.found_milliwatts) {
+                gpu.limit = Watts(found);
+            }
+        }
+        if first && status.is_none() {
+            let at = self.config.power_socket.display();
+            (self.notice)(&format!("no power limits: nobody answers at {at}; jobs run uncapped"));
+        }
+        news
+    }
+
+    /// What an earlier life held is gone on with, or given back.
+    pub(super) fn resume_caps(&mut self) {
+        if self.config.run_dir.join(TOKENS).exists() {
+            self.start_caps();
+        }
+    }
+
+    /// Starts what holds limits, once there is anything to hold or to give back.
+    fn start_caps(&mut self) {
+        if self.caps.is_none() {
+            let socket = Socket(self.config.power_socket.clone());
+            self.caps = Caps::start(socket, self.config.run_dir.join(TOKENS)).ok();
+        }
+    }
+
+    /// Tells the helper's thread what is wanted, and takes in how things stand. Says whether the scheduler should hear of it.
+    pub(super) fn tend_caps(&mut self) -> bool {
+        let mut wanted: BTreeMap<String, (Watts, String)> = BTreeMap::new();
+        for (id, attempt) in self.attempts.iter().filter(|(_, attempt)| attempt.exit.is_none()) {
+            let Some(limit) = attempt.capping.wanted else { continue };
+            for uuid in &attempt.work.lease.gpus {
+                wanted.insert(uuid.clone(), (limit, id.to_string()));
+            }
+        }
+        if !wanted.is_empty() {
+            self.start_caps();
+        }
+        let Some(caps) = &mut self.caps else { return false };
+        caps.want(&wanted);
+        let held = caps.held();
+        let mut news = false;
+        for attempt in self.attempts.values_mut().filter(|attempt| attempt.exit.is_none()) {
+            let stand: Vec<CapHeld> =
+                attempt.work.lease.gpus.iter().filter_map(|uuid| held.get(uuid)).cloned().collect();
+            if attempt.capping.held != stand {
+                settle(attempt, stand);
+                news = true;
+            }
+        }
+        let refused = held.values().filter(|held| held.because == Some(Uncapped::NoPermission));
+        for held in refused {
+            for gpu in self.node.inventory.gpus.iter_mut().filter(|gpu| gpu.uuid == held.gpu && gpu.uncapped.is_none())
+            {
+                (self.notice)(&format!("{}: {}", gpu.uuid, Uncapped::NoPermission.sentence()));
+                (gpu.settable, gpu.uncapped) = (None, Some(Uncapped::NoPermission));
+                news = true;
+            }
+        }
+        news
+    }
+
+    /// Before a job starts: its limit is in force, or it is known why not, or it took too long.
+    pub(super) fn cap_first(&mut self, id: AttemptId) {
+        self.tend_caps();
+        let Some(attempt) = self.attempts.get(&id).filter(|attempt| attempt.capping.wanted.is_some()) else { return };
+        if let Some(caps) = &self.caps {
+            caps.settle(&attempt.work.lease.gpus, BEFORE_START);
+        }
+        self.tend_caps();
+    }
+
+    /// With every reading of the meters: how GPUs were held, and how many steps were done. Says whether a window is whole.
+    pub(super) fn read_caps(&mut self) -> bool {
+        let mut news = false;
+        let now = Boot.now();
+        for attempt in self.attempts.values_mut().filter(|attempt| attempt.exit.is_none() && attempt.started.is_some())
+        {
+            if attempt.work.lease.gpus.is_empty() {
+                continue;
+            }
+            let used = attempt.capping.used(self.node.bound(&attempt.work.lease.gpus));
+            attempt.meter.hold_cap(&used);
+            if let Some(progress) = pace::read(&attempt.dir.0.join("progress")) {
+                let energy = attempt.capping.energy;
+                news |= attempt.capping.windows.take(progress, energy, now);
+            }
+        }
+        news
+    }
+}
+
+/// What is held changed: the job's steps are counted anew.
+fn settle(attempt: &mut Attempt, stand: Vec<CapHeld>) {
+    let limits = |held: &[CapHeld]| held.iter().map(|held| held.requested).collect::<Vec<_>>();
+    let (before, after) = (limits(&attempt.capping.held), limits(&stand));
+    attempt.capping.held = stand;
+    if before != after {
+        let one = after.first().copied().flatten();
+        let equal = after.iter().all(|limit| *limit == one);
+        attempt.capping.windows.held(one.filter(|_| equal), equal, Boot.now());
+    }
+}

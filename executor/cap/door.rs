@@ -1,0 +1,175 @@
+//! One thread that talks to the helper, so that nobody else ever waits for it unless they say how long.
+
+use super::{Helper, Holder, Token};
+use crate::clock::{Boot, Clock};
+use crate::powerd::{Answer, Held, LONGEST, Request};
+use neap_model::cap::{CapHeld, Settable};
+use neap_model::units::Watts;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The helper waits up to 5 s for a driver that hangs.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// How often the thread looks up at the latest.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The helper behind its socket: a connection a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socket(pub PathBuf);
+
+impl Socket {
+    fn exchange(&self, request: &Request) -> std::io::Result<Answer> {
+        let mut stream = UnixStream::connect(&self.0)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut text = serde_json::to_vec(request)?;
+        text.push(b'\n');
+        stream.write_all(&text)?;
+        let mut line = Vec::new();
+        // A node's list of GPUs is longer than one answer about one of them.
+        BufReader::new(stream.take(16 * LONGEST as u64)).read_until(b'\n', &mut line)?;
+        Ok(serde_json::from_slice(&line)?)
+    }
+
+    /// What the helper says about every GPU; `None`: it does not answer, or not to this user.
+    #[must_use]
+    pub fn status(&self) -> Option<Vec<Held>> {
+        self.exchange(&Request::Status).ok().filter(|answer| answer.ok).map(|answer| answer.gpus)
+    }
+}
+
+impl Helper for Socket {
+    fn ask(&mut self, request: &Request) -> Option<Answer> {
+        self.exchange(request).ok()
+    }
+}
+
+impl Held {
+    /// Limits that may be asked for.
+    #[must_use]
+    pub fn settable(&self) -> Option<Settable> {
+        self.settable_milliwatts.map(|(least, most)| Settable { least: Watts(least), most: Watts(most) })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    held: Mutex<BTreeMap<String, CapHeld>>,
+    news: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, CapHeld>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Wanted = Option<(Watts, String)>;
+
+/// The limits of this node's GPUs.
+#[derive(Debug)]
+pub struct Caps {
+    wants: Sender<(String, Wanted)>,
+    told: BTreeMap<String, Wanted>,
+    shared: Arc<Shared>,
+}
+
+impl Caps {
+    /// Starts the thread. `file` keeps the tokens of leases.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn start(socket: Socket, file: PathBuf) -> std::io::Result<Self> {
+        let tokens: BTreeMap<String, Token> =
+            std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let told = tokens.keys().map(|uuid| (uuid.clone(), Some((Watts::ZERO, String::new())))).collect();
+        let shared = Arc::new(Shared::default());
+        let (wants, inbox) = channel::<(String, Wanted)>();
+        let mut holder = Holder::new(socket, tokens);
+        *shared.lock() = holder.held();
+        let theirs = Arc::clone(&shared);
+        std::thread::Builder::new().name("neap-caps".to_owned()).spawn(move || {
+            // What an earlier life held and this one wants is asked for before anything is given back.
+            let mut next = Boot.now() + LOOK;
+            loop {
+                let wait = next.saturating_sub(Boot.now()).min(LOOK);
+                match inbox.recv_timeout(wait) {
+                    Ok((uuid, wanted)) => {
+                        holder.want(&uuid, wanted);
+                        inbox.try_iter().for_each(|(uuid, wanted)| holder.want(&uuid, wanted));
+                        next = Duration::ZERO;
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    // The executor is gone: its leases run out, or its next life takes them over.
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                if Boot.now() >= next {
+                    next = holder.tend(Boot.now());
+                    if let Some(tokens) = holder.changed_tokens() {
+                        // Without the file a later life waits a minute for the leases to run out.
+                        drop(keep(&file, &tokens));
+                    }
+                    *theirs.lock() = holder.held();
+                    theirs.news.notify_all();
+                }
+            }
+        })?;
+        Ok(Self { wants, told, shared })
+    }
+
+    /// From now on these are wanted, and nothing else. Says nothing to the helper that was said before.
+    pub fn want(&mut self, wanted: &BTreeMap<String, (Watts, String)>) {
+        let gone: Vec<String> = self
+            .told
+            .iter()
+            .filter(|(uuid, told)| told.is_some() && !wanted.contains_key(*uuid))
+            .map(|(uuid, _)| uuid.clone())
+            .collect();
+        for uuid in gone {
+            self.tell(uuid, None);
+        }
+        for (uuid, one) in wanted {
+            if self.told.get(uuid) != Some(&Some(one.clone())) {
+                self.tell(uuid.clone(), Some(one.clone()));
+            }
+        }
+    }
+
+    fn tell(&mut self, uuid: String, wanted: Wanted) {
+        self.told.insert(uuid.clone(), wanted.clone());
+        // The thread lives as long as this does.
+        drop(self.wants.send((uuid, wanted)));
+    }
+
+    /// How every GPU stands for which anything was ever wanted.
+    #[must_use]
+    pub fn held(&self) -> BTreeMap<String, CapHeld> {
+        self.shared.lock().clone()
+    }
+
+    /// Waits until what is wanted of these GPUs is held, or refused; at most so long.
+    pub fn settle(&self, gpus: &[String], at_most: Duration) {
+        let done = |held: &BTreeMap<String, CapHeld>| {
+            gpus.iter().all(|uuid| match (self.told.get(uuid), held.get(uuid)) {
+                (Some(Some((limit, _))), Some(held)) => {
+                    held.wanted == Some(*limit) && (held.is_settled() || held.because.is_some())
+                }
+                (Some(Some(_)), None) => false,
+                _ => true,
+            })
+        };
+        drop(self.shared.news.wait_timeout_while(self.shared.lock(), at_most, |held| !done(held)));
+    }
+}
+
+fn keep(file: &Path, tokens: &BTreeMap<String, Token>) -> std::io::Result<()> {
+    let temporary = file.with_extension("new");
+    std::fs::write(&temporary, serde_json::to_vec(tokens)?)?;
+    std::fs::File::open(&temporary)?.sync_data()?;
+    std::fs::rename(temporary, file)
+}

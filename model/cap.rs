@@ -1,0 +1,216 @@
+//! What is said between scheduler and executor about power limits: what is wanted, what is held, and what a job did under it.
+
+use crate::job::AttemptId;
+use crate::units::{Joules, Percent, Watts};
+use serde::{Deserialize, Serialize};
+
+/// Limits that may be asked for on a GPU: the board's and the helper's ranges together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settable {
+    /// Lowest.
+    pub least: Watts,
+    /// Highest.
+    pub most: Watts,
+}
+
+impl Settable {
+    /// The nearest limit that may be asked for, in whole watts.
+    #[must_use]
+    pub fn nearest(&self, limit: Watts) -> Watts {
+        let whole = Watts(limit.0 / 1_000 * 1_000);
+        whole.clamp(Watts(self.least.0.div_ceil(1_000) * 1_000), Watts(self.most.0 / 1_000 * 1_000))
+    }
+}
+
+/// Why no limit is held on a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Uncapped {
+    /// Nobody sets limits on this node: the privileged helper does not run, or does not answer.
+    NoHelper,
+    /// The helper does not let this user, or has no rights of its own.
+    NoPermission,
+    /// The board takes none, or is in no group of the helper's.
+    NotSupported,
+    /// Outside of what board and helper allow.
+    OutOfRange,
+    /// Somebody else set its limit: it is left alone.
+    Foreign,
+    /// What was found before an earlier crash cannot be trusted: a person decides.
+    Inconclusive,
+    /// The driver did not do it; it is tried again.
+    Device,
+}
+
+impl Uncapped {
+    /// As printed.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::NoHelper => "neap powerd does not answer on this node",
+            Self::NoPermission => "no permission to set limits on this node",
+            Self::NotSupported => "the board takes no limit, or neap powerd's file does not name it",
+            Self::OutOfRange => "the limit is outside of what the board and neap powerd's file allow",
+            Self::Foreign => "somebody else set its limit, which is left alone",
+            Self::Inconclusive => "neap powerd waits for a person to look at this board",
+            Self::Device => "the driver did not take it; it is tried again",
+        }
+    }
+
+    /// Whether asking again later may help.
+    #[must_use]
+    pub const fn passes(self) -> bool {
+        matches!(self, Self::NoHelper | Self::Device)
+    }
+}
+
+/// What the limit of every GPU of an attempt should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapOrder {
+    /// Which.
+    pub attempt: AttemptId,
+    /// `None`: as it was found.
+    pub limit: Option<Watts>,
+}
+
+/// How the limit of a GPU of an attempt stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapHeld {
+    /// By UUID.
+    pub gpu: String,
+    /// What is wanted now; `None`: as it was found.
+    pub wanted: Option<Watts>,
+    /// Before ours.
+    pub found: Option<Watts>,
+    /// Asked of the driver, and read back.
+    pub requested: Option<Watts>,
+    /// In force: something else may hold a tighter one.
+    pub enforced: Option<Watts>,
+    /// Why what is wanted is not held.
+    pub because: Option<Uncapped>,
+}
+
+impl CapHeld {
+    /// Whether what is wanted is what stands.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        match self.wanted {
+            Some(wanted) => self.requested == Some(wanted) && self.because.is_none(),
+            None => self.requested.is_none(),
+        }
+    }
+}
+
+/// What a job did while one limit was in force: its own steps, their time and the energy of its GPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// Rises by one within an attempt, from 0.
+    pub number: u32,
+    /// The limit that was held on each of its GPUs; `None`: as they were found.
+    pub limit: Option<Watts>,
+    /// Steps, as the job counts them.
+    pub steps: u64,
+    /// Milliseconds these steps took.
+    pub steps_ms: u64,
+    /// Energy of its GPUs,
+    pub energy: Joules,
+    /// over so many milliseconds.
+    pub energy_ms: u64,
+}
+
+/// How the GPUs of an attempt were held over a span of its energy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CapUse {
+    /// Last limit asked for, of one GPU.
+    pub requested: Option<Watts>,
+    /// Last limit in force: the tightest of its GPUs.
+    pub enforced: Option<Watts>,
+    /// Limit before ours, of the same GPU.
+    pub found: Option<Watts>,
+    /// Milliseconds with a limit of ours below the one that was found.
+    pub capped_ms: u64,
+    /// Milliseconds for which a limit held the clocks down, as the driver counts them; the longest of its GPUs.
+    pub bound_ms: u64,
+    /// Why a limit that was wanted was not held at the end.
+    pub because: Option<Uncapped>,
+}
+
+impl CapUse {
+    /// Whether nothing was ever wanted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what came after.
+    pub fn add(&mut self, later: &Self) {
+        if later.requested.is_some() {
+            (self.requested, self.enforced, self.found) = (later.requested, later.enforced, later.found);
+        }
+        self.capped_ms += later.capped_ms;
+        self.bound_ms += later.bound_ms;
+        self.because = later.because;
+    }
+}
+
+/// A limit at which a job was watched, in whole numbers: as it is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapPoint {
+    /// The limit in force.
+    pub limit: Watts,
+    /// Steps in a thousand seconds.
+    pub steps_per_kilosecond: u64,
+    /// Mean power of one of its GPUs.
+    pub power: Watts,
+}
+
+/// Why a job's GPUs are held at a limit, or not any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code")]
+pub enum CapReason {
+    /// Least energy within the slowdown it consents to, of the limits at which its own steps were watched.
+    #[serde(rename = "power.least_energy")]
+    LeastEnergy {
+        /// Its time against that at the highest limit: `103%` takes 3 % longer.
+        time: Percent,
+        /// Its GPU energy against that at the highest limit.
+        energy: Percent,
+        /// What it consents to.
+        slowdown: Percent,
+    },
+    /// Its power domain is at its limit.
+    #[serde(rename = "power.domain_cap")]
+    Domain {
+        /// The power domain, the zone, or `the site`.
+        domain: String,
+        /// The limit in force.
+        limit: Watts,
+        /// Its expected time against that at the highest limit; `None`: nobody measured it.
+        time: Option<Percent>,
+        /// The announcement that sets it; `None`: the domain's own.
+        event: Option<String>,
+    },
+    /// An operator set it for the node.
+    #[serde(rename = "power.node_cap")]
+    Node {
+        /// The announcement.
+        event: String,
+    },
+    /// Nothing asks for a limit any more.
+    #[serde(rename = "power.free")]
+    Free,
+}
+
+impl CapReason {
+    /// The code, as printed.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::LeastEnergy { .. } => "power.least_energy",
+            Self::Domain { .. } => "power.domain_cap",
+            Self::Node { .. } => "power.node_cap",
+            Self::Free => "power.free",
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! How hard each job runs: its own steps are watched at a few limits, and the one of least energy within its slowdown stays.
+//!
+//! A job is watched as it was found first, so one that counts no steps is never slowed to save energy. What was learned of a
+//! project's job on a board is used at the next start. An operator's limit for a node goes before all of it.
+
+use super::state::{Job, Node};
+use super::{Controller, Turn};
+use chrono::{DateTime, TimeDelta, Utc};
+use neap_model::cap::{CapPoint, CapReason, Pace, Settable};
+use neap_model::fleet::Gpu;
+use neap_model::job::JobId;
+use neap_model::lifecycle::{JobEvent, Phase};
+use neap_model::units::{Percent, Watts};
+use neap_policies::power::{Choice, Curve, Key, Learned, Next, Point, Probe, Terms};
+use std::collections::BTreeMap;
+
+/// A job that stops counting its steps in the middle of a search goes back to what was found after so many windows' time.
+const SILENT: i32 = 10;
+/// At least that long.
+const SILENT_LEAST: TimeDelta = TimeDelta::minutes(2);
+/// Windows in a row at another rate: another phase of the job, and everything is watched anew.
+const DRIFT: u32 = 3;
+/// Limits that are tried lie a tenth of the highest apart, in steps of 5 W.
+const RUNGS: u64 = 10;
+const RUNG_WATTS: u64 = 5_000;
+
+/// Everything that is being found out.
+#[derive(Debug, Default)]
+pub(super) struct Capping {
+    searches: BTreeMap<JobId, Search>,
+    learned: Learned,
+    /// The operator's limit each running job is under, by its announcement.
+    stated: BTreeMap<JobId, String>,
+}
+
+#[derive(Debug)]
+struct Search {
+    probe: Probe,
+    key: Key,
+    /// The limit that was found: the highest.
+    top: Watts,
+    /// The last window that was taken in.
+    seen: Option<u32>,
+    want: Option<Watts>,
+    since: DateTime<Utc>,
+    window: TimeDelta,
+    stays: bool,
+    /// Why it stays where it is.
+    because: Option<CapReason>,
+    drift: u32,
+}
+
+impl Capping {
+    /// The attempt is over.
+    pub(super) fn forget(&mut self, id: JobId) {
+        self.searches.remove(&id);
+        self.stated.remove(&id);
+    }
+}
+
+impl Controller {
+    /// After a start: what earlier jobs showed, and what running ones are held at.
+    pub(super) fn resume_capping(&mut self) {
+        let jobs: Vec<_> = self.state.jobs.values().filter(|job| !job.cap_points.is_empty()).cloned().collect();
+        for job in jobs {
+            let Some(board) = self.gpus_of(&job).and_then(|gpus| Some(gpus.first()?.model.clone())) else { continue };
+            let at = job.started.unwrap_or(job.submitted);
+            self.capping.learned.keep(key_of(&job, board), at, curve(&job.cap_points));
+        }
+    }
+
+    /// Whether the GPUs of a job may be held at limits to save energy, and at which: highest found, rungs below it.
+    fn rungs(&self, job: &Job) -> Option<(Vec<Watts>, String)> {
+        if job.spec.flex.slowdown == Percent(0) || job.gpus.is_empty() {
+            return None;
+        }
+        let (mut least, mut top, mut board) = (Watts::ZERO, Watts(u64::MAX), None);
+        for gpu in self.gpus_of(job)? {
+            let range = gpu.settable?;
+            least = least.max(range.least);
+            top = range.nearest(top.min(gpu.limit));
+            if *board.get_or_insert(&gpu.model) != &gpu.model {
+                return None;
+            }
+        }
+        let step = (top.0 / RUNGS / RUNG_WATTS * RUNG_WATTS).max(RUNG_WATTS);
+        let below = (0..).map(|n| Watts(top.0.saturating_sub(n * step))).take_while(|limit| *limit >= least);
+        let rungs: Vec<Watts> = below.take_while(|limit| limit.0 > 0).collect();
+        (rungs.len() > 1).then(|| (rungs, board.cloned().unwrap_or_default()))
+    }
+
+    fn node_of(&self, job: &Job) -> Option<&Node> {
+        self.state.nodes.get(&job.place.as_ref()?.node)
+    }
+
+    /// The GPUs of a job as its node describes them; `None` if the node does not know one of them.
+    fn gpus_of(&self, job: &Job) -> Option<Vec<&Gpu>> {
+        let known = &self.node_of(job)?.inventory.gpus;
+        job.gpus.iter().map(|uuid| known.iter().find(|gpu| gpu.uuid == *uuid)).collect()
+    }
+
+    /// A job was given to a node, or its node can set limits now.
+    pub(super) fn begin_capping(&mut self, now: DateTime<Utc>, id: JobId, turn: &mut Turn) {
+        let Some(job) = self.state.jobs.get(&id).cloned() else { return };
+        let Some((rungs, board)) = self.rungs(&job) else { return };
+        let key = key_of(&job, board);
+        let known = self.capping.learned.of(&key, now).cloned().unwrap_or_default();
+        let host = self.node_of(&job).map_or(Watts::ZERO, |node| {
+            Watts(node.inventory.watts_per_cpu.0 * u64::from(job.cpus) / job.gpus.len() as u64)
+        });
+        let terms = Terms { host: host.in_base(), ..Terms::within(job.spec.flex.slowdown.ratio()) };
+        let top = rungs.first().copied().unwrap_or_default();
+        let probe = Probe::new(&rungs, terms, known, id.0);
+        let next = probe.next();
+        let search = Search {
+            probe,
+            key,
+            top,
+            seen: None,
+            want: None,
+            since: now,
+            window: SILENT_LEAST,
+            stays: false,
+            because: None,
+            drift: 0,
+        };
+        self.capping.searches.insert(id, search);
+        // What is known of it already needs no watching.
+        if let Some(Next::Stay(choice)) = next {
+            self.stay(now, id, choice, turn);
+        }
+    }
+
+    /// A whole window of a job's own steps. The same window again is not new; an executor that was started anew counts from 0.
+    pub(super) fn pace_heard(&mut self, now: DateTime<Utc>, id: JobId, pace: &Pace, turn: &mut Turn) {
+        if !self.capping.searches.contains_key(&id) {
+            self.begin_capping(now, id, turn);
+        }
+        let gpus = self.state.jobs.get(&id).map_or(1, |job| job.gpus.len().max(1));
+        let Some(search) = self.capping.searches.get_mut(&id) else { return };
+        if search.seen == Some(pace.number) || pace.steps_ms == 0 || pace.energy_ms == 0 {
+            return;
+        }
+        search.seen = Some(pace.number);
+        // Under another limit, an operator's: it tells nothing about the one that was asked for.
+        if pace.limit != search.want {
+            return;
+        }
+        search.since = now;
+        search.window =
+            TimeDelta::milliseconds(i64::try_from(pace.steps_ms.max(pace.energy_ms)).unwrap_or(i64::MAX / 100));
+        let limit = pace.limit.unwrap_or(search.top);
+        let rate = pace.steps as f64 * 1e3 / pace.steps_ms as f64;
+        // Millijoules a millisecond are watts.
+        let power = pace.energy.0 as f64 / pace.energy_ms as f64 / gpus as f64;
+        if search.stays {
+            search.drift = if search.probe.is_another_phase(limit, rate) { search.drift + 1 } else { 0 };
+            if search.drift < DRIFT {
+                return;
+            }
+            if let Some(search) = self.capping.searches.remove(&id) {
+                self.capping.learned.drop_curve(&search.key);
+            }
+            return self.begin_capping(now, id, turn);
+        }
+        search.probe.measured(Point { limit, rate, power });
+        match search.probe.next() {
+            Some(Next::Measure(limit)) => search.want = Some(limit),
+            Some(Next::Stay(choice)) => self.stay(now, id, choice, turn),
+            None => {}
+        }
+    }
+
+    /// The search is over: what was chosen is written down with what it rests on.
+    fn stay(&mut self, now: DateTime<Utc>, id: JobId, choice: Choice, turn: &mut Turn) {
+        let Some(search) = self.capping.searches.get_mut(&id) else { return };
+        let Some(job) = self.state.jobs.get(&id) else { return };
+        let Some((epoch, _)) = job.phase.attempt() else { return };
+        (search.stays, search.drift) = (true, 0);
+        search.want = (choice.limit < search.top).then_some(choice.limit);
+        let limit = search.want;
+        let curve = search.probe.curve().clone();
+        let because = CapReason::LeastEnergy {
+            time: percent(choice.time),
+            energy: percent(choice.energy),
+            slowdown: job.spec.flex.slowdown,
+        };
+        search.because = Some(because.clone());
+        let points = points(&curve);
+        self.capping.learned.keep(search.key.clone(), now, curve);
+        if job.capped.as_ref() != Some(&(limit, because.clone())) {
+            self.happens(now, id, JobEvent::Capped { epoch, limit, because, points }, turn);
+        }
+    }
+
+    /// What the limit of a job's GPUs should be now; `None`: as it was found.
+    pub(super) fn cap_wanted(&self, job: &Job) -> Option<Watts> {
+        let searched = match self.capping.searches.get(&job.id) {
+            Some(search) => search.want,
+            // Not heard of since this start: it stays as it was decided.
+            None => {
+                let decided = job.capped.as_ref().filter(|(_, why)| matches!(why, CapReason::LeastEnergy { .. }));
+                decided.and_then(|(limit, _)| *limit)
+            }
+        };
+        let node = &job.place.as_ref()?.node;
+        let stated = self.state.notices.gpu_cap(self.planning.site.now, node).map(|(limit, _)| limit);
+        let wanted = [searched, stated].into_iter().flatten().min()?;
+        // A limit that no GPU of the job may be told is not asked for.
+        let ranges: Option<Vec<Settable>> = self.gpus_of(job)?.iter().map(|gpu| gpu.settable).collect();
+        ranges?.iter().map(|range| range.nearest(wanted)).max()
+    }
+
+    /// Time passed: a search that hears nothing any more ends, and operators' limits that begin or end are written down.
+    pub(super) fn tend_caps(&mut self, now: DateTime<Utc>, turn: &mut Turn) {
+        let silent = |search: &Search| {
+            search.want.is_some() && !search.stays && now - search.since > (search.window * SILENT).max(SILENT_LEAST)
+        };
+        for search in self.capping.searches.values_mut().filter(|search| silent(search)) {
+            (search.want, search.stays) = (None, true);
+        }
+        let running: Vec<JobId> = self.planning.placed.values().flatten().copied().collect();
+        for id in running {
+            let Some(job) = self.state.jobs.get(&id).filter(|job| !job.gpus.is_empty()) else { continue };
+            let Phase::Running { epoch, node, .. } = &job.phase else { continue };
+            let (epoch, node) = (*epoch, node.clone());
+            let search = self.capping.searches.get(&id);
+            let searched = search.and_then(|search| search.want);
+            let stated =
+                self.state.notices.gpu_cap(now, &node).filter(|(limit, _)| searched.is_none_or(|s| *limit < s));
+            let event = stated.map(|(_, notice)| notice.id.clone());
+            if event.as_ref() == self.capping.stated.get(&id) {
+                continue;
+            }
+            let because = match &event {
+                Some(event) => CapReason::Node { event: event.clone() },
+                None => search.and_then(|search| search.because.clone()).unwrap_or(CapReason::Free),
+            };
+            let undecided = search.is_some_and(|search| search.because.is_none());
+            let (limit, points) = (self.cap_wanted(job), job.cap_points.clone());
+            if job.capped.as_ref() != Some(&(limit, because.clone())) {
+                self.happens(now, id, JobEvent::Capped { epoch, limit, because, points }, turn);
+            }
+            if event.is_none() && undecided {
+                self.capping.searches.remove(&id);
+                self.begin_capping(now, id, turn);
+            }
+            match event {
+                Some(event) => self.capping.stated.insert(id, event),
+                None => self.capping.stated.remove(&id),
+            };
+            self.wake(&node, turn);
+        }
+    }
+}
+
+fn key_of(job: &Job, board: String) -> Key {
+    Key { project: job.spec.project.clone(), name: job.spec.name.clone(), board }
+}
+
+fn percent(ratio: f64) -> Percent {
+    // A ratio of two positive measured figures; a thousand times is far beyond any board.
+    Percent((ratio.clamp(0.0, 1_000.0) * 1e5).round() as u32)
+}
+
+fn curve(points: &[CapPoint]) -> Curve {
+    Curve::new(points.iter().map(|point| Point {
+        limit: point.limit,
+        rate: point.steps_per_kilosecond as f64 / 1e3,
+        power: point.power.in_base(),
+    }))
+}
+
+fn points(curve: &Curve) -> Vec<CapPoint> {
+    let whole = |value: f64| value.round().max(0.0) as u64;
+    let point = |point: &Point| CapPoint {
+        limit: point.limit,
+        steps_per_kilosecond: whole(point.rate * 1e3),
+        power: Watts(whole(point.power * 1e3)),
+    };
+    curve.points().iter().map(point).collect()
+}
