@@ -20,13 +20,14 @@ mod pausing;
 pub(crate) mod priced;
 pub(crate) mod reasons;
 pub(crate) mod search;
+mod steady;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use crate::order::{Turn, turn};
 use crate::problem::{Effort, Job, Policy, Problem, Site};
 use crate::room::{Booking, Room, Slot};
-use better::{Cost, Settled, Told, in_order, settle};
+use better::{Told, in_order};
 pub use certificate::certified;
 use chrono::{DateTime, Utc};
 pub(crate) use decide::Desk;
@@ -37,13 +38,6 @@ use neap_model::reason::Reason;
 pub use pausing::Pausing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// A plan for more jobs with a choice, times nodes, is made again from itself half as often, and not at all where promises
-/// are only kept.
-const MANY: usize = 50_000;
-
-/// How often a plan is made again from itself, at most, until it is the same.
-const STEADY: usize = 4;
 
 /// What was decided for every waiting job, and the room that is left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,22 +103,8 @@ pub fn plan(problem: &Problem, policy: &Policy) -> Plan {
             let alone = |job: &Arc<Job>| Wish::Alone(problem.previous.get(&job.id));
             in_order(&line, &problem.waiting.iter().map(alone).collect::<Vec<_>>()).told(&line)
         }
-        Effort::Keep => {
-            let settled = settle(&line, kept(problem, &problem.previous));
-            if line.looks > MANY { settled.told(&line) } else { steady(&line, settled).0 }
-        }
-        Effort::Search => {
-            let before = (!problem.previous.is_empty()).then(|| settle(&line, kept(problem, &problem.previous)));
-            let (found, queue, asks) = fill::best(&line, before);
-            let (told, cost) = steady(&line, found);
-            if asks >= cost {
-                told
-            } else {
-                // Never worse than the order of the queue.
-                let (again, cost) = steady(&line, queue.clone());
-                if cost <= Cost::of(&queue) { again } else { queue.told(&line) }
-            }
-        }
+        Effort::Keep => steady::kept(&line),
+        Effort::Search => steady::searched(&line),
     };
     finished(problem, policy, &line, told)
 }
@@ -135,34 +115,6 @@ fn finished(problem: &Problem, policy: &Policy, line: &Line<'_>, (mut room, mut 
     let (pauses, look_again) = pausing::pauses(problem, policy, &room);
     let queued = line.queued.clone();
     Plan { decisions: decisions.into_iter().collect(), room, pauses, look_again, queued }
-}
-
-/// A plan that would come out again if it were the one before.
-fn steady(line: &Line<'_>, settled: Settled<'_>) -> (Told, Cost) {
-    let (mut told, mut cost) = (settled.told(line), Cost::of(&settled));
-    let times = if line.looks > MANY { STEADY / 2 } else { STEADY };
-    for _ in 0..times {
-        let before: BTreeMap<JobId, Decision> = told.1.iter().cloned().collect();
-        let again = settle(line, kept(line.problem, &before));
-        let next = again.told(line);
-        let same = next == told;
-        (told, cost) = (next, Cost::of(&again));
-        if same {
-            break;
-        }
-    }
-    (told, cost)
-}
-
-/// What was promised is wished for, and pauses after a first start; all others ask for their first start.
-fn kept<'a>(problem: &Problem, before: &'a BTreeMap<JobId, Decision>) -> Vec<Wish<'a>> {
-    let wish = |job: &Arc<Job>| match before.get(&job.id) {
-        Some(decision) if decision.is_planned() => Wish::Promised(decision),
-        Some(decision) if decision.runs.len() > 1 => Wish::Begun(decision),
-        Some(decision) => Wish::Started(decision),
-        None => Wish::First(Vec::new()),
-    };
-    problem.waiting.iter().map(wish).collect()
 }
 
 /// Whether a node that is up could run the job if it were empty.

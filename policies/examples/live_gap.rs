@@ -65,8 +65,14 @@ fn sunny(hours: u64, dice: &mut Dice) -> Vec<u64> {
 
 /// One zone, and GPUs of 400 W by eight on a node; the last node has what is left.
 fn site(curve: Series, gpus: u32) -> Site {
-    let gpu =
-        |node, index| Gpu { uuid: format!("{node}-{index}"), index, model: "H100".into(), limit: Watts::whole(400) };
+    let gpu = |node, index| Gpu {
+        uuid: format!("{node}-{index}"),
+        index,
+        model: "H100".into(),
+        limit: Watts::whole(400),
+        settable: None,
+        uncapped: None,
+    };
     let node = |node: u32| NodeState {
         name: format!("gpu{node:03}"),
         zone: "DE".to_owned(),

@@ -1,7 +1,7 @@
 //! Fills the room anew at prices: the tightest jobs choose first, each its cheapest way with room paid for; then each is
 //! lifted and put back at half the prices, and at a quarter. What comes of it are wishes; the queue grants them.
 
-use super::better::{Cost, Settled, in_order, same, settle};
+use super::better::{Cost, Settled, settle};
 use super::certificate::{self, Prices};
 use super::decide::{Desk, Target};
 use super::line::{Line, Standing, Wish, has_a_choice};
@@ -12,7 +12,6 @@ use crate::problem::Job;
 use crate::room::Room;
 use crate::stamp::{Stamp, millis, stamp};
 use neap_model::units::Percent;
-use std::collections::BTreeMap;
 
 /// How many orders are tried in which nobody may be late; fewer where there are more jobs times nodes than that.
 const FILLS: usize = 10;
@@ -22,35 +21,8 @@ const MANY: usize = 50_000;
 /// Grams × 10⁶ for what a [`search::Price`] counts.
 const FINEST: f64 = 1e-12 / 3.6e6 * 1e6;
 
-/// The best plan of those that prices lead to, the one in the order of the queue, and that one after all have looked
-/// around; `kept` is what was promised, if anything was. A plan that moves what was promised has to save what these moves
-/// ask for, together. Beside it the one in the order of the
-/// queue, and what that costs with its moves.
-pub(super) fn best<'a>(line: &Line<'a>, kept: Option<Settled<'a>>) -> (Settled<'a>, Settled<'a>, Cost) {
-    let alone = vec![Wish::Alone(None); line.problem.waiting.len()];
-    let queue = in_order(line, &alone);
-    let after = settle(line, alone);
-    let found = anew(line, &after);
-    let charged = |found: &Settled<'a>| {
-        let Cost { late, emits } = Cost::of(found);
-        Cost { late, emits: emits.saturating_add(kept.as_ref().map_or(0, |kept| moves(kept, found))) }
-    };
-    let mut least = (charged(&after), after);
-    for found in found {
-        let costs = charged(&found);
-        if costs < least.0 {
-            least = (costs, found);
-        }
-    }
-    let asked = charged(&queue);
-    match kept {
-        Some(kept) if Cost::of(&kept) <= least.0 => (kept, queue, asked),
-        _ => (least.1, queue, asked),
-    }
-}
-
 /// The plans that prices lead to. They depend on nothing that was decided before.
-fn anew<'a>(line: &Line<'a>, queue: &Settled<'a>) -> Vec<Settled<'a>> {
+pub(super) fn anew<'a>(line: &Line<'a>, queue: &Settled<'a>) -> Vec<Settled<'a>> {
     if queue.pass.standing.len() < 2 || ideal(line, queue) {
         return Vec::new();
     }
@@ -75,21 +47,6 @@ fn ideal(line: &Line<'_>, settled: &Settled<'_>) -> bool {
         desk.nothing_below(standing.job, &standing.first, price.emits.saturating_mul(rest) / search::WHOLE)
     };
     Cost::of(settled).late == 0 && settled.pass.standing.iter().zip(&settled.targets).all(content)
-}
-
-/// What the promises that a plan moves ask for, together.
-fn moves(before: &Settled<'_>, after: &Settled<'_>) -> u128 {
-    let places: BTreeMap<usize, &Target> =
-        after.pass.standing.iter().zip(&after.targets).map(|(standing, target)| (standing.index, target)).collect();
-    let asked = |standing: &Standing<'_>| {
-        let Percent(gain) = standing.job.delay.replan_gain;
-        let emits = standing.target.choice.price.map_or(0, |price| price.emits);
-        emits.saturating_mul(u128::from(gain)) / search::WHOLE
-    };
-    let promised = before.pass.standing.iter().filter(|standing| standing.promise.is_some());
-    let moved =
-        |standing: &&Standing<'_>| places.get(&standing.index).is_none_or(|place| !same(place, &standing.target));
-    promised.filter(moved).map(asked).fold(0, u128::saturating_add)
 }
 
 /// The room of a plan without those who have a choice.
