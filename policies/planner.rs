@@ -109,6 +109,15 @@ pub fn plan(problem: &Problem, policy: &Policy) -> Plan {
     finished(problem, policy, &line, told)
 }
 
+/// Decides for every waiting job by what was promised, or by what a search of the same site and queue found meanwhile where
+/// that costs less with its moves. Jobs that the search did not know, or that are gone since, do no harm.
+#[must_use]
+pub fn adopt(problem: &Problem, policy: &Policy, found: &BTreeMap<JobId, Decision>) -> Plan {
+    let line = Line::of(problem, policy);
+    let told = steady::adopted(&line, found);
+    finished(problem, policy, &line, told)
+}
+
 /// The plan with all who are not planned, and the pauses of those that run.
 fn finished(problem: &Problem, policy: &Policy, line: &Line<'_>, (mut room, mut decisions): Told) -> Plan {
     decisions.extend(line.others(&mut room));

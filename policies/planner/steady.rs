@@ -76,6 +76,15 @@ pub(super) fn kept(line: &Line<'_>) -> Told {
     if line.looks > MANY { settled.told(line) } else { followed(line, &settled).told }
 }
 
+/// The same, or what a search found meanwhile, as far as it can still be had: whichever costs less with its moves.
+pub(super) fn adopted(line: &Line<'_>, found: &BTreeMap<JobId, Decision>) -> Told {
+    let [now, then] = [&*line.problem.previous, found].map(|before| {
+        let settled = settle(line, wishes(line.problem, before));
+        if line.looks > MANY { Steady::of(line, &settled) } else { followed(line, &settled) }
+    });
+    if then.sketch.from(&now.sketch) < now.sketch.cost { then.told } else { now.told }
+}
+
 /// The best of what was promised, the order of the queue, and what prices of room lead to.
 pub(super) fn searched(line: &Line<'_>) -> Told {
     let alone = vec![Wish::Alone(None); line.problem.waiting.len()];

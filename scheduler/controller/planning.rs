@@ -26,6 +26,10 @@ const ANEW_EVERY: TimeDelta = TimeDelta::minutes(15);
 const ANEW_PER_JOB: TimeDelta = TimeDelta::milliseconds(10);
 const ANEW_AT_MOST: TimeDelta = TimeDelta::seconds(60);
 
+/// Up to so many waiting jobs that are planned, times nodes, are searched at once; more are searched beside the loop, and
+/// what was found is kept to with the next plan as far as it still can be had.
+const AT_ONCE: usize = 2_000;
+
 /// Plans are audited before they are acted on while no more jobs than that wait; the audit is naive on purpose.
 const AUDITED: usize = 2_000;
 
@@ -76,6 +80,12 @@ struct Anew {
     last: DateTime<Utc>,
     site_changed: bool,
     jobs: usize,
+    /// Planned jobs times nodes that are searched within the step.
+    at_once: usize,
+    /// A search is under way beside the loop.
+    searching: bool,
+    /// What it found, for the next plan.
+    found: Option<BTreeMap<JobId, Decision>>,
 }
 
 impl Anew {
@@ -84,10 +94,10 @@ impl Anew {
         let per_job = ANEW_PER_JOB * i32::try_from(waiting).unwrap_or(i32::MAX);
         let since = now - self.last;
         let news = self.site_changed || self.jobs * NEW_SHARE >= waiting || since >= ANEW_EVERY;
-        if waiting > ALWAYS_ANEW && !(news && since >= per_job.min(ANEW_AT_MOST)) {
+        if self.searching || waiting > ALWAYS_ANEW && !(news && since >= per_job.min(ANEW_AT_MOST)) {
             return Effort::Keep;
         }
-        *self = Self { last: now, site_changed: false, jobs: 0 };
+        (self.last, self.site_changed, self.jobs) = (now, false, 0);
         Effort::Search
     }
 }
@@ -106,7 +116,14 @@ impl Planning {
             due: true,
             calls: Vec::new(),
             site_stale: true,
-            anew: Anew { last: now - TimeDelta::days(1), site_changed: true, jobs: 0 },
+            anew: Anew {
+                last: now - TimeDelta::days(1),
+                site_changed: true,
+                jobs: 0,
+                at_once: AT_ONCE,
+                searching: false,
+                found: None,
+            },
             holding: holding::Holding::default(),
             short: BTreeSet::new(),
             last: now - TimeDelta::days(1),
@@ -120,6 +137,12 @@ impl Planning {
     /// Something changed that a plan depends on.
     pub(super) fn news(&mut self) {
         self.due = true;
+    }
+
+    /// Every search is done beside the loop.
+    #[cfg(test)]
+    pub(super) const fn search_beside(&mut self) {
+        self.anew.at_once = 0;
     }
 
     /// Nodes or curves changed.
