@@ -28,7 +28,7 @@ const ANEW_AT_MOST: TimeDelta = TimeDelta::seconds(60);
 
 /// Up to so many waiting jobs that are planned, times nodes, are searched at once; more are searched beside the loop, and
 /// what was found is kept to with the next plan as far as it still can be had.
-const AT_ONCE: usize = 2_000;
+const AT_ONCE: usize = 256;
 
 /// Plans are audited before they are acted on while no more jobs than that wait; the audit is naive on purpose.
 const AUDITED: usize = 2_000;
