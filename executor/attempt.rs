@@ -340,6 +340,7 @@ impl Executor {
                 spans: attempt.meter.closed.clone(),
                 log: attempt.work.log.display().to_string(),
                 cap: attempt.capping.wanted,
+                cap_order: attempt.capping.order,
                 caps: attempt.capping.held.clone(),
                 pace: attempt.capping.windows.last,
             })

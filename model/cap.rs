@@ -71,6 +71,14 @@ pub struct CapOrder {
     pub attempt: AttemptId,
     /// `None`: as it was found.
     pub limit: Option<Watts>,
+    /// Rises with every change a power domain asks for; 0: none does. A lower one than was carried out is passed over.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub order: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+pub(crate) const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How the limit of a GPU of an attempt stands.

@@ -339,6 +339,9 @@ pub struct AttemptReport {
     /// The limit that is wanted of its GPUs, as the executor heard it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<crate::units::Watts>,
+    /// The order that asked for it, as in [`CapOrder::order`].
+    #[serde(default, skip_serializing_if = "crate::cap::is_zero")]
+    pub cap_order: u64,
     /// How the limits of its GPUs stand; none, if none was ever wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub caps: Vec<CapHeld>,

@@ -4,6 +4,7 @@
 //! is an effect like any other.
 
 pub mod answers;
+mod budgets;
 mod capping;
 mod leases;
 pub mod ledger;
@@ -238,6 +239,7 @@ pub struct Controller {
     state: State,
     planning: Planning,
     capping: capping::Capping,
+    budgets: budgets::Budgets,
     grid: BTreeMap<String, ZoneCurve>,
     troubles: Vec<String>,
     degraded: Vec<Degraded>,
@@ -272,6 +274,7 @@ impl Controller {
             state,
             planning: Planning::new(now),
             capping: capping::Capping::default(),
+            budgets: budgets::Budgets::new(now),
             grid: BTreeMap::new(),
             troubles: Vec::new(),
             degraded: Vec::new(),
@@ -406,6 +409,7 @@ impl Controller {
         self.roll_refusals(now, turn);
         self.notice_silence(now);
         self.settle(now, turn);
+        self.regulate(now, turn);
         self.tend_caps(now, turn);
         self.release_beats(now, turn);
         let (due, rest) = std::mem::take(&mut self.watchers).into_iter().partition(|(.., until)| *until <= now);

@@ -4,7 +4,7 @@ use super::{Attempt, Executor};
 use crate::cap::{Caps, Socket};
 use crate::clock::{Boot, Clock, millis};
 use crate::pace;
-use neap_model::cap::{CapHeld, CapUse, Uncapped};
+use neap_model::cap::{CapHeld, CapOrder, CapUse, Uncapped};
 use neap_model::job::AttemptId;
 use neap_model::units::{Joules, Watts};
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ const TOKENS: &str = "caps.json";
 pub(super) struct Capping {
     /// What the scheduler wants of each of its GPUs.
     pub(super) wanted: Option<Watts>,
+    /// The order that asked for it; 0: none with a number since this executor began.
+    pub(super) order: u64,
     /// How each of its GPUs stands, if any limit was ever wanted.
     pub(super) held: Vec<CapHeld>,
     pub(super) windows: pace::Windows,
@@ -36,12 +38,19 @@ impl Capping {
     pub(super) fn new(wanted: Option<Watts>, least: Duration) -> Self {
         Self {
             wanted,
+            order: 0,
             held: Vec::new(),
             windows: pace::Windows::new(least, Boot.now()),
             energy: Joules::ZERO,
             read: Instant::now(),
             bound: Duration::ZERO,
         }
+    }
+
+    /// Whether an order is not carried out yet, nor behind one that was.
+    pub(super) fn is_new(&self, order: &CapOrder) -> bool {
+        let news = (order.limit, order.order) != (self.wanted, self.order);
+        news && (order.order == 0 || order.order >= self.order)
     }
 
     /// How its GPUs were held since this was asked last. `bound` is how long limits have held down the slowest of them in all.

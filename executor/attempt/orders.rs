@@ -45,9 +45,9 @@ impl Executor {
         }
         for order in reply.caps {
             if let Some(attempt) = self.attempts.get_mut(&order.attempt)
-                && attempt.capping.wanted != order.limit
+                && attempt.capping.is_new(&order)
             {
-                attempt.capping.wanted = order.limit;
+                (attempt.capping.wanted, attempt.capping.order) = (order.limit, order.order);
                 // Not kept: a later life asks for what the lease said, until it hears of this again.
                 let _ = attempt.dir.write("cap.json", &order.limit);
                 news = true;

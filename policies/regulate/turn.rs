@@ -76,6 +76,27 @@ impl Regulator {
         Self { config, gpus, at, seats, next, now, begun: now, site: None, lowered: now, scarce: None }
     }
 
+    /// From now on the domain has these GPUs; of those that are new nothing is known, what is known of others stays.
+    pub fn set_boards(&mut self, boards: Vec<Board>, now: Duration) {
+        let mut known: BTreeMap<String, Gpu> = self.gpus.drain(..).map(|gpu| (gpu.board.gpu.clone(), gpu)).collect();
+        let before = std::mem::take(&mut self.at);
+        for board in boards {
+            let gpu = match known.remove(&board.gpu) {
+                Some(gpu) if gpu.board == board => gpu,
+                _ => Gpu::new(board, now),
+            };
+            self.at.insert(gpu.board.gpu.clone(), self.gpus.len());
+            self.gpus.push(gpu);
+        }
+        let moved: BTreeMap<usize, usize> =
+            before.iter().filter_map(|(gpu, from)| Some((*from, *self.at.get(gpu)?))).collect();
+        for seat in self.seats.values_mut() {
+            seat.ranks = seat.ranks.iter().filter_map(|rank| moved.get(rank).copied()).collect();
+            seat.ranks.sort_unstable();
+        }
+        self.seats.retain(|_, seat| !seat.ranks.is_empty());
+    }
+
     /// The highest limit that could be in force on a GPU.
     #[must_use]
     pub fn reserved(&self, gpu: &str) -> Option<Watts> {

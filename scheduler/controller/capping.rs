@@ -29,8 +29,8 @@ const RUNG_WATTS: u64 = 5_000;
 pub(super) struct Capping {
     searches: BTreeMap<JobId, Search>,
     learned: Learned,
-    /// The operator's limit each running job is under, by its announcement.
-    stated: BTreeMap<JobId, String>,
+    /// What holds each running job lower than its own search would: an operator, or its power domain.
+    over: BTreeMap<JobId, (Watts, CapReason)>,
 }
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Capping {
     /// The attempt is over.
     pub(super) fn forget(&mut self, id: JobId) {
         self.searches.remove(&id);
-        self.stated.remove(&id);
+        self.over.remove(&id);
     }
 }
 
@@ -94,7 +94,7 @@ impl Controller {
     }
 
     /// The GPUs of a job as its node describes them; `None` if the node does not know one of them.
-    fn gpus_of(&self, job: &Job) -> Option<Vec<&Gpu>> {
+    pub(super) fn gpus_of(&self, job: &Job) -> Option<Vec<&Gpu>> {
         let known = &self.node_of(job)?.inventory.gpus;
         job.gpus.iter().map(|uuid| known.iter().find(|gpu| gpu.uuid == *uuid)).collect()
     }
@@ -203,12 +203,26 @@ impl Controller {
                 decided.and_then(|(limit, _)| *limit)
             }
         };
-        let node = &job.place.as_ref()?.node;
-        let stated = self.state.notices.gpu_cap(self.planning.site.now, node).map(|(limit, _)| limit);
-        let wanted = [searched, stated].into_iter().flatten().min()?;
+        let over = self.held_over(job).map(|(limit, _)| limit);
+        let wanted = [searched, over].into_iter().flatten().min()?;
         // A limit that no GPU of the job may be told is not asked for.
         let ranges: Option<Vec<Settable>> = self.gpus_of(job)?.iter().map(|gpu| gpu.settable).collect();
         ranges?.iter().map(|range| range.nearest(wanted)).max()
+    }
+
+    /// The lowest limit that somebody else than the job's own search asks for.
+    fn held_over(&self, job: &Job) -> Option<(Watts, CapReason)> {
+        let node = &job.place.as_ref()?.node;
+        let stated = self.state.notices.gpu_cap(self.planning.site.now, node);
+        let stated = stated.map(|(limit, notice)| (limit, CapReason::Node { event: notice.id.clone() }));
+        [stated, self.budgets.limit(job)].into_iter().flatten().min_by_key(|(limit, _)| *limit)
+    }
+
+    /// What is known of a job's speed by limit.
+    pub(super) fn points_of(&self, job: &Job) -> Vec<(Watts, f64)> {
+        let searched = self.capping.searches.get(&job.id).map(|search| search.probe.curve().clone());
+        let known = searched.filter(|curve| curve.points().len() > 1).unwrap_or_else(|| curve(&job.cap_points));
+        known.points().iter().map(|point| (point.limit, point.rate)).collect()
     }
 
     /// Time passed: a search that hears nothing any more ends, and operators' limits that begin or end are written down.
@@ -226,14 +240,12 @@ impl Controller {
             let (epoch, node) = (*epoch, node.clone());
             let search = self.capping.searches.get(&id);
             let searched = search.and_then(|search| search.want);
-            let stated =
-                self.state.notices.gpu_cap(now, &node).filter(|(limit, _)| searched.is_none_or(|s| *limit < s));
-            let event = stated.map(|(_, notice)| notice.id.clone());
-            if event.as_ref() == self.capping.stated.get(&id) {
+            let over = self.held_over(job).filter(|(limit, _)| searched.is_none_or(|searched| *limit < searched));
+            if over.as_ref() == self.capping.over.get(&id) {
                 continue;
             }
-            let because = match &event {
-                Some(event) => CapReason::Node { event: event.clone() },
+            let because = match &over {
+                Some((_, because)) => because.clone(),
                 None => search.and_then(|search| search.because.clone()).unwrap_or(CapReason::Free),
             };
             let undecided = search.is_some_and(|search| search.because.is_none());
@@ -241,13 +253,13 @@ impl Controller {
             if job.capped.as_ref() != Some(&(limit, because.clone())) {
                 self.happens(now, id, JobEvent::Capped { epoch, limit, because, points }, turn);
             }
-            if event.is_none() && undecided {
+            if over.is_none() && undecided {
                 self.capping.searches.remove(&id);
                 self.begin_capping(now, id, turn);
             }
-            match event {
-                Some(event) => self.capping.stated.insert(id, event),
-                None => self.capping.stated.remove(&id),
+            match over {
+                Some(over) => self.capping.over.insert(id, over),
+                None => self.capping.over.remove(&id),
             };
             self.wake(&node, turn);
         }

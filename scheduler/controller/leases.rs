@@ -125,6 +125,7 @@ impl Controller {
             }
             self.happens(now, id, JobEvent::Started { epoch, log: report.log.clone() }, turn);
         }
+        self.budgets.heard(report);
         if let Some(pace) = &report.pace {
             self.pace_heard(now, id, pace, turn);
         }
@@ -190,6 +191,7 @@ impl Controller {
     fn over(&mut self, now: DateTime<Utc>, id: JobId, turn: &mut Turn) {
         self.planning.news();
         self.capping.forget(id);
+        self.budgets.forget(id);
         if self.state.jobs[&id].phase.is_final() {
             self.learn(id);
             self.note_end(id);
@@ -235,9 +237,11 @@ impl Controller {
                         cap: self.cap_wanted(job),
                     });
                 }
-                Phase::Running { epoch, .. } if !job.gpus.is_empty() => reply
-                    .caps
-                    .push(CapOrder { attempt: AttemptId { job: id, epoch: *epoch }, limit: self.cap_wanted(job) }),
+                Phase::Running { epoch, .. } if !job.gpus.is_empty() => reply.caps.push(CapOrder {
+                    attempt: AttemptId { job: id, epoch: *epoch },
+                    limit: self.cap_wanted(job),
+                    order: self.budgets.order(id),
+                }),
                 Phase::Stopping { epoch, cause, .. } => reply.stops.push(Stop {
                     attempt: AttemptId { job: id, epoch: *epoch },
                     cause: cause.clone(),
@@ -288,7 +292,9 @@ impl Controller {
 fn has_news(reply: &BeatReply, beat: &Beat) -> bool {
     let held = |attempt: AttemptId| beat.holds.iter().find(|held| held.attempt == attempt);
     reply.leases.iter().any(|lease| held(lease.attempt).is_none())
-        || reply.caps.iter().any(|order| held(order.attempt).is_some_and(|held| held.cap != order.limit))
+        || reply.caps.iter().any(|order| {
+            held(order.attempt).is_some_and(|held| (held.cap, held.cap_order) != (order.limit, order.order))
+        })
         || reply.stops.iter().any(|stop| held(stop.attempt).is_some_and(|h| !h.stopping))
         || !(reply.settled.is_empty() && reply.stale.is_empty() && reply.booked.is_empty() && reply.footers.is_empty())
         || !beat.node_spans.is_empty()

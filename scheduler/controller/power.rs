@@ -1,7 +1,7 @@
 //! Power under feeders and announced limits: nothing starts that would take what is committed above a limit in force.
 //!
-//! It reckons with what could be drawn, not with readings: a GPU with work counts at the limit in force on it, a core with
-//! work at its busy figure. It measures nothing and sets no limit on any device.
+//! It reckons with what could be drawn, not with readings: a GPU with work counts at the highest limit that could be in force
+//! on it, a core with work at its busy figure. It measures nothing; what lowers limits is `budgets.rs`.
 
 use super::Controller;
 use chrono::{DateTime, Utc};
@@ -11,6 +11,7 @@ use neap_model::plan::{Decision, Place};
 use neap_model::reason::Reason;
 use neap_model::units::Watts;
 use neap_policies::problem::NodeState;
+use std::collections::BTreeSet;
 
 /// What an idle core draws of a busy one's power, as one in so many: 1 W of 5 W, assumed until a meter says better.
 const IDLE_CORE: u64 = 5;
@@ -42,7 +43,7 @@ impl Controller {
     }
 
     /// The same; only those with the node `of`, if one is named: of the others nothing is summed up.
-    fn groups(&self, now: DateTime<Utc>, of: Option<&str>) -> Vec<Group> {
+    pub(super) fn groups(&self, now: DateTime<Utc>, of: Option<&str>) -> Vec<Group> {
         let notices = &self.state.notices;
         let mut groups = Vec::new();
         for domain in &self.config.power_domains {
@@ -96,7 +97,22 @@ impl Controller {
             cores += u64::from(job.cpus);
             busy.extend(job.gpus.iter());
         }
-        drawn(node, cores, &|uuid| busy.contains(&uuid))
+        let gpu = |gpu: &Gpu| {
+            let most = busy.contains(&&gpu.uuid).then(|| self.budgets.reserved(&gpu.uuid).unwrap_or(gpu.limit));
+            most.unwrap_or(Watts(gpu.limit.0 / IDLE_GPU))
+        };
+        host(node, cores) + node.gpus.iter().map(gpu).sum()
+    }
+
+    /// The most that a power domain's nodes could draw beside these GPUs.
+    pub(super) fn drawn_beside(&self, nodes: &[String], gpus: &BTreeSet<&str>) -> Watts {
+        let of = |node: &NodeState| {
+            let jobs: Vec<JobId> = self.planning.on_node(&node.name).collect();
+            let cores = jobs.iter().filter_map(|id| self.state.jobs.get(id)).map(|job| u64::from(job.cpus)).sum();
+            let idle = node.gpus.iter().filter(|gpu| !gpus.contains(gpu.uuid.as_str()));
+            host(node, cores) + idle.map(|gpu| Watts(gpu.limit.0 / IDLE_GPU)).sum()
+        };
+        self.planning.site.nodes.iter().filter(|node| nodes.contains(&node.name)).map(of).sum()
     }
 
     /// Whether there is power for a job that the plan would start now. One that finds too little keeps what is left from
@@ -110,13 +126,16 @@ impl Controller {
         };
         let cores = u64::from(neap_policies::cores_on(&ask, node));
         let added = |whole: u64, part: u64| Watts(whole - whole / part);
-        let host = added(node.watts_per_cpu.0.saturating_mul(cores), IDLE_CORE);
+        let cpus = added(node.watts_per_cpu.0.saturating_mul(cores), IDLE_CORE);
         let fitting = node.gpus.iter().filter(|gpu| neap_policies::model_rank(&ask.gpu_model, &gpu.model).is_some());
         let highest = fitting.map(|gpu| gpu.limit.0).max().unwrap_or(0);
-        let needs = host + added(highest.saturating_mul(u64::from(ask.gpus)), IDLE_GPU);
+        let needs = cpus + added(highest.saturating_mul(u64::from(ask.gpus)), IDLE_GPU);
         for group in groups {
             let Some(limit) = group.limit else { continue };
-            let free = limit.saturating_sub(group.committed);
+            let mut free = limit.saturating_sub(group.committed);
+            if !self.budgets.may_start(&group.name) {
+                free = Watts::ZERO;
+            }
             if needs <= free && !self.planning.short.contains(&group.name) {
                 continue;
             }
@@ -126,7 +145,7 @@ impl Controller {
                 .nodes
                 .iter()
                 .filter(|n| group.nodes.contains(&n.name))
-                .map(|n| drawn(n, 0, &|_| false))
+                .map(|n| host(n, 0) + n.gpus.iter().map(|gpu| Watts(gpu.limit.0 / IDLE_GPU)).sum())
                 .sum();
             if needs <= limit.saturating_sub(idle) {
                 self.planning.short.insert(group.name.clone());
@@ -137,11 +156,9 @@ impl Controller {
     }
 }
 
-/// What a node draws with that many busy cores and those GPUs at their limits, the rest idle.
-fn drawn(node: &NodeState, cores: u64, busy: &dyn Fn(&String) -> bool) -> Watts {
+/// What a node draws beside its GPUs, with that many busy cores.
+fn host(node: &NodeState, cores: u64) -> Watts {
     let all = u64::from(node.cpus);
     let cores = cores.min(all);
-    let host = Watts(node.watts_per_cpu.0.saturating_mul(cores * IDLE_CORE + all - cores) / IDLE_CORE);
-    let gpu = |gpu: &Gpu| if busy(&gpu.uuid) { gpu.limit } else { Watts(gpu.limit.0 / IDLE_GPU) };
-    host + node.gpus.iter().map(gpu).sum()
+    Watts(node.watts_per_cpu.0.saturating_mul(cores * IDLE_CORE + all - cores) / IDLE_CORE)
 }

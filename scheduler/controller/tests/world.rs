@@ -6,7 +6,7 @@ use crate::controller::state::State;
 use crate::controller::{Answer, Caller, Controller, Effect, Input, Request, Turn, ZoneCurve};
 use crate::record;
 use chrono::{DateTime, TimeDelta, Utc};
-use neap_model::cap::{CapUse, Pace, Settable, Uncapped};
+use neap_model::cap::{CapHeld, CapUse, Pace, Settable, Uncapped};
 use neap_model::fleet::{Component, Gpu, Inventory, Meter, Source};
 use neap_model::grid::{Basis, Curve, Grade, Kind, Origin, Scope, Series, Span};
 use neap_model::job::{AttemptId, Flex, JobId, JobSpec, Launch, Objective, Person, Resources, Retry, Task, TimeTerms};
@@ -124,6 +124,8 @@ struct Attempt {
     end: Option<(AttemptEnd, DateTime<Utc>)>,
     spanned: bool,
     cap: Option<Watts>,
+    order: u64,
+    gpus: Vec<String>,
     /// Since when it is watched at that limit, and the last whole window.
     watched: DateTime<Utc>,
     pace: Option<Pace>,
@@ -152,6 +154,8 @@ pub struct World {
     pub paces: BTreeMap<String, Pacing>,
     /// Work that was saved at pauses.
     pub saved: BTreeMap<JobId, TimeDelta>,
+    /// GPUs whose limit somebody else sets.
+    pub foreign: Vec<String>,
     /// Jobs that do not save their work when they are told to.
     pub careless: Vec<String>,
     pub executor_up: bool,
@@ -191,6 +195,7 @@ impl World {
             paces: BTreeMap::new(),
             saved: BTreeMap::new(),
             careless: Vec::new(),
+            foreign: Vec::new(),
             executor_up: true,
             session: 1,
             beats: 0,
@@ -380,7 +385,8 @@ impl World {
                     spans: spans.into_iter().collect(),
                     log: "/log".into(),
                     cap: attempt.cap,
-                    caps: Vec::new(),
+                    cap_order: attempt.order,
+                    caps: self.held(attempt),
                     pace: attempt.pace,
                 }
             })
@@ -411,6 +417,38 @@ impl World {
         })
     }
 
+    /// What the helper would say of the GPUs of an attempt.
+    fn held(&self, attempt: &Attempt) -> Vec<CapHeld> {
+        let Some(limit) = attempt.cap else { return Vec::new() };
+        let one = |uuid: &String| {
+            let found = self.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.limit);
+            let foreign = self.foreign.contains(uuid);
+            CapHeld {
+                gpu: uuid.clone(),
+                wanted: Some(limit),
+                found,
+                requested: (!foreign).then_some(limit),
+                enforced: if foreign { found } else { Some(limit) },
+                because: foreign.then_some(Uncapped::Foreign),
+            }
+        };
+        attempt.gpus.iter().map(one).collect()
+    }
+
+    /// The limit in force on each GPU that a job has.
+    pub fn in_force(&self) -> Vec<(String, Watts)> {
+        let of = |attempt: &Attempt| {
+            let found =
+                |uuid: &String| self.gpus.iter().find(|gpu| gpu.uuid == *uuid).map_or(Watts::ZERO, |gpu| gpu.limit);
+            let limit = |uuid: &String| match attempt.cap {
+                Some(limit) if !self.foreign.contains(uuid) => limit.min(found(uuid)),
+                _ => found(uuid),
+            };
+            attempt.gpus.iter().map(|uuid| (uuid.clone(), limit(uuid))).collect::<Vec<_>>()
+        };
+        self.attempts.values().flat_map(of).collect()
+    }
+
     fn obey(&mut self, reply: BeatReply) {
         let now = self.now;
         for lease in reply.leases {
@@ -424,11 +462,23 @@ impl World {
                 self.started.entry(lease.attempt.job).or_default().push(now);
                 let ends = now + takes.min(limit);
                 let end = end.map(|end| (end, ends));
-                Attempt { started: now, ends, end, spanned: false, cap: lease.cap, watched: now, pace: None }
+                Attempt {
+                    started: now,
+                    ends,
+                    end,
+                    spanned: false,
+                    cap: lease.cap,
+                    order: 0,
+                    gpus: lease.gpus,
+                    watched: now,
+                    pace: None,
+                }
             });
         }
         for order in reply.caps {
-            if let Some(attempt) = self.attempts.get_mut(&order.attempt).filter(|attempt| attempt.cap != order.limit) {
+            let Some(attempt) = self.attempts.get_mut(&order.attempt) else { continue };
+            attempt.order = order.order;
+            if attempt.cap != order.limit {
                 (attempt.cap, attempt.watched) = (order.limit, now);
             }
         }
@@ -465,9 +515,14 @@ impl World {
 
     /// Lets time pass, a minute at a time; the executor beats if it is up.
     pub fn pass(&mut self, time: TimeDelta) {
+        self.pass_by(time, TimeDelta::seconds(60));
+    }
+
+    /// The same, in other steps.
+    pub fn pass_by(&mut self, time: TimeDelta, step: TimeDelta) {
         let until = self.now + time;
         while self.now < until {
-            self.now = (self.now + TimeDelta::seconds(60)).min(until);
+            self.now = (self.now + step).min(until);
             // The limit reaches attempts whose end lies in the future only when it comes.
             for attempt in self.attempts.values_mut() {
                 if attempt.end.as_ref().is_some_and(|(_, at)| *at > self.now) {
@@ -505,7 +560,7 @@ impl World {
             state.apply(*at, event).expect("what was live is legal in replay");
             replayed.apply(*at, event).expect("what was live is legal in replay");
         }
-        self.controller = Controller::new(config(), 0, footer, state, self.now);
+        self.controller = Controller::new(self.controller.config().clone(), 0, footer, state, self.now);
         self.replayed = replayed;
     }
 }

@@ -1,0 +1,327 @@
+//! Power domains that lower the limits of their GPUs: what could be in force is kept under the budget, job by job, as far as each
+//! consented to be slowed down and further only where nothing else helps.
+//!
+//! Nothing is measured here: a GPU counts at the highest limit that could be in force on it, the rest as in `power.rs`. So
+//! the budget is kept by limits alone, and watts that a job does not use are not given to others.
+
+use super::leases::SILENT;
+use super::power::Group;
+use super::state::Job;
+use super::{Controller, Turn};
+use crate::config::{PowerDomain, WhenOver};
+use chrono::{DateTime, Utc};
+use neap_model::cap::{CapHeld, CapReason, Uncapped};
+use neap_model::fleet::Gpu;
+use neap_model::job::{AttemptId, JobId};
+use neap_model::lifecycle::Phase;
+use neap_model::protocol::AttemptReport;
+use neap_model::units::{Percent, Watts};
+use neap_policies::regulate::{Board, Config, Job as Claim, Readings, Regulator, Seen, Stand, Turn as Orders};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Orders of one life of the scheduler are numbered from its number of starts times that.
+const ORDERS: u32 = 32;
+
+/// All power domains that lower limits.
+#[derive(Debug)]
+pub(super) struct Budgets {
+    began: DateTime<Utc>,
+    domains: BTreeMap<String, Domain>,
+    /// How the limits of each job's GPUs stand, as its executor said last.
+    heard: BTreeMap<JobId, Heard>,
+    /// Something was heard that a domain may wait for.
+    news: bool,
+    /// Above every order so far.
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Heard {
+    attempt: AttemptId,
+    order: u64,
+    caps: Vec<CapHeld>,
+}
+
+#[derive(Debug)]
+struct Domain {
+    regulator: Regulator,
+    boards: Vec<Board>,
+    budget: Watts,
+    /// The last order of each job, and of its GPUs.
+    told: BTreeMap<JobId, Told>,
+    may_start: bool,
+    due: Duration,
+}
+
+/// Number and limit of an order, by UUID.
+type GpuOrders = BTreeMap<String, (u64, Watts)>;
+
+/// What a job's GPUs were told.
+#[derive(Clone, Debug, PartialEq)]
+struct Told {
+    order: u64,
+    /// The lowest of its GPUs' limits: all go at one speed.
+    limit: Watts,
+    /// The highest they take: told that, they are left as they were found.
+    highest: Watts,
+    orders: GpuOrders,
+    /// The last of these that were carried out.
+    carried: GpuOrders,
+    because: CapReason,
+}
+
+impl Budgets {
+    pub(super) const fn new(began: DateTime<Utc>) -> Self {
+        Self { began, domains: BTreeMap::new(), heard: BTreeMap::new(), news: false, next: 0 }
+    }
+
+    /// What an executor says of an attempt.
+    pub(super) fn heard(&mut self, report: &AttemptReport) {
+        let heard = Heard { attempt: report.attempt, order: report.cap_order, caps: report.caps.clone() };
+        let known = self.heard.get(&report.attempt.job);
+        if known
+            .is_some_and(|known| (known.attempt, known.order, &known.caps) == (heard.attempt, heard.order, &heard.caps))
+        {
+            return;
+        }
+        self.heard.insert(report.attempt.job, heard);
+        self.news = true;
+    }
+
+    /// Its attempt is over.
+    pub(super) fn forget(&mut self, id: JobId) {
+        self.news |= self.heard.remove(&id).is_some();
+        self.domains.values_mut().for_each(|domain| {
+            domain.told.remove(&id);
+        });
+    }
+
+    fn told(&self, id: JobId) -> Option<&Told> {
+        self.domains.values().find_map(|domain| domain.told.get(&id))
+    }
+
+    /// The number of what a job's GPUs were told last; 0: no domain told them anything.
+    pub(super) fn order(&self, id: JobId) -> u64 {
+        self.told(id).map_or(0, |told| told.order)
+    }
+
+    /// The limit a domain holds a job's GPUs at, and why. `None`: none below what was found.
+    pub(super) fn limit(&self, job: &Job) -> Option<(Watts, CapReason)> {
+        match self.told(job.id) {
+            Some(told) => (told.limit < told.highest).then(|| (told.limit, told.because.clone())),
+            // Not reckoned since this start: it stays as it was decided, while the domain has a limit.
+            None => {
+                let (limit, because) = job.capped.as_ref()?;
+                let CapReason::Domain { domain, .. } = because else { return None };
+                let stands = self.next == 0 || self.domains.contains_key(domain);
+                stands.then(|| Some(((*limit)?, because.clone())))?
+            }
+        }
+    }
+
+    /// The highest limit that could be in force on a GPU of a job in such a domain.
+    pub(super) fn reserved(&self, gpu: &str) -> Option<Watts> {
+        self.domains.values().find_map(|domain| domain.regulator.reserved(gpu))
+    }
+
+    /// Whether work may start in a domain: not while what runs there cannot have what it consented to.
+    pub(super) fn may_start(&self, domain: &str) -> bool {
+        self.domains.get(domain).is_none_or(|domain| domain.may_start)
+    }
+}
+
+impl Controller {
+    /// Looks after every domain that lowers limits: at once when its budget or a job changed or an order was carried out, and
+    /// every few seconds.
+    pub(super) fn regulate(&mut self, now: DateTime<Utc>, turn: &mut Turn) {
+        if !self.config.power_domains.iter().any(|domain| domain.when_over.contains(&WhenOver::CapGpus)) {
+            return;
+        }
+        let news = std::mem::take(&mut self.budgets.news);
+        let groups = self.groups(now, None);
+        let mut asked = BTreeSet::new();
+        for domain in self.config.power_domains.clone() {
+            let group = groups.iter().find(|group| group.name == domain.name);
+            let limited = group.and_then(|group| Some((group, group.limit?)));
+            let Some((group, budget)) = limited.filter(|_| domain.when_over.contains(&WhenOver::CapGpus)) else {
+                if let Some(gone) = self.budgets.domains.remove(&domain.name) {
+                    asked.extend(gone.boards.into_iter().map(|board| board.node));
+                }
+                continue;
+            };
+            self.regulate_one(now, &domain, group, budget, news, &mut asked);
+        }
+        for node in asked {
+            self.wake(&node, turn);
+        }
+    }
+
+    fn regulate_one(
+        &mut self,
+        now: DateTime<Utc>,
+        domain: &PowerDomain,
+        group: &Group,
+        budget: Watts,
+        news: bool,
+        asked: &mut BTreeSet<String>,
+    ) {
+        let jobs = self.jobs_of(group);
+        let boards = self.boards(domain, &jobs);
+        let at = (now - self.budgets.began).to_std().unwrap_or_default();
+        let mut first = (self.state.incarnation << ORDERS).max(self.budgets.next);
+        let mut known = self.budgets.domains.remove(&domain.name).unwrap_or_else(|| {
+            let config = Config { hold_idle: false, lease: Duration::MAX, seed: self.state.nonce, ..Config::default() };
+            first += 1;
+            let regulator = Regulator::new(config, boards.clone(), first, at);
+            Domain { regulator, boards: boards.clone(), budget, told: BTreeMap::new(), may_start: true, due: at }
+        });
+        self.budgets.next = first;
+        let others = known.boards != boards;
+        if others {
+            known.regulator.set_boards(boards.clone(), at);
+            known.boards = boards;
+        }
+        if news || others || known.budget != budget || at >= known.due {
+            known.budget = budget;
+            let readings = self.readings(now, at, group, &jobs, &mut known);
+            let orders = known.regulator.regulate(at, &readings);
+            (known.may_start, known.due) = (orders.may_start, known.regulator.due());
+            asked.extend(orders.set.iter().map(|order| order.node.clone()));
+            self.budgets.next = orders.set.iter().map(|order| order.order + 1).fold(first, u64::max);
+            take(&mut known, group, &readings.jobs, &orders);
+        }
+        self.budgets.domains.insert(domain.name.clone(), known);
+    }
+
+    /// Jobs that hold GPUs in the domain.
+    fn jobs_of(&self, group: &Group) -> Vec<Arc<Job>> {
+        let ids = group.nodes.iter().flat_map(|node| self.planning.on_node(node));
+        ids.filter_map(|id| self.state.jobs.get(&id)).filter(|job| !job.gpus.is_empty()).cloned().collect()
+    }
+
+    fn boards(&self, domain: &PowerDomain, jobs: &[Arc<Job>]) -> Vec<Board> {
+        let of = |gpu: &Gpu, node: &str| {
+            let least = gpu.settable.map_or(gpu.limit, |range| range.least);
+            let share = gpu.limit.scaled(u64::from(domain.min_gpu_cap.0), 100_000);
+            Board {
+                gpu: gpu.uuid.clone(),
+                node: node.to_owned(),
+                floor: least.max(share).min(gpu.limit),
+                highest: gpu.settable.map_or(gpu.limit, |range| range.most.max(gpu.limit)),
+                // What was found is what it goes back to, and nobody is known who would set more.
+                vouched: Some(gpu.limit),
+                safe: None,
+            }
+        };
+        let mut boards: Vec<Board> = jobs
+            .iter()
+            .filter_map(|job| Some((self.gpus_of(job)?, &job.place.as_ref()?.node)))
+            .flat_map(|(gpus, node)| gpus.into_iter().map(move |gpu| of(gpu, node)))
+            .collect();
+        boards.sort_by(|a, b| a.gpu.cmp(&b.gpu));
+        boards.dedup_by(|a, b| a.gpu == b.gpu);
+        boards
+    }
+
+    fn readings(
+        &self,
+        now: DateTime<Utc>,
+        at: Duration,
+        group: &Group,
+        jobs: &[Arc<Job>],
+        domain: &mut Domain,
+    ) -> Readings {
+        let ours: BTreeSet<&str> = domain.boards.iter().map(|board| board.gpu.as_str()).collect();
+        let others = self.drawn_beside(&group.nodes, &ours);
+        let heard = |node: &str| self.state.nodes.get(node).and_then(|node| node.heard);
+        let silent = |node: &&String| heard(node).is_none_or(|heard| now - heard > SILENT);
+        let since = |node: &String| {
+            let at = heard(node).and_then(|heard| (heard - self.budgets.began).to_std().ok());
+            (node.clone(), at.unwrap_or_default())
+        };
+        let lost: Vec<(String, Duration)> = group.nodes.iter().filter(silent).map(since).collect();
+        let (mut gpus, mut claims, mut drawn) = (Vec::new(), Vec::new(), others);
+        for job in jobs {
+            let Some(known) = self.gpus_of(job) else { continue };
+            let here = job.place.as_ref().is_some_and(|place| !lost.iter().any(|(node, _)| *node == place.node));
+            let said = self
+                .budgets
+                .heard
+                .get(&job.id)
+                .filter(|said| Some(said.attempt.epoch) == job.phase.attempt().map(|(epoch, _)| epoch));
+            let mut told = domain.told.get_mut(&job.id);
+            if let Some(told) = told.as_deref_mut().filter(|told| said.is_some_and(|said| said.order == told.order)) {
+                let done = told.orders.iter().filter(|(gpu, (_, limit))| keeps(said, gpu, *limit, told.highest));
+                told.carried.extend(done.map(|(gpu, order)| (gpu.clone(), *order)));
+            }
+            for gpu in known {
+                if !here {
+                    drawn += domain.regulator.reserved(&gpu.uuid).unwrap_or(gpu.limit);
+                    continue;
+                }
+                let (stand, limit) = stands(gpu, said, told.as_deref());
+                drawn += limit;
+                gpus.push(Seen { gpu: gpu.uuid.clone(), at, stand, limit, power: Some(limit) });
+            }
+            claims.push(self.claim(job));
+        }
+        Readings { budget: domain.budget, others, site: Some((drawn, at)), gpus, lost, jobs: claims }
+    }
+
+    fn claim(&self, job: &Job) -> Claim {
+        let pausing = matches!(&job.phase, Phase::Stopping { .. });
+        Claim {
+            id: job.id,
+            gpus: job.gpus.clone(),
+            // A unit of speed of a job on many GPUs is as much work as that of many jobs.
+            weight: job.gpus.len() as f64,
+            least_speed: 1.0 / (1.0 + job.spec.flex.slowdown.ratio()),
+            may_pause: false,
+            pausing,
+            points: self.points_of(job),
+        }
+    }
+}
+
+/// Whether a GPU is at a limit or below it, or is left as it was found because that is what the limit comes to.
+fn keeps(said: Option<&Heard>, gpu: &str, limit: Watts, highest: Watts) -> bool {
+    let held = said.and_then(|said| said.caps.iter().find(|held| held.gpu == gpu));
+    limit >= highest || held.is_some_and(|held| held.because.is_none() && held.requested.is_some_and(|at| at <= limit))
+}
+
+/// Whose the limit of a GPU is, and the limit that counts.
+fn stands(gpu: &Gpu, said: Option<&Heard>, told: Option<&Told>) -> (Stand, Watts) {
+    let held = said.and_then(|said| said.caps.iter().find(|held| held.gpu == gpu.uuid));
+    match held.and_then(|held| held.because) {
+        Some(Uncapped::Foreign) => return (Stand::Foreign, gpu.limit),
+        Some(_) => return (Stand::Refused, gpu.limit),
+        None if gpu.settable.is_none() => return (Stand::Refused, gpu.limit),
+        None => {}
+    }
+    let carried = told.and_then(|told| Some((told.highest, *told.carried.get(&gpu.uuid)?)));
+    match carried {
+        Some((highest, (order, limit))) if keeps(said, &gpu.uuid, limit, highest) => (Stand::Held { order }, limit),
+        _ => (Stand::Free, gpu.limit),
+    }
+}
+
+/// Takes the orders of a turn in.
+fn take(domain: &mut Domain, group: &Group, claims: &[Claim], orders: &Orders) {
+    for slowed in &orders.jobs {
+        let Some(claim) = claims.iter().find(|claim| claim.id == slowed.job) else { continue };
+        let known = domain.told.get(&slowed.job);
+        let mut all = known.map(|told| told.orders.clone()).unwrap_or_default();
+        let set = orders.set.iter().filter(|order| claim.gpus.contains(&order.gpu));
+        all.extend(set.map(|order| (order.gpu.clone(), (order.order, order.limit))));
+        let Some(order) = all.values().map(|(order, _)| *order).max() else { continue };
+        let limit = all.values().map(|(_, limit)| *limit).min().unwrap_or(slowed.limit);
+        let time = (!slowed.assumed && slowed.speed > 0.0).then(|| Percent((1e5 / slowed.speed).round() as u32));
+        let event = group.event.clone();
+        let because = CapReason::Domain { domain: group.name.clone(), limit: domain.budget, time, event };
+        let carried = known.map(|told| told.carried.clone()).unwrap_or_default();
+        let told = Told { order, limit, highest: slowed.highest, orders: all, carried, because };
+        domain.told.insert(slowed.job, told);
+    }
+}

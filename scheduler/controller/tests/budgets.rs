@@ -1,0 +1,163 @@
+//! Power domains that lower limits. The node has 8 cores and four GPUs found at 300 W that take 100 to 400 W; it draws 160 W
+//! idle, 80 W more for each core with work, and 75 W for a GPU without.
+
+use super::notices::{announce, cap, root};
+use super::world::*;
+use crate::config::{Config, PowerDomain, WhenOver};
+use chrono::TimeDelta;
+use neap_model::cap::CapReason;
+use neap_model::job::JobId;
+use neap_model::lifecycle::Phase;
+use neap_model::notice::Announcement;
+use neap_model::units::{Percent, Watts};
+use proptest::prelude::*;
+
+const SECOND: TimeDelta = TimeDelta::seconds(1);
+
+fn row() -> World {
+    let row = PowerDomain {
+        name: "row".into(),
+        nodes: vec!["n1".into()],
+        cap: Some(Watts::whole(2_000)),
+        when_over: vec![WhenOver::CapGpus, WhenOver::StopStarting],
+        min_gpu_cap: Percent::whole(50),
+    };
+    let gpus = [("GPU-a", "A"), ("GPU-b", "A"), ("GPU-c", "A"), ("GPU-d", "A")];
+    let mut world = World::of(Config { power_domains: vec![row], ..config() }, 8).with_gpus(&gpus).with_helper();
+    world.beat();
+    world
+}
+
+fn submit(world: &mut World, gpus: u32, slowdown: u32) -> JobId {
+    let mut spec = job(&format!("job-{gpus}-{slowdown}"), hours(20));
+    spec.resources.gpus = gpus;
+    spec.flex.slowdown = Percent::whole(slowdown);
+    let id = world.submit(spec).expect("accepted").id;
+    world.pass_by(SECOND * 3, SECOND);
+    id
+}
+
+fn call(world: &mut World, id: &str, revision: u64, watts: u64, hours_on: i64) {
+    let announcement =
+        Announcement { site: Some("row".into()), until: Some(world.now + hours(hours_on)), ..cap(id, revision, watts) };
+    announce(world, root(), announcement, false).expect("taken");
+}
+
+/// What could be drawn: hosts, idle GPUs, and GPUs with work at the limits in force on them.
+fn drawn(world: &World) -> Watts {
+    let busy = world.in_force();
+    let cores = world.controller.state().jobs.values().filter(|job| job.phase.attempt().is_some()).count() as u64;
+    let gpus: Watts = busy.iter().map(|(_, limit)| *limit).sum();
+    Watts::whole(160 + 80 * cores + 75 * (4 - busy.len() as u64)) + gpus
+}
+
+fn runs(world: &mut World, id: JobId) -> bool {
+    matches!(world.show(id).phase, Phase::Running { .. })
+}
+
+#[test]
+fn a_call_slows_whom_it_may_tells_him_and_gives_everything_back() {
+    let mut world = row();
+    let (tolerant, strict) = (submit(&mut world, 2, 25), submit(&mut world, 1, 0));
+    assert_eq!((world.cap(tolerant), world.cap(strict)), (None, None), "there is room for all");
+    assert_eq!(drawn(&world), Watts::whole(160 + 160 + 75 + 900));
+    // 80 % speed is 240 W by the limit alone: both fit, and a little is left.
+    call(&mut world, "dr-1", 1, 1_240, 2);
+    world.pass_by(SECOND * 3, SECOND);
+    let limit = world.cap(tolerant).expect("held");
+    assert!(limit >= Watts::whole(240) && limit < Watts::whole(300), "{limit}");
+    assert_eq!(world.cap(strict), None);
+    assert!(drawn(&world) <= Watts::whole(1_240), "{}", drawn(&world));
+    let capped = world.show(tolerant).capped.expect("told");
+    let CapReason::Domain { domain, limit: at, event, time } = capped.because else { panic!("{capped:?}") };
+    assert_eq!((domain.as_str(), at, event.as_deref()), ("row", Watts::whole(1_240), Some("dr-1")));
+    assert_eq!(time, None, "nobody measured it");
+    // A restart of the scheduler lets go of nothing.
+    world.restart();
+    assert_eq!(world.controller.state().jobs[&tolerant].capped.as_ref().and_then(|(limit, _)| *limit), Some(limit));
+    for _ in 0..20 {
+        world.pass_by(SECOND, SECOND);
+        assert!(drawn(&world) <= Watts::whole(1_240), "{}", drawn(&world));
+    }
+    // Nothing new starts while it lasts.
+    let late = submit(&mut world, 1, 0);
+    world.pass_by(SECOND * 30, SECOND);
+    assert!(!runs(&mut world, late));
+    world.pass(hours(2));
+    world.pass_by(SECOND * 120, SECOND);
+    assert!(runs(&mut world, late), "there is room again");
+    assert_eq!((world.cap(tolerant), world.cap(strict)), (None, None), "everything is given back");
+    assert!(matches!(world.show(tolerant).capped.expect("told").because, CapReason::Free));
+    world.check_replay();
+}
+
+#[test]
+fn a_limit_below_all_consents_slows_the_strict_last_and_nobody_below_the_floor() {
+    let mut world = row();
+    let (tolerant, strict) = (submit(&mut world, 2, 25), submit(&mut world, 1, 0));
+    call(&mut world, "dr-1", 1, 1_050, 2);
+    world.pass_by(SECOND * 5, SECOND);
+    assert_eq!(world.cap(strict), None, "{:?}", world.cap(tolerant));
+    assert!(world.cap(tolerant).expect("held") < Watts::whole(240));
+    assert!(drawn(&world) <= Watts::whole(1_050), "{}", drawn(&world));
+    call(&mut world, "dr-1", 2, 600, 2);
+    world.pass_by(SECOND * 5, SECOND);
+    let floor = Some(Watts::whole(150));
+    assert_eq!((world.cap(tolerant), world.cap(strict)), (floor, floor));
+    world.check_replay();
+}
+
+#[test]
+fn what_somebody_else_sets_counts_at_its_most() {
+    let mut world = row();
+    let (first, second) = (submit(&mut world, 1, 25), submit(&mut world, 1, 25));
+    world.foreign.push(world.controller.state().jobs[&first].gpus[0].clone());
+    call(&mut world, "dr-1", 1, 1_000, 2);
+    world.pass_by(SECOND * 10, SECOND);
+    assert!(drawn(&world) <= Watts::whole(1_000), "{} {:?}", drawn(&world), world.cap(second));
+    assert!(world.cap(second).expect("held") < Watts::whole(250));
+    world.check_replay();
+}
+
+/// Cases: 24, or as NEAP_CASES says.
+#[allow(clippy::disallowed_methods, reason = "how long a test runs is nobody's decision but the caller's")]
+fn settings() -> ProptestConfig {
+    let cases = std::env::var("NEAP_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(settings())]
+
+    #[test]
+    fn what_could_be_drawn_is_under_the_limit_soon_after_every_change(
+        jobs in prop::collection::vec((1u32..=2, prop::sample::select(vec![0u32, 10, 25, 50])), 1..4),
+        calls in prop::collection::vec((600u64..2_000, 5i64..400, 0u8..6), 1..8),
+        foreign in prop::option::of(0usize..4),
+    ) {
+        let mut world = row();
+        for (gpus, slowdown) in jobs {
+            submit(&mut world, gpus, slowdown);
+        }
+        if let Some(gpu) = foreign {
+            world.foreign.push(["GPU-a", "GPU-b", "GPU-c", "GPU-d"][gpu].into());
+        }
+        for (revision, (watts, seconds, luck)) in calls.into_iter().enumerate() {
+            call(&mut world, "dr", revision as u64 + 1, watts, 4);
+            if luck == 0 {
+                world.restart();
+            }
+            for second in 0..seconds {
+                world.pass_by(SECOND, SECOND);
+                let floor = world.in_force().iter().all(|(gpu, limit)| {
+                    world.foreign.contains(gpu) || *limit <= Watts::whole(150)
+                });
+                prop_assert!(
+                    second < 3 || floor || drawn(&world) <= Watts::whole(watts),
+                    "{} of {} W after {} s: {:?}", drawn(&world), watts, second, world.in_force()
+                );
+            }
+        }
+        world.check_replay();
+    }
+}
