@@ -17,14 +17,17 @@ pub enum StopCause {
     },
     /// It hit its time limit.
     Limit,
-    /// Cleaner hours come later, and it consented to save itself and go on then.
+    /// Cleaner hours come later, or power is short now, and it consented to save itself and go on then.
     Pause {
-        /// When it is planned to go on.
+        /// When it is planned to go on; where power is short: not before that, if nothing else frees some.
         until: DateTime<Utc>,
         /// What the rest of it emits with the pause, instead of going on at once.
         savings: Savings,
         /// The exit code that means *saved, start me again*.
         saved: u8,
+        /// The power domain that has too little; `None`: it is for cleaner hours.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        domain: Option<String>,
     },
 }
 

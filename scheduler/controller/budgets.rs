@@ -132,11 +132,16 @@ impl Budgets {
     }
 }
 
+/// Whether anything is done to running work there.
+fn acts(domain: &PowerDomain) -> bool {
+    domain.when_over.iter().any(|step| matches!(step, WhenOver::CapGpus | WhenOver::PauseFlexible))
+}
+
 impl Controller {
-    /// Looks after every domain that lowers limits: at once when its budget or a job changed or an order was carried out, and
+    /// Looks after every domain that acts on running work: at once when its budget or a job changed or an order was carried out, and
     /// every few seconds.
     pub(super) fn regulate(&mut self, now: DateTime<Utc>, turn: &mut Turn) {
-        if !self.config.power_domains.iter().any(|domain| domain.when_over.contains(&WhenOver::CapGpus)) {
+        if !self.config.power_domains.iter().any(acts) {
             return;
         }
         let news = std::mem::take(&mut self.budgets.news);
@@ -145,13 +150,13 @@ impl Controller {
         for domain in self.config.power_domains.clone() {
             let group = groups.iter().find(|group| group.name == domain.name);
             let limited = group.and_then(|group| Some((group, group.limit?)));
-            let Some((group, budget)) = limited.filter(|_| domain.when_over.contains(&WhenOver::CapGpus)) else {
+            let Some((group, budget)) = limited.filter(|_| acts(&domain)) else {
                 if let Some(gone) = self.budgets.domains.remove(&domain.name) {
                     asked.extend(gone.boards.into_iter().map(|board| board.node));
                 }
                 continue;
             };
-            self.regulate_one(now, &domain, group, budget, news, &mut asked);
+            self.regulate_one(now, &domain, group, budget, news, &mut asked, turn);
         }
         for node in asked {
             self.wake(&node, turn);
@@ -166,13 +171,17 @@ impl Controller {
         budget: Watts,
         news: bool,
         asked: &mut BTreeSet<String>,
+        turn: &mut Turn,
     ) {
         let jobs = self.jobs_of(group);
         let boards = self.boards(domain, &jobs);
         let at = (now - self.budgets.began).to_std().unwrap_or_default();
         let mut first = (self.state.incarnation << ORDERS).max(self.budgets.next);
         let mut known = self.budgets.domains.remove(&domain.name).unwrap_or_else(|| {
-            let config = Config { hold_idle: false, lease: Duration::MAX, seed: self.state.nonce, ..Config::default() };
+            // By limits alone there is nothing that a reading could be wrong about; an executor renews what it holds by itself.
+            let margin = 0.0;
+            let (hold_idle, lease, seed) = (false, Duration::MAX, self.state.nonce);
+            let config = Config { margin, hold_idle, lease, seed, ..Config::default() };
             first += 1;
             let regulator = Regulator::new(config, boards.clone(), first, at);
             Domain { regulator, boards: boards.clone(), budget, told: BTreeMap::new(), may_start: true, due: at }
@@ -185,12 +194,15 @@ impl Controller {
         }
         if news || others || known.budget != budget || at >= known.due {
             known.budget = budget;
-            let readings = self.readings(now, at, group, &jobs, &mut known);
+            let readings = self.readings(now, at, (domain, group), &jobs, &mut known);
             let orders = known.regulator.regulate(at, &readings);
             (known.may_start, known.due) = (orders.may_start, known.regulator.due());
             asked.extend(orders.set.iter().map(|order| order.node.clone()));
             self.budgets.next = orders.set.iter().map(|order| order.order + 1).fold(first, u64::max);
             take(&mut known, group, &readings.jobs, &orders);
+            for id in orders.pause {
+                self.pause_for_power(now, id, group, turn);
+            }
         }
         self.budgets.domains.insert(domain.name.clone(), known);
     }
@@ -203,7 +215,8 @@ impl Controller {
 
     fn boards(&self, domain: &PowerDomain, jobs: &[Arc<Job>]) -> Vec<Board> {
         let of = |gpu: &Gpu, node: &str| {
-            let least = gpu.settable.map_or(gpu.limit, |range| range.least);
+            let may = domain.when_over.contains(&WhenOver::CapGpus);
+            let least = gpu.settable.filter(|_| may).map_or(gpu.limit, |range| range.least);
             let share = gpu.limit.scaled(u64::from(domain.min_gpu_cap.0), 100_000);
             Board {
                 gpu: gpu.uuid.clone(),
@@ -229,7 +242,7 @@ impl Controller {
         &self,
         now: DateTime<Utc>,
         at: Duration,
-        group: &Group,
+        (rules, group): (&PowerDomain, &Group),
         jobs: &[Arc<Job>],
         domain: &mut Domain,
     ) -> Readings {
@@ -265,12 +278,12 @@ impl Controller {
                 drawn += limit;
                 gpus.push(Seen { gpu: gpu.uuid.clone(), at, stand, limit, power: Some(limit) });
             }
-            claims.push(self.claim(job));
+            claims.push(self.claim(job, rules.when_over.contains(&WhenOver::PauseFlexible)));
         }
         Readings { budget: domain.budget, others, site: Some((drawn, at)), gpus, lost, jobs: claims }
     }
 
-    fn claim(&self, job: &Job) -> Claim {
+    fn claim(&self, job: &Job, may_pause: bool) -> Claim {
         let pausing = matches!(&job.phase, Phase::Stopping { .. });
         Claim {
             id: job.id,
@@ -278,7 +291,7 @@ impl Controller {
             // A unit of speed of a job on many GPUs is as much work as that of many jobs.
             weight: job.gpus.len() as f64,
             least_speed: 1.0 / (1.0 + job.spec.flex.slowdown.ratio()),
-            may_pause: false,
+            may_pause: may_pause && self.may_pause_now(job),
             pausing,
             points: self.points_of(job),
         }

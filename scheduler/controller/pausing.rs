@@ -1,9 +1,11 @@
 //! Pauses: who may be paused, what is left of a job after them, and the order to save itself and stop for a while.
 
+use super::power::Group;
 use super::state::Job;
 use super::{Controller, Turn};
 use crate::config::PauseConfig;
 use chrono::{DateTime, Utc};
+use neap_model::footprint::Savings;
 use neap_model::job::{JobId, JobSpec};
 use neap_model::lifecycle::{JobEvent, Phase, StopCause};
 use neap_model::seconds::Seconds;
@@ -38,10 +40,28 @@ impl Controller {
         let Some(job) = self.state.jobs.get(&id) else { return };
         let (Phase::Running { epoch, .. }, Some(terms)) = (&job.phase, &job.spec.flex.pause) else { return };
         let (epoch, saved) = (*epoch, terms.exit);
-        let cause = StopCause::Pause { until: pausing.until, savings: pausing.savings, saved };
+        let cause = StopCause::Pause { until: pausing.until, savings: pausing.savings, saved, domain: None };
         self.happens(now, id, JobEvent::StopAsked { epoch, cause }, turn);
         *self.planning.decisions.entry(("pause", "grid.cleaner_later")).or_default() += 1;
         self.wake_node_of(now, id, turn);
+    }
+
+    /// Tells a running job to save itself and stop, because its power domain has too little for what runs there.
+    pub(super) fn pause_for_power(&mut self, now: DateTime<Utc>, id: JobId, group: &Group, turn: &mut Turn) {
+        let Some(job) = self.state.jobs.get(&id) else { return };
+        let (Phase::Running { epoch, .. }, Some(terms)) = (&job.phase, &job.spec.flex.pause) else { return };
+        let (epoch, saved) = (*epoch, terms.exit);
+        let known = group.event.as_ref().and_then(|event| self.state.notices.get(event)?.until);
+        let (until, domain) = (known.unwrap_or(now), Some(group.name.clone()));
+        let cause = StopCause::Pause { until, savings: Savings::default(), saved, domain };
+        self.happens(now, id, JobEvent::StopAsked { epoch, cause }, turn);
+        *self.planning.decisions.entry(("pause", "capacity.power")).or_default() += 1;
+        self.wake_node_of(now, id, turn);
+    }
+
+    /// Whether a running job may be paused now.
+    pub(super) fn may_pause_now(&self, job: &Job) -> bool {
+        matches!(job.phase, Phase::Running { .. }) && self.pause_terms(&job.spec, Some(job)).is_some()
     }
 
     /// Who of those that run may be paused.

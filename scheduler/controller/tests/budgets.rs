@@ -19,7 +19,7 @@ fn row() -> World {
         name: "row".into(),
         nodes: vec!["n1".into()],
         cap: Some(Watts::whole(2_000)),
-        when_over: vec![WhenOver::CapGpus, WhenOver::StopStarting],
+        when_over: vec![WhenOver::CapGpus, WhenOver::PauseFlexible, WhenOver::StopStarting],
         min_gpu_cap: Percent::whole(50),
     };
     let gpus = [("GPU-a", "A"), ("GPU-b", "A"), ("GPU-c", "A"), ("GPU-d", "A")];
@@ -116,6 +116,31 @@ fn what_somebody_else_sets_counts_at_its_most() {
     world.pass_by(SECOND * 10, SECOND);
     assert!(drawn(&world) <= Watts::whole(1_000), "{} {:?}", drawn(&world), world.cap(second));
     assert!(world.cap(second).expect("held") < Watts::whole(250));
+    world.check_replay();
+}
+
+#[test]
+fn who_may_be_paused_rests_while_consents_do_not_fit_and_goes_on_after_it() {
+    let mut world = row();
+    let strict = submit(&mut world, 2, 0);
+    let mut spec = job("flexible", hours(20));
+    spec.resources.gpus = 2;
+    spec.flex.pause =
+        Some(neap_model::job::Pause { signal: "SIGUSR1".into(), grace: neap_model::seconds::Seconds(90), exit: 85 });
+    let flexible = world.submit(spec).expect("accepted").id;
+    world.pass_by(SECOND * 3, SECOND);
+    assert!(runs(&mut world, strict) && runs(&mut world, flexible));
+    call(&mut world, "dr-1", 1, 1_100, 2);
+    world.pass_by(SECOND * 10, SECOND);
+    assert!(runs(&mut world, flexible), "it is slowed first");
+    assert!(world.cap(flexible).is_some() && drawn(&world) <= Watts::whole(1_100));
+    world.pass_by(SECOND * 120, SECOND);
+    assert!(matches!(world.show(flexible).phase, Phase::Paused { .. }), "{:?}", world.show(flexible).phase);
+    assert!(runs(&mut world, strict) && world.cap(strict).is_none(), "the other one has all it consented to");
+    world.pass(hours(1));
+    assert!(matches!(world.show(flexible).phase, Phase::Paused { .. }));
+    world.pass(hours(2));
+    assert!(runs(&mut world, flexible), "there is power again");
     world.check_replay();
 }
 

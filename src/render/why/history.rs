@@ -92,6 +92,9 @@ fn happened(
         }
         E::Started { epoch, .. } => ("started", format!("attempt {}", epoch.0)),
         E::Capped { limit, because, .. } => ("capped", super::super::capping::decided(*limit, because)),
+        E::StopAsked { cause: StopCause::Pause { domain: Some(domain), .. }, .. } => {
+            ("pausing", format!("{} has too little power for all that runs there", escape(domain)))
+        }
         E::StopAsked { cause: StopCause::Pause { until, savings, .. }, .. } => {
             let until = times::short(*until, report.now, style);
             ("pausing", format!("until {until}: {}", numbers::saving(savings, false)))
