@@ -29,7 +29,12 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let site = Site::new("[[zone]]\nname = \"DE\"\n");
+        Self::of("")
+    }
+
+    /// With that in the site's file.
+    fn of(more: &str) -> Self {
+        let site = Site::new(&format!("[[zone]]\nname = \"DE\"\n\n{more}"));
         let setup = GpuSetup { limit: Some(250), ..GpuSetup::new(Board::V100) };
         let node = Node::make_live(&site.path("sim"), &[setup]).expect("a node");
         let (ours, privileged) = (node.library().expect("built"), node.privileged_library().expect("built"));
@@ -214,6 +219,42 @@ fn without_a_helper_a_job_runs_and_says_why_it_was_not_held() {
     assert!(job.wait().expect("it ends").success());
     assert!(place.text(&["logs", "last"]).contains("cap: none"), "{}", place.text(&["logs", "last"]));
     assert_eq!((place.node.gpu(0).truth().sets, place.limit()), (0, 250));
+}
+
+#[test]
+fn a_call_lowers_the_limits_of_its_power_domain_and_its_end_gives_them_back() {
+    let row = "[[power_domain]]\nname = \"row\"\nnodes = [\"here\"]\ncap = \"1 MW\"\n\
+               when_over = [\"cap_gpus\", \"stop_starting\"]\nmin_gpu_cap = \"50%\"\n";
+    let mut place = Place::of(row);
+    place.start_helper();
+    place.site.start_scheduler();
+    place.site.start_executor();
+    // It consents to nothing, so it is slowed for its domain alone.
+    let (mut job, steps) = place.job(&[]);
+    place.until("it runs", Duration::from_secs(20), || place.text(&["ls"]).contains("running"));
+    let status: Value = serde_json::from_str(&place.text(&["status", "-o", "json"])).expect("JSON");
+    let committed = status["power"][0]["committed_watts"].as_f64().expect("a figure");
+    assert_eq!(place.limit(), 250, "{status}");
+    let limit = format!("{}W", (committed - 40.0).round());
+    let event = ["policy", "event", "--id", "dr-1", "--kind", "cap", "--site", "row", "--limit", &limit];
+    let began = Instant::now();
+    place.text(&[&event[..], &["--for", "1h", "--reason", "utility call"]].concat());
+    place.until("the limit falls", Duration::from_secs(10), || place.limit() < 250);
+    let held = place.limit();
+    eprintln!("at {held} W {:.1} s after the call", began.elapsed().as_secs_f64());
+    assert!((208..=211).contains(&held), "{held} W of {committed} W");
+    place.until("it is told", Duration::from_secs(5), || place.text(&["why", "last"]).contains("row is held at"));
+    // A scheduler that is killed lets go of nothing, and goes on with it.
+    place.site.kill_scheduler();
+    std::thread::sleep(Duration::from_secs(2));
+    place.site.start_scheduler();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(place.limit(), held, "{}", place.site.log("executor"));
+    place.text(&["policy", "event", "--cancel", "dr-1", "--reason", "over"]);
+    // A raise comes 30 to 40 s after whatever came before, a fifth of the highest at a time.
+    place.until("what was found comes back", Duration::from_secs(60), || place.limit() == 250);
+    steps.end();
+    assert!(job.wait().expect("it ends").success());
 }
 
 /// In real time, over a minute: `cargo test --test caps -- --ignored`.

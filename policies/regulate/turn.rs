@@ -208,7 +208,9 @@ impl Regulator {
             return Seat { job, ranks, floor, highest, points, consent, limit, ..known.clone() };
         }
         let stands = ranks.iter().map(of).filter(|gpu| gpu.is_ours());
-        let limit = stands.map(|gpu| gpu.future().unwrap_or(gpu.reserved())).min().unwrap_or(floor);
+        // Nothing is known of its GPUs yet: idle ones are held low, or else it came to them as they stand.
+        let first = if self.config.hold_idle { floor } else { highest };
+        let limit = stands.map(|gpu| gpu.future().unwrap_or(gpu.reserved())).min().unwrap_or(first);
         let limit = Watts(limit.0 / 1_000 * 1_000).clamp(floor, highest);
         ranks.iter().for_each(|n| self.gpus[*n].forget_power());
         let (pace, because, leaves) = (Pace::default(), Because::Began, false);

@@ -53,6 +53,13 @@ pub fn decided(limit: Option<Watts>, reason: &CapReason) -> String {
     }
 }
 
+/// What a running job is held at now; `None`: at nothing.
+#[must_use]
+pub fn now(job: &JobReport) -> Option<String> {
+    let capped = job.capped.as_ref().filter(|_| !job.phase.is_final())?;
+    Some(decided(Some(capped.limit?), &capped.because))
+}
+
 /// The line of `show` and of the log's end: what held, and for how long; `None` where nothing was asked for.
 #[must_use]
 pub fn line(job: &JobReport) -> Option<Vec<String>> {

@@ -300,6 +300,7 @@ pub fn show(job: &JobReport, now: DateTime<Utc>, style: &Style) -> String {
     line("started", job.started.map_or_else(String::new, |at| times::full(at, style)));
     line("ended", job.ended.map_or_else(String::new, |at| times::full(at, style)));
     line("place", job.place.as_ref().map_or_else(String::new, |p| format!("{}, {}", escape(&p.node), escape(&p.zone))));
+    line("power", super::capping::now(job).unwrap_or_default());
     line("limit", spec.time.limit.map_or_else(String::new, |limit| limit.to_string()));
     line("consents", consents(job));
     if job.attempts > 1 {

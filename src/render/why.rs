@@ -312,6 +312,9 @@ fn running(report: &WhyReport, style: &Style) -> String {
             );
         }
     }
+    if let Some(held) = super::capping::now(job) {
+        line(&mut text, "power", &held);
+    }
     line(&mut text, "attempt", &job.attempts.to_string());
     let account = &job.account;
     let so_far = if account.actual.energy.0 == 0 {

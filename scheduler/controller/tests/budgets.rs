@@ -72,12 +72,16 @@ fn a_call_slows_whom_it_may_tells_him_and_gives_everything_back() {
     let CapReason::Domain { domain, limit: at, event, time } = capped.because else { panic!("{capped:?}") };
     assert_eq!((domain.as_str(), at, event.as_deref()), ("row", Watts::whole(1_240), Some("dr-1")));
     assert_eq!(time, None, "nobody measured it");
-    // A restart of the scheduler lets go of nothing.
+    // A restart of the scheduler lets go of nothing, nor does it take more, however late the node is heard.
     world.restart();
+    world.executor_up = false;
+    world.pass_by(SECOND * 2, SECOND);
+    world.executor_up = true;
     assert_eq!(world.controller.state().jobs[&tolerant].capped.as_ref().and_then(|(limit, _)| *limit), Some(limit));
     for _ in 0..20 {
         world.pass_by(SECOND, SECOND);
         assert!(drawn(&world) <= Watts::whole(1_240), "{}", drawn(&world));
+        assert_eq!((world.cap(tolerant), world.cap(strict)), (Some(limit), None));
     }
     // Nothing new starts while it lasts.
     let late = submit(&mut world, 1, 0);
