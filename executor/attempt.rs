@@ -4,14 +4,14 @@ mod adopt;
 mod capping;
 mod orders;
 
-use crate::cap::Caps;
+use crate::cap::{Caps, Seeker};
 use crate::config::Config;
 use crate::link::{Link, LinkError};
 use crate::meter::{AttemptMeter, Holders, NodeMeter};
 use crate::node::{Node, NodeError};
 use crate::process::{descendants, lives, table, tree_cpu_ms};
 use crate::rundir::{AttemptDir, ExitRecord, Identity, RunDir, RunDirError, Started, Work};
-use capping::Capping;
+use capping::{AT_START, Capping};
 use chrono::Utc;
 use neap_model::fleet::Component;
 use neap_model::job::AttemptId;
@@ -86,7 +86,7 @@ struct Executor {
     node_meter: NodeMeter,
     /// Started with the first limit that is wanted.
     caps: Option<Caps>,
-    helper_sought: Option<Instant>,
+    seeker: Seeker,
     session: u64,
     beats: u64,
     /// The scheduler we believe: its incarnation and nonce.
@@ -109,7 +109,7 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
     let mut executor = Executor {
         node_meter: NodeMeter::new(Utc::now()),
         caps: None,
-        helper_sought: None,
+        seeker: Seeker::default(),
         session: rand::rng().random(),
         beats: 0,
         scheduler: None,
@@ -120,7 +120,7 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
         node,
         notice,
     };
-    executor.find_helper();
+    executor.find_helper(AT_START);
     executor.adopt()?;
     executor.resume_caps();
     let (replies, mut heard) = mpsc::channel(8);
@@ -171,7 +171,7 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
         if last_read.elapsed() >= READ {
             last_read = Instant::now();
             news |= executor.read_meters();
-            news |= executor.find_helper();
+            news |= executor.find_helper(Duration::ZERO);
             for line in executor.node.news() {
                 (executor.notice)(&line);
                 // A board less is told at once: until the scheduler knows, it may lease it.

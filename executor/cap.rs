@@ -4,10 +4,12 @@
 //! kept on disk, so that an executor that was killed goes on with what it held, and gives back what nobody wants any more.
 
 mod door;
+mod seek;
 #[cfg(test)]
 mod tests;
 
 pub use door::{Caps, Socket};
+pub use seek::{Seeker, Sought};
 
 use crate::powerd::{Answer, Refusal, Request, TERM};
 use neap_model::cap::{CapHeld, Uncapped};
@@ -48,6 +50,8 @@ struct Gpu {
     not_before: Duration,
     /// A refusal that stands until something else is wanted.
     refused: bool,
+    /// An earlier life's lease whose token was lost, by limit and attempt: it is taken over to be given back.
+    orphan: Option<(Watts, String)>,
     held: CapHeld,
 }
 
@@ -74,6 +78,15 @@ impl<H: Helper> Holder<H> {
             (uuid, Gpu { token: Some(token), held, ..Gpu::default() })
         };
         Self { helper, gpus: tokens.into_iter().map(gpu).collect(), changed: false }
+    }
+
+    /// The helper holds this for an attempt of ours, and there is no token of it.
+    pub fn orphaned(&mut self, gpu: &str, limit: Watts, attempt: &str) {
+        let entry = self.gpus.entry(gpu.to_owned()).or_default();
+        if entry.token.is_none() {
+            gpu.clone_into(&mut entry.held.gpu);
+            entry.orphan = Some((limit, attempt.to_owned()));
+        }
     }
 
     /// From now on this limit is wanted, for that attempt; `None`: as it was found.
@@ -118,9 +131,12 @@ impl<H: Helper> Holder<H> {
                     self.renew(&uuid, &token, to, now);
                 }
                 (None, Some(token)) => self.release(&uuid, token, now),
-                (None, None) => {
-                    self.gpus.remove(&uuid);
-                }
+                (None, None) => match self.gpus.get_mut(&uuid).and_then(|gpu| gpu.orphan.take()) {
+                    Some((limit, attempt)) => self.acquire(&uuid, limit, attempt, now),
+                    None => {
+                        self.gpus.remove(&uuid);
+                    }
+                },
                 _ => {}
             }
         }

@@ -102,10 +102,27 @@ impl Place {
     fn until(&self, what: &str, patience: Duration, mut done: impl FnMut() -> bool) {
         let deadline = Instant::now() + patience;
         while !done() {
-            let log = self.site.log("executor");
-            assert!(Instant::now() < deadline, "{what}: the board stands at {} W\n{log}", self.limit());
+            if Instant::now() >= deadline {
+                let (log, why) = (self.site.log("executor"), self.text(&["why", "last", "--history"]));
+                let held = std::fs::read_to_string(self.site.path("run/caps.json"));
+                panic!(
+                    "{what}: the board stands at {} W, leases {held:?}\n{}\n{why}\n{log}",
+                    self.limit(),
+                    self.helper_says()
+                );
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// What the helper says of its boards.
+    fn helper_says(&self) -> String {
+        let asked = std::os::unix::net::UnixStream::connect(self.site.path("power.sock")).and_then(|mut stream| {
+            std::io::Write::write_all(&mut stream, b"{\"verb\":\"status\"}\n")?;
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line).map(|_| line)
+        });
+        asked.unwrap_or_else(|error| error.to_string())
     }
 
     fn show(&self) -> Value {

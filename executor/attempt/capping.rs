@@ -1,7 +1,7 @@
 //! An attempt's limit: wanted by the scheduler, held by the helper, and how fast the job goes under it.
 
 use super::{Attempt, Executor};
-use crate::cap::{Caps, Socket};
+use crate::cap::{Caps, Socket, Sought};
 use crate::clock::{Boot, Clock, millis};
 use crate::pace;
 use neap_model::cap::{CapHeld, CapOrder, CapUse, Uncapped};
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 /// A job's start waits so long for its limit; then it starts as it is, and the limit comes when it comes.
 const BEFORE_START: Duration = Duration::from_secs(2);
-/// A helper that did not answer at the start is looked for so often.
-const LOOK_FOR: Duration = Duration::from_secs(60);
+/// The first word to the scheduler waits so long for what the helper says.
+pub(super) const AT_START: Duration = Duration::from_secs(1);
 
 /// Keeps the tokens of leases, in the run directory.
 const TOKENS: &str = "caps.json";
@@ -73,15 +73,19 @@ impl Capping {
 }
 
 impl Executor {
-    /// Looks for the helper, and says in the inventory what may be asked of it.
-    pub(super) fn find_helper(&mut self) -> bool {
+    /// Looks for the helper, and says in the inventory what may be asked of it. Waits at most so long for an answer.
+    pub(super) fn find_helper(&mut self, at_most: Duration) -> bool {
         let open = self.node.inventory.gpus.iter().any(|gpu| matches!(gpu.uncapped, None | Some(Uncapped::NoHelper)));
         let known = self.node.inventory.gpus.iter().any(|gpu| gpu.settable.is_some());
-        if !open || known || self.helper_sought.is_some_and(|at| at.elapsed() < LOOK_FOR) {
+        if !open || known {
             return false;
         }
-        let first = self.helper_sought.replace(Instant::now()).is_none();
-        let status = Socket(self.config.power_socket.clone()).status();
+        let Some(sought) = self.seeker.seek(&Socket(self.config.power_socket.clone()), at_most) else { return false };
+        let status = match sought {
+            Sought::Found(gpus) => Some(gpus),
+            Sought::Away => None,
+        };
+        let first = self.node.inventory.gpus.iter().any(|gpu| gpu.uncapped.is_none());
         let mut news = false;
         for gpu in &mut self.node.inventory.gpus {
             let said = status.as_ref().and_then(|gpus| gpus.iter().find(|held| held.gpu == gpu.uuid));
@@ -107,7 +111,8 @@ impl Executor {
 
     /// What an earlier life held is gone on with, or given back.
     pub(super) fn resume_caps(&mut self) {
-        if self.config.run_dir.join(TOKENS).exists() {
+        let gpus = self.attempts.values().any(|attempt| !attempt.work.lease.gpus.is_empty());
+        if gpus || self.config.run_dir.join(TOKENS).exists() {
             self.start_caps();
         }
     }
@@ -116,7 +121,8 @@ impl Executor {
     fn start_caps(&mut self) {
         if self.caps.is_none() {
             let socket = Socket(self.config.power_socket.clone());
-            self.caps = Caps::start(socket, self.config.run_dir.join(TOKENS)).ok();
+            let attempts = self.attempts.keys().map(ToString::to_string).collect();
+            self.caps = Caps::start(socket, self.config.run_dir.join(TOKENS), attempts).ok();
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Helper, Holder, Token};
 use crate::clock::{Boot, Clock};
-use crate::powerd::{Answer, Held, LONGEST, Request};
+use crate::powerd::{Answer, Held, LONGEST, Refusal, Request, TERM};
 use neap_model::cap::{CapHeld, Settable};
 use neap_model::units::Watts;
 use std::collections::BTreeMap;
@@ -36,10 +36,13 @@ impl Socket {
         Ok(serde_json::from_slice(&line)?)
     }
 
-    /// What the helper says about every GPU; `None`: it does not answer, or not to this user.
-    #[must_use]
-    pub fn status(&self) -> Option<Vec<Held>> {
-        self.exchange(&Request::Status).ok().filter(|answer| answer.ok).map(|answer| answer.gpus)
+    /// What the helper says about every GPU.
+    ///
+    /// # Errors
+    /// Its refusal; `None`: nobody answers.
+    pub fn status(&self) -> Result<Vec<Held>, Option<Refusal>> {
+        let answer = self.exchange(&Request::Status).map_err(|_| None)?;
+        if answer.ok { Ok(answer.gpus) } else { Err(answer.error) }
     }
 }
 
@@ -80,23 +83,32 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// Starts the thread. `file` keeps the tokens of leases.
+    /// Starts the thread. `file` keeps the tokens of leases; what the helper holds for one of `attempts` without a token there
+    /// is taken over.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn start(socket: Socket, file: PathBuf) -> std::io::Result<Self> {
+    pub fn start(socket: Socket, file: PathBuf, attempts: Vec<String>) -> std::io::Result<Self> {
         let tokens: BTreeMap<String, Token> =
             std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         let told = tokens.keys().map(|uuid| (uuid.clone(), Some((Watts::ZERO, String::new())))).collect();
         let shared = Arc::new(Shared::default());
         let (wants, inbox) = channel::<(String, Wanted)>();
+        let lost = socket.clone();
         let mut holder = Holder::new(socket, tokens);
         *shared.lock() = holder.held();
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new().name("neap-caps".to_owned()).spawn(move || {
+            // Later than that every lease of an earlier life has ended.
+            let (mut orphans, last) = (!attempts.is_empty(), Boot.now() + TERM);
             // What an earlier life held and this one wants is asked for before anything is given back.
             let mut next = Boot.now() + LOOK;
             loop {
+                if orphans {
+                    let status = lost.status();
+                    orphans = status.is_err() && Boot.now() < last;
+                    take_over(&mut holder, &status.unwrap_or_default(), &attempts);
+                }
                 let wait = next.saturating_sub(Boot.now()).min(LOOK);
                 match inbox.recv_timeout(wait) {
                     Ok((uuid, wanted)) => {
@@ -164,6 +176,16 @@ impl Caps {
             })
         };
         drop(self.shared.news.wait_timeout_while(self.shared.lock(), at_most, |held| !done(held)));
+    }
+}
+
+/// What is held for one of these attempts without a token is gone on with or given back.
+fn take_over(holder: &mut Holder<Socket>, status: &[Held], attempts: &[String]) {
+    for held in status.iter().filter(|held| held.state == "leased") {
+        let ours = held.attempt.as_ref().filter(|attempt| attempts.contains(attempt));
+        if let Some((attempt, limit)) = ours.zip(held.requested_milliwatts) {
+            holder.orphaned(&held.gpu, Watts(limit), attempt);
+        }
     }
 }
 

@@ -137,7 +137,7 @@ fn an_executor_that_was_killed_goes_on_or_lets_go() {
 }
 
 #[test]
-fn whose_token_was_lost_waits_for_the_lease_to_end() {
+fn whose_token_was_lost_goes_on_with_the_lease_of_its_attempt() {
     let mut site = Site::new(500_001);
     site.holder.want(GPU, watts(300));
     site.passes(1);
@@ -145,9 +145,24 @@ fn whose_token_was_lost_waits_for_the_lease_to_end() {
     site.kill_executor();
     site.holder.want(GPU, watts(200));
     site.passes(5);
+    assert_eq!((site.limit(), site.held().found), (200_000, Some(Watts(500_001))));
+    // Nobody wants it any more: it is taken over to be given back.
+    site.tokens.clear();
+    site.kill_executor();
+    let (_, attempt) = watts(200).expect("a limit");
+    site.holder.orphaned(GPU, Watts(200_000), &attempt);
+    site.passes(2);
+    assert_eq!(site.limit(), 500_001);
+    // Another attempt's stays until it ends by itself.
+    site.holder.want(GPU, watts(300));
+    site.passes(1);
+    site.tokens.clear();
+    site.kill_executor();
+    site.holder.want(GPU, Some((Watts(200_000), "99-1".into())));
+    site.passes(5);
     assert_eq!((site.limit(), site.held().because), (300_000, Some(Uncapped::Device)));
     site.passes(65);
-    assert_eq!((site.limit(), site.held().found), (200_000, Some(Watts(500_001))));
+    assert_eq!(site.limit(), 200_000);
 }
 
 #[test]
@@ -264,4 +279,23 @@ fn d2_whoever_is_killed_no_cap_is_stuck() {
     eprintln!(
         "{lives} lives, {kills} kills of executor or helper, {foreign} limits of others, none stuck, none overwritten"
     );
+}
+
+#[test]
+fn a_helper_that_says_nothing_holds_up_nobody() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("power.sock");
+    let (socket, mut seeker) = (Socket(path.clone()), Seeker::default());
+    // Nobody listens: that is known at once.
+    assert_eq!(seeker.seek(&socket, Duration::from_secs(5)), Some(Sought::Away));
+    assert_eq!(seeker.seek(&socket, Duration::ZERO), None, "it is not asked again at once");
+    // It takes connections and never answers.
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+    let (mut seeker, began) = (Seeker::default(), std::time::Instant::now());
+    assert_eq!(seeker.seek(&socket, Duration::from_millis(10)), None);
+    assert_eq!(seeker.seek(&socket, Duration::ZERO), None);
+    assert!(began.elapsed() < Duration::from_secs(3), "nobody waits as long as the socket does");
+    // The one question that is under way is the only one.
+    listener.set_nonblocking(true).expect("it can");
+    assert!(listener.accept().is_ok() && listener.accept().is_err());
 }

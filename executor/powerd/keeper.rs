@@ -325,9 +325,18 @@ impl<B: Boards, R: Records> Keeper<B, R> {
         if let Some(why) = &entry.inconclusive {
             return no(Refusal::Inconclusive, why.clone());
         }
-        if entry.lease.is_some() {
-            return no(Refusal::Held, "somebody has a lease on it");
+        if let Some(lease) = &entry.lease {
+            if lease.uid != uid || lease.attempt != attempt {
+                return no(Refusal::Held, "somebody has a lease on it");
+            }
+            // Its holder died before it wrote the token down: it goes on with what it has.
+            let token = lease.token.clone();
+            if !entry.foreign {
+                return self.renew(uid, &token, Some(watts), now);
+            }
+            self.release(uid, &token, false)?;
         }
+        let Some(entry) = self.gpus.get(gpu) else { return no(Refusal::UnknownGpu, "it is not on this node") };
         let (kept, ttl) = (entry.record.clone(), Duration::from_secs(ttl).min(TERM));
         let limit = self.allowed(gpu, watts)?;
         let limits =

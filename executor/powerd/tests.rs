@@ -161,7 +161,12 @@ fn a_lease_sets_its_limit_and_its_end_gives_back_what_was_found() {
     let first = keeper.ask(7, &acquire(300), at(0));
     assert!(first.ok && first.found_milliwatts == Some(500_000) && first.enforced_milliwatts == Some(300_000));
     assert_eq!((limit(&world), world.borrow().records.len()), (300, 1));
-    assert_eq!(keeper.ask(7, &acquire(400), at(1)).error, Some(Refusal::Held));
+    assert_eq!(keeper.ask(8, &acquire(400), at(1)).error, Some(Refusal::Held), "another user's");
+    let Request::Acquire { gpu, limit_watts, ttl_seconds, .. } = acquire(400) else { panic!("it acquires") };
+    let other = Request::Acquire { gpu, limit_watts, ttl_seconds, attempt: "8/1".into() };
+    assert_eq!(keeper.ask(7, &other, at(1)).error, Some(Refusal::Held), "another attempt's");
+    let again = keeper.ask(7, &acquire(300), at(1));
+    assert_eq!((again.ok, &again.lease), (true, &first.lease), "whoever lost the answer goes on with it");
     let lease = first.lease.expect("a lease");
     let renew = |watts| Request::Renew { lease: lease.clone(), limit_watts: watts };
     assert_eq!(keeper.ask(8, &renew(None), at(1)).error, Some(Refusal::StaleEpoch), "another user's lease is nobody's");

@@ -156,13 +156,14 @@ impl Controller {
                 }
                 continue;
             };
-            self.regulate_one(now, &domain, group, budget, news, &mut asked, turn);
+            asked.extend(self.regulate_one(now, &domain, group, budget, news, turn));
         }
         for node in asked {
             self.wake(&node, turn);
         }
     }
 
+    /// The nodes whose executors have something to do.
     fn regulate_one(
         &mut self,
         now: DateTime<Utc>,
@@ -170,9 +171,8 @@ impl Controller {
         group: &Group,
         budget: Watts,
         news: bool,
-        asked: &mut BTreeSet<String>,
         turn: &mut Turn,
-    ) {
+    ) -> Vec<String> {
         let jobs = self.jobs_of(group);
         let boards = self.boards(domain, &jobs);
         let at = (now - self.budgets.began).to_std().unwrap_or_default();
@@ -192,6 +192,7 @@ impl Controller {
             known.regulator.set_boards(boards.clone(), at);
             known.boards = boards;
         }
+        let mut asked = Vec::new();
         if news || others || known.budget != budget || at >= known.due {
             known.budget = budget;
             let readings = self.readings(now, at, (domain, group), &jobs, &mut known);
@@ -205,6 +206,7 @@ impl Controller {
             }
         }
         self.budgets.domains.insert(domain.name.clone(), known);
+        asked
     }
 
     /// Jobs that hold GPUs in the domain.
