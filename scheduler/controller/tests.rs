@@ -8,4 +8,5 @@ mod notices;
 mod pausing;
 mod power;
 mod queue;
+mod vtn;
 mod world;
