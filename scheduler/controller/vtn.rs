@@ -68,9 +68,9 @@ impl Controller {
                 Ok(list) => self.announced_by(now, &vtn.name, event, list, turn),
                 Err(why) => refused.push(format!("event {} is not acted upon: {why}", event.id)),
             }
-            if let Some(ignored) = event.read.as_ref().ok().map(|event| &event.ignored).filter(|all| !all.is_empty()) {
-                let types = ignored.iter().cloned().collect::<Vec<_>>().join(", ");
-                refused.push(format!("event {}: nothing is done about {types}", event.id));
+            let unused = event.read.as_ref().map(crate::feeds::openadr::Event::unused).unwrap_or_default();
+            if !unused.is_empty() {
+                refused.push(format!("event {}: nothing is done about {}", event.id, unused.join(", ")));
             }
         }
         if let Some(heard) = self.vtns.get_mut(&vtn.name) {

@@ -73,6 +73,19 @@ impl Event {
         Ok(spans.into_iter().zip(self.intervals.iter().map(|(_, said)| said.as_slice())).collect())
     }
 
+    /// Types of payloads that change nothing here: unknown ones, and prices and intensities, which are read and not used yet.
+    #[must_use]
+    pub fn unused(&self) -> Vec<&str> {
+        let said = self.intervals.iter().flat_map(|(_, said)| said);
+        let words = said.filter_map(|said| match said {
+            Said::Price(..) => Some("PRICE"),
+            Said::Intensity(_) => Some("GHG"),
+            Said::Cap(_) | Said::Level(_) | Said::Alert(_) => None,
+        });
+        let all: BTreeSet<&str> = self.ignored.iter().map(String::as_str).chain(words).collect();
+        all.into_iter().collect()
+    }
+
     /// How many things it says.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -37,6 +37,7 @@ fn c4_the_recorded_events_are_read_as_they_were_worked_out() {
     let Some(body) = fixture("openadr_events.json") else { return };
     let all = page(&body, None).expect("events");
     assert_eq!(all.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), ["event-ghg-1", "event-cap-1", "event-alert-1"]);
+    assert_eq!(all[0].read.as_ref().expect("read").unused(), ["GHG"], "read, and nothing is done about it");
     let spans = all[0].read.as_ref().expect("read").spans(first(), "x").expect("spans");
     let grams: Vec<_> = spans.iter().map(|(span, said)| (span.from.format("%H").to_string(), said.to_vec())).collect();
     let expected =
