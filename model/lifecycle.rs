@@ -230,6 +230,13 @@ pub enum Event {
         /// What.
         notice: Box<crate::notice::Notice>,
     },
+    /// A server of grid events answered a poll.
+    Polled {
+        /// The site's name of the server.
+        vtn: String,
+        /// What that changed.
+        polled: crate::notice::Polled,
+    },
     /// Requests were refused; singly up to 10 a minute from one person, then counted.
     Refused {
         /// Who.

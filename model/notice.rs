@@ -1,8 +1,12 @@
 //! What the grid or a site's operators announce: power limits and hours of plenty. An announcement is never taken back by
 //! an error: it holds until its end or until somebody cancels it.
 
+pub mod program;
+mod source;
 pub mod wire;
 
+pub use program::{Polled, Program};
+pub use source::Source;
 pub use wire::Announcement;
 
 use crate::units::{Percent, Watts};
@@ -68,7 +72,7 @@ pub struct Notice {
     pub priority: Option<u32>,
     /// For people.
     pub reason: String,
-    /// Where it came in: `operator NAME`, `webhook`, `openadr`.
+    /// Where it came in, as [`Source`] says it: `operator NAME`, `webhook`, `openadr NAME`.
     pub source: String,
     /// Somebody took it back.
     pub cancelled: bool,
@@ -134,6 +138,12 @@ impl Notices {
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Notice> {
         self.0.get(id)
+    }
+
+    /// All whose id begins so.
+    pub fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Notice> {
+        let from = self.0.range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
+        from.take_while(move |(id, _)| id.starts_with(prefix)).map(|(_, notice)| notice)
     }
 
     /// Those that hold or will hold, soonest first.

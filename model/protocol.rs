@@ -209,6 +209,9 @@ pub struct StatusReport {
     /// What the grid and the operators announced and is not past, soonest first.
     #[serde(default)]
     pub notices: Vec<crate::notice::Notice>,
+    /// Servers of grid events that are polled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vtns: Vec<VtnReport>,
     /// Power domains, and zones or the whole site while a limit is announced for them.
     #[serde(default)]
     pub power: Vec<PowerReport>,
@@ -216,6 +219,23 @@ pub struct StatusReport {
     pub store_lag: u64,
     /// Last sequence number of the journal.
     pub journal_seq: u64,
+}
+
+/// A server of grid events that is polled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VtnReport {
+    /// The site's name of it.
+    pub name: String,
+    /// The last poll that was answered.
+    pub answered: Option<DateTime<Utc>>,
+    /// Why the last poll failed, if it did. Nothing ends by that.
+    pub trouble: Option<String>,
+    /// Events that it shows.
+    pub events: u64,
+    /// What they announce that is not past.
+    pub announced: u64,
+    /// Events that are not acted upon, or not wholly, a sentence each.
+    pub refused: Vec<String>,
 }
 
 /// A reduced mode of work.

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use neap_model::job::{JobId, Person};
-use neap_model::notice::Heard;
+use neap_model::notice::{Heard, Source};
 use neap_model::protocol::{Ask, Beat, JobFilter, LogChunk, Submit};
 use neap_model::refusal::{Code, ErrorKind, Refusal};
 use serde::Deserialize;
@@ -299,16 +299,17 @@ async fn announce(State(door): State<Door>, connection: Connection, headers: Hea
         return Err(Refusal::new(Code::BadValue, format!("an event has at most {EVENT} bytes")).into());
     }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let signed = headers.contains_key("neap-signature");
-    let by = if signed {
+    let (by, source) = if headers.contains_key("neap-signature") {
         let checked = door.keys.check(text("neap-timestamp"), text("neap-signature"), &body, chrono::Utc::now());
         checked.map_err(|why| Refusal::new(Code::BadToken, why.to_string()))?;
-        Person { uid: u32::MAX, name: "webhook".to_owned() }
+        (Person { uid: u32::MAX, name: "webhook".to_owned() }, Source::Webhook)
     } else {
-        door.who(&peer_of(connection), &headers)?
+        let by = door.who(&peer_of(connection), &headers)?;
+        let source = Source::Operator { name: by.name.clone() };
+        (by, source)
     };
     let announcement = Box::new(parse(&body)?);
-    Ok(respond(&door.handle.ask(by, Request::Announce { announcement, signed }).await.map_err(Fault)?))
+    Ok(respond(&door.handle.ask(by, Request::Announce { announcement, source }).await.map_err(Fault)?))
 }
 
 async fn status(State(door): State<Door>, connection: Connection, headers: HeaderMap) -> Replied {

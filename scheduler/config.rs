@@ -1,5 +1,7 @@
 //! The site as its operators describe it, typed. Reading TOML is the binary's work; nothing here touches a file.
 
+mod vtn;
+
 pub use crate::feeds::providers::http_json::Layout;
 use neap_model::grid::{Kind, Scope};
 use neap_model::job::Objective;
@@ -8,6 +10,7 @@ use neap_model::units::{Intensity, Percent, Pue, Watts};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+pub use vtn::{Level, Unit as PowerUnit, Vtn};
 
 /// Everything the scheduler needs to know at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct Config {
     pub power_domains: Vec<PowerDomain>,
     /// Keys that events over the network are signed with; more than one while they are changed.
     pub event_keys: Vec<Key>,
+    /// Servers of grid events that are polled.
+    pub vtns: Vec<Vtn>,
     /// Queues by name; exactly one is the default.
     pub queues: BTreeMap<String, QueueConfig>,
     /// Metrics.

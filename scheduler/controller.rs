@@ -16,13 +16,14 @@ mod queue;
 pub mod state;
 #[cfg(test)]
 mod tests;
+mod vtn;
 
 use crate::config::Config;
 use chrono::{DateTime, Utc};
 use neap_model::grid::{Basis, Curve, PriceCurve, Series};
 use neap_model::job::{AttemptId, JobId, Person};
 use neap_model::lifecycle::Event;
-use neap_model::notice::{Announcement, Heard, Notice};
+use neap_model::notice::{Announcement, Heard, Notice, Source};
 use neap_model::plan::Decision;
 use neap_model::protocol::{
     Accepted, Ask, Beat, BeatReply, Degraded, JobFilter, JobPage, JobReport, PlanReport, StatusReport, Submit,
@@ -64,6 +65,8 @@ pub enum Input {
         /// Sources that are in trouble, a sentence each.
         troubles: Vec<String>,
     },
+    /// A server of grid events was polled.
+    Vtn(Box<crate::feeds::openadr::News>),
     /// The shell's own modes changed: what is degraded, and whether new work can be written down.
     Modes {
         /// Every degraded mode of the shell.
@@ -107,12 +110,12 @@ pub enum Request {
     List(JobFilter),
     /// Sum up jobs that ended.
     Report(ReportQuery),
-    /// Take an announcement: signed by somebody outside, or typed by an operator.
+    /// Take an announcement.
     Announce {
         /// What.
         announcement: Box<Announcement>,
-        /// Its signature was checked: the person who brings it needs no role.
-        signed: bool,
+        /// Which way it came in; a signature was checked before.
+        source: Source,
     },
     /// Show the grid.
     Grid,
@@ -242,6 +245,8 @@ pub struct Controller {
     budgets: budgets::Budgets,
     grid: BTreeMap<String, ZoneCurve>,
     troubles: Vec<String>,
+    /// Servers of grid events, by name.
+    vtns: BTreeMap<String, vtn::Heard>,
     degraded: Vec<Degraded>,
     read_only: bool,
     /// Who waits for a job to change: job, revision seen, until when.
@@ -277,6 +282,7 @@ impl Controller {
             budgets: budgets::Budgets::new(now),
             grid: BTreeMap::new(),
             troubles: Vec::new(),
+            vtns: BTreeMap::new(),
             degraded: Vec::new(),
             read_only: false,
             watchers: Vec::new(),
@@ -326,6 +332,7 @@ impl Controller {
             Input::Request { by, request, caller } => self.request(now, &by, request, caller, &mut turn),
             Input::Beat { beat, caller } => self.beat(now, *beat, caller, &mut turn),
             Input::Grid { curves, troubles } => self.grid_came(curves, troubles),
+            Input::Vtn(news) => self.vtn_came(now, *news, &mut turn),
             Input::Modes { degraded, read_only } => {
                 self.degraded = degraded;
                 self.read_only = read_only;
@@ -374,8 +381,8 @@ impl Controller {
                 let frame = Box::new(self.report_frame(&query, now));
                 return turn.effects.push(Effect::Archive(caller, ArchiveQuery::Report(query, viewer, frame)));
             }
-            Request::Announce { announcement, signed } => {
-                let answer = self.announce(now, by, *announcement, signed, turn);
+            Request::Announce { announcement, source } => {
+                let answer = self.announce(now, by, *announcement, &source, turn);
                 self.audit_refusal(by, "event", &answer, turn);
                 answer
             }
@@ -408,6 +415,7 @@ impl Controller {
     fn tick(&mut self, now: DateTime<Utc>, turn: &mut Turn) {
         self.roll_refusals(now, turn);
         self.notice_silence(now);
+        self.end_unheard(now, turn);
         self.settle(now, turn);
         self.regulate(now, turn);
         self.tend_caps(now, turn);

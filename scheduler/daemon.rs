@@ -4,6 +4,7 @@
 //! synced the next one gathers; a reply leaves only after the sync of its batch returned.
 
 mod begin;
+mod events;
 mod grid;
 mod vitals;
 

@@ -10,6 +10,7 @@ pub mod feed;
 pub mod fetch;
 pub mod file;
 pub mod mix;
+pub mod openadr;
 pub mod providers;
 pub mod rounds;
 pub mod schedule;

@@ -457,6 +457,7 @@ fn grid(page: &mut Page, controller: &Controller, vitals: &Vitals, now: DateTime
             f64::from(u8::from(open)),
         );
     }
+    servers_of_events(page, controller, now);
     for (zone, feed, (from, until), error) in &vitals.forecast_errors {
         page.gauge(
             "neap_forecast_error_grams_per_kwh",
@@ -472,5 +473,38 @@ fn grid(page: &mut Page, controller: &Controller, vitals: &Vitals, now: DateTime
             &[("feed", feed), ("outcome", outcome)],
             *count as f64,
         );
+    }
+}
+
+/// Servers of grid events, in the families of the feeds; their zone is what their events are for.
+fn servers_of_events(page: &mut Page, controller: &Controller, now: DateTime<Utc>) {
+    for report in controller.vtn_reports(now) {
+        let site = controller.config().vtns.iter().find(|vtn| vtn.name == report.name).and_then(|vtn| vtn.site.clone());
+        if let Some(answered) = report.answered {
+            page.gauge(
+                "neap_feed_age_seconds",
+                "Age of the newest value of the feed.",
+                &[("feed", &report.name), ("zone", site.as_deref().unwrap_or("(site)"))],
+                (now - answered).num_milliseconds().max(0) as f64 / 1e3,
+            );
+        }
+        page.gauge(
+            "neap_grid_events",
+            "Events that the server shows.",
+            &[("feed", &report.name)],
+            report.events as f64,
+        );
+    }
+    for (name, heard) in controller.vtns() {
+        page.gauge(
+            "neap_feed_circuit_open",
+            "Whether the feed failed so often that it is only probed.",
+            &[("feed", name)],
+            f64::from(u8::from(heard.circuit_open)),
+        );
+        for (outcome, count) in &heard.polls {
+            let labels = [("feed", name.as_str()), ("outcome", outcome)];
+            page.counter("neap_feed_requests_total", "Requests to the feed by outcome.", &labels, *count as f64);
+        }
     }
 }

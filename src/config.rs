@@ -8,6 +8,7 @@ pub mod powerd;
 mod site;
 #[cfg(test)]
 mod tests;
+mod vtn;
 mod walk;
 
 use crate::diagnostic::Problem;

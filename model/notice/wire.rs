@@ -1,6 +1,6 @@
 //! An announcement as it comes over the wire, signed or from an operator, and what is wrong with it if something is.
 
-use super::{Call, Notice};
+use super::{Call, Notice, Source};
 use crate::refusal::{Code, Refusal};
 use crate::units::{Percent, Watts};
 use chrono::{DateTime, Utc};
@@ -48,7 +48,7 @@ impl Announcement {
     ///
     /// # Errors
     /// What is missing, contradictory or unknown.
-    pub fn read(self, known: Option<&Notice>, source: &str, now: DateTime<Utc>) -> Result<Notice, Refusal> {
+    pub fn read(self, known: Option<&Notice>, source: &Source, now: DateTime<Utc>) -> Result<Notice, Refusal> {
         let bad =
             |message: String, field: &'static str| Err(Refusal::new(Code::BadValue, message).about("field", field));
         for (text, field) in
@@ -82,7 +82,7 @@ impl Announcement {
                     return Err(Refusal::new(Code::NoSuchJob, format!("no event `{}` is known", self.id)));
                 };
                 let revision = if self.revision == 0 { known.revision + 1 } else { self.revision };
-                return Ok(Notice { revision, cancelled: true, source: source.to_owned(), ..known.clone() });
+                return Ok(Notice { revision, cancelled: true, source: source.to_string(), ..known.clone() });
             }
             ("price" | "intensity", ..) => {
                 let message =
@@ -108,7 +108,7 @@ impl Announcement {
             until: self.until,
             priority: self.priority,
             reason: self.reason,
-            source: source.to_owned(),
+            source: source.to_string(),
             cancelled: false,
         })
     }

@@ -271,6 +271,7 @@ impl Controller {
             degraded: self.degraded_modes(),
             certificate: self.planning.certificate(),
             notices: self.state.notices.ahead(now).into_iter().cloned().collect(),
+            vtns: self.vtn_reports(now),
             power: self
                 .power_groups(now)
                 .into_iter()
@@ -296,6 +297,16 @@ impl Controller {
         }
         for trouble in &self.troubles {
             modes.push(mode("no_grid_data", trouble.clone()));
+        }
+        for (name, heard) in &self.vtns {
+            if let Some(trouble) = &heard.trouble {
+                let last = self.state.programs.get(name).and_then(|program| program.last).max(heard.answered);
+                let since = last.map_or_else(
+                    || "never answered".to_owned(),
+                    |last| format!("last answered {}", last.format("%Y-%m-%dT%H:%M:%SZ")),
+                );
+                modes.push(mode("no_events", format!("{name}: {trouble} ({since}; what it announced holds on)")));
+            }
         }
         let silent: Vec<&str> = self.planning.site.nodes.iter().filter(|n| !n.up).map(|n| n.name.as_str()).collect();
         if !silent.is_empty() {

@@ -4,7 +4,7 @@ use super::{Answer, Controller, Turn};
 use chrono::{DateTime, Utc};
 use neap_model::job::{JobSpec, Person};
 use neap_model::lifecycle::Event;
-use neap_model::notice::{Announcement, Heard};
+use neap_model::notice::{Announcement, Heard, Source};
 use neap_model::refusal::{Code, Refusal};
 
 impl Controller {
@@ -14,10 +14,10 @@ impl Controller {
         now: DateTime<Utc>,
         by: &Person,
         announcement: Announcement,
-        signed: bool,
+        source: &Source,
         turn: &mut Turn,
     ) -> Result<Answer, Vec<Refusal>> {
-        if !signed && by.uid != 0 && by.uid != self.uid {
+        if matches!(source, Source::Operator { .. }) && by.uid != 0 && by.uid != self.uid {
             let message = format!("events are announced by operators, and {} is none", by.name);
             return Err(vec![Refusal::new(Code::NotAllowed, message)]);
         }
@@ -26,7 +26,6 @@ impl Controller {
         } else if announcement.kind != "cancel" {
             self.known_place(announcement.site.as_deref())?;
         }
-        let source = if signed { "webhook".to_owned() } else { format!("operator {}", by.name) };
         // An announcement that is sent again is recognised by id and revision alone: it may be past by now.
         let known = self.state.notices.get(&announcement.id).cloned();
         if let Some(known) = &known
@@ -43,7 +42,7 @@ impl Controller {
                 Err(vec![Refusal::new(Code::KeyReused, message)])
             };
         }
-        let notice = announcement.read(known.as_ref(), &source, now).map_err(|refusal| vec![refusal])?;
+        let notice = announcement.read(known.as_ref(), source, now).map_err(|refusal| vec![refusal])?;
         if self.read_only {
             return Err(vec![Refusal::new(Code::ReadOnly, "the disk is full: events cannot be written down")]);
         }

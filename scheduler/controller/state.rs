@@ -164,6 +164,8 @@ pub struct State {
     pub nodes: BTreeMap<String, Node>,
     /// What the grid and the operators announced.
     pub notices: neap_model::notice::Notices,
+    /// What servers of grid events showed, by the site's names of them.
+    pub programs: BTreeMap<String, neap_model::notice::Program>,
     /// Sums for metrics.
     pub totals: Totals,
     /// Jobs that changed since the store took them.
@@ -245,6 +247,7 @@ impl State {
                 known.inventory = (**inventory).clone();
             }
             Event::Noticed { notice } => self.notices.take((**notice).clone(), at),
+            Event::Polled { vtn, polled } => self.programs.entry(vtn.clone()).or_default().take(polled, at),
             Event::Refused { verb, code, count, .. } => self.totals.refused(verb, code, *count),
         }
         Ok(())

@@ -11,4 +11,5 @@ mod notices;
 mod pausing;
 mod power;
 mod queue;
+mod vtn;
 mod world;

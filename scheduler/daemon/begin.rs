@@ -1,6 +1,6 @@
 //! From a state directory to a running loop: take it, read it, know where the last life ended, go on.
 
-use super::{Handle, Loop, LoopError, Message, Vitals, WAITING, changed, grid, replay};
+use super::{Handle, Loop, LoopError, Message, Vitals, WAITING, changed, events, grid, replay};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::controller::state::State;
@@ -127,10 +127,16 @@ pub fn start(config: Config, footer: Footer, options: Options) -> Result<Schedul
     let mut reader = grid::Reader::new(&config, now);
     let (input, feeds) = reader.read(now);
     controller.step(now, input);
+    let (clients, unable) = events::clients(&config);
     let mut vitals = Vitals::default();
     vitals.heard(feeds);
 
     let (sender, receiver) = mpsc::channel(WAITING);
+    for news in unable {
+        notices.extend(news.shown.as_ref().err().map(|why| format!("{}: {why}", news.vtn)));
+        // There is room: nobody else has a sender yet.
+        drop(sender.try_send(news.into()));
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let all = Loop {
         controller,
@@ -158,6 +164,11 @@ pub fn start(config: Config, footer: Footer, options: Options) -> Result<Schedul
     .map_err(StartError::Thread)?;
     let (sender_of_grid, reading) = (sender.clone(), Arc::clone(&stop));
     named("neap-grid", move || grid::keep_reading(reader, &sender_of_grid, &reading)).map_err(StartError::Thread)?;
+    if !clients.is_empty() {
+        let (sender_of_events, polling) = (sender.clone(), Arc::clone(&stop));
+        named("neap-events", move || events::keep_asking(clients, &config, &sender_of_events, &polling))
+            .map_err(StartError::Thread)?;
+    }
     Ok(Scheduler { handle: Handle { sender, footer }, notices, thread, stop, _place: place })
 }
 

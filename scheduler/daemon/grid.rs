@@ -22,6 +22,12 @@ const LOOK: Duration = Duration::from_millis(200);
 /// News that may wait. When it is full, services wait to be asked again.
 const WAITING: usize = 64;
 
+/// What spreads the sites of this world over the minute.
+pub(super) fn seed(config: &Config) -> u64 {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    hashed_text(&format!("{host} {}", config.state_dir.display()))
+}
+
 pub(super) struct Reader {
     grid: Grid,
     sources: Vec<(usize, Source)>,
@@ -37,9 +43,7 @@ impl Reader {
     pub(super) fn new(config: &Config, now: DateTime<Utc>) -> Self {
         let (mut grid, sources) = Grid::new(config);
         grid.load(now);
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let seed = hashed_text(&format!("{host} {}", config.state_dir.display()));
-        Self { grid, sources, seed, counted: Vec::new(), trouble: None }
+        Self { grid, sources, seed: seed(config), counted: Vec::new(), trouble: None }
     }
 
     /// Looks at all feeds and composes the curves anew.

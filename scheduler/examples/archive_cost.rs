@@ -51,6 +51,7 @@ fn main() -> std::io::Result<()> {
         nodes: Vec::new(),
         power_domains: Vec::new(),
         event_keys: Vec::new(),
+        vtns: Vec::new(),
         queues: BTreeMap::new(),
         metrics: MetricsConfig { max_projects: 1 },
     };

@@ -46,4 +46,4 @@ impl Parts {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -238,8 +238,9 @@ fn hashed(lane: &Lane) -> u64 {
     hashed_text(&lane.0) ^ u64::from(lane.1 == Signal::Price)
 }
 
-/// One step of splitmix64.
-fn mixed(seed: u64) -> u64 {
+/// One step of splitmix64: a number that looks drawn.
+#[must_use]
+pub fn mixed(seed: u64) -> u64 {
     let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

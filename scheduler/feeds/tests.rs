@@ -39,6 +39,7 @@ fn site(zones: &[&str], file: Option<&Path>) -> Config {
         nodes: Vec::new(),
         power_domains: Vec::new(),
         event_keys: Vec::new(),
+        vtns: Vec::new(),
         queues: BTreeMap::new(),
         metrics: MetricsConfig { max_projects: 1 },
     }

@@ -11,7 +11,7 @@ use neap_scheduler::feeds::mix::Factors;
 use std::collections::BTreeMap;
 
 /// Types of feeds, as a file names them.
-const TYPES: [&str; 12] = [
+pub(super) const TYPES: [&str; 12] = [
     "file",
     "uk",
     "energy-charts",
@@ -133,7 +133,7 @@ fn factors(feed: &mut Table<'_>) -> String {
 }
 
 /// `key = { file = "/…" }` or `{ env = "NAME" }`.
-fn key(feed: &mut Table<'_>, name: &'static str) -> Option<Key> {
+pub(super) fn key(feed: &mut Table<'_>, name: &'static str) -> Option<Key> {
     if matches!(feed.get(name).map(|value| value.get_ref()), Some(toml::de::DeValue::String(_))) {
         // What stands there may be a key: neither it nor its line is repeated.
         let hint = format!("{name} = {{ file = \"/etc/neap/feed.key\" }}, or {{ env = \"NEAP_FEED_KEY\" }}");

@@ -3,6 +3,7 @@
 use super::feeds;
 use super::paths::Paths;
 use super::power;
+use super::vtn;
 use super::walk::{Source, Table};
 use crate::diagnostic::Problem;
 use neap_model::grid::{Kind, Scope};
@@ -35,10 +36,12 @@ pub fn read(text: &str, file: &str, paths: &Paths) -> Result<(Config, neap_execu
     let mut scheduler = server(top.table("server"), paths);
     let mut grid_table = top.table("grid");
     scheduler.event_keys = power::event_keys(grid_table.table("webhook"));
+    let servers = grid_table.tables("vtn");
     scheduler.zones = zones(&mut top, paths);
     scheduler.grid = feeds::grid(grid_table, &scheduler.zones);
     scheduler.nodes = nodes(&mut top, &scheduler.zones);
     scheduler.power_domains = power::domains(&mut top, &scheduler.nodes);
+    scheduler.vtns = vtn::vtns(servers, &scheduler);
     scheduler.queues = queues(&mut top, &scheduler.zones);
     let mut metrics = top.table("metrics");
     scheduler.metrics.max_projects = metrics.whole("max_projects").unwrap_or(200);
@@ -83,6 +86,7 @@ fn server(mut table: Table<'_>, paths: &Paths) -> Config {
         nodes: Vec::new(),
         power_domains: Vec::new(),
         event_keys: Vec::new(),
+        vtns: Vec::new(),
         queues: BTreeMap::new(),
         metrics: MetricsConfig { max_projects: 200 },
     }

@@ -390,6 +390,11 @@ pub fn status(status: &StatusReport) -> Value {
             "name": group.name, "limit_watts": group.limit.map(neap_model::units::Watts::in_base),
             "committed_watts": group.committed.in_base(), "event": group.event,
         })).collect::<Vec<_>>(),
+        "event_servers": status.vtns.iter().map(|vtn| json!({
+            "name": vtn.name, "answered": maybe(vtn.answered),
+            "age_seconds": vtn.answered.map(|at| (status.now - at).num_seconds()), "trouble": vtn.trouble,
+            "events": vtn.events, "announced": vtn.announced, "refused": vtn.refused,
+        })).collect::<Vec<_>>(),
         "events": status.notices.iter().map(notice).collect::<Vec<_>>(),
         "degraded": status.degraded,
         "certificate": status.certificate.as_ref().map(certificate),

@@ -3,7 +3,7 @@
 use super::{Style, escape, numbers, times};
 use chrono::{DateTime, Utc};
 use neap_model::notice::{Call, Notice};
-use neap_model::protocol::StatusReport;
+use neap_model::protocol::{StatusReport, VtnReport};
 use std::fmt::Write as _;
 
 /// The scheduler, its nodes, its queue, and every reduced mode of work as a line of its own.
@@ -66,6 +66,9 @@ pub fn status(status: &StatusReport, server: &str, style: &Style) -> String {
             if over { ": nothing starts there" } else { "" },
         );
     }
+    for vtn in &status.vtns {
+        vtn_lines(&mut text, vtn, status.now, style);
+    }
     for notice in &status.notices {
         let _ = writeln!(text, "ok    event     {}", said(notice, status.now, style));
     }
@@ -73,6 +76,26 @@ pub fn status(status: &StatusReport, server: &str, style: &Style) -> String {
         let _ = writeln!(text, "warn  {:<9} {}", escape(&mode.mode), escape(&mode.detail));
     }
     style.draw(text)
+}
+
+/// A server of grid events: when it answered last, what it shows, what is wrong.
+fn vtn_lines(text: &mut String, vtn: &VtnReport, now: DateTime<Utc>, style: &Style) {
+    let answered = vtn.answered.map_or_else(
+        || "not answered yet".to_owned(),
+        |at| format!("answered {} ago ({})", times::between(at, now), times::short(at, now, style)),
+    );
+    let events = if vtn.events == 1 { "1 event".to_owned() } else { format!("{} events", vtn.events) };
+    let _ = writeln!(
+        text,
+        "{}  openadr   {}: {answered} · {events}, {} announced here{}",
+        if vtn.trouble.is_some() { "warn" } else { "ok  " },
+        escape(&vtn.name),
+        vtn.announced,
+        vtn.trouble.as_ref().map_or_else(String::new, |trouble| format!(" · {}", escape(trouble))),
+    );
+    for refused in &vtn.refused {
+        let _ = writeln!(text, "warn  openadr   {}: {}", escape(&vtn.name), escape(refused));
+    }
 }
 
 /// An announcement in a line: `cap 14.0 kW for row-a until 18:00, utility call 7741 (webhook, dr-1)`.

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use neap_model::grid::Grade;
 use neap_model::job::{Objective, Person};
 use neap_model::lifecycle::Phase;
-use neap_model::notice::{Announcement, Call, Heard, Notice};
+use neap_model::notice::{Announcement, Call, Heard, Notice, Source};
 use neap_model::protocol::StatusReport;
 use neap_model::refusal::Code;
 use neap_model::seconds::Seconds;
@@ -37,7 +37,8 @@ pub fn announce(
     announcement: Announcement,
     signed: bool,
 ) -> Result<(Heard, Notice), Code> {
-    match world.ask(by, Request::Announce { announcement: Box::new(announcement), signed }) {
+    let source = if signed { Source::Webhook } else { Source::Operator { name: by.name.clone() } };
+    match world.ask(by, Request::Announce { announcement: Box::new(announcement), source }) {
         Ok(Answer::Announced(heard, notice)) => Ok((heard, *notice)),
         Ok(other) => panic!("{other:?}"),
         Err(refusals) => Err(refusals[0].code),

@@ -89,6 +89,7 @@ pub fn config() -> Config {
         nodes: Vec::new(),
         power_domains: Vec::new(),
         event_keys: Vec::new(),
+        vtns: Vec::new(),
         queues: BTreeMap::from([("batch".to_owned(), queue)]),
         metrics: MetricsConfig { max_projects: 200 },
     }
@@ -545,11 +546,18 @@ impl World {
             assert_eq!(self.replayed.jobs.get(id).map(AsRef::as_ref), Some(job.as_ref()));
         }
         assert_eq!(self.controller.state().totals, self.replayed.totals);
+        assert_eq!(self.controller.state().notices, self.replayed.notices);
+        assert_eq!(self.controller.state().programs, self.replayed.programs);
         assert_eq!(self.controller.state().next_id(), self.replayed.next_id());
     }
 
     /// A restart: a new controller over what replay makes of the same events. The grid has to be read again.
     pub fn restart(&mut self) {
+        self.restart_as(self.controller.config().clone());
+    }
+
+    /// The same with another configuration.
+    pub fn restart_as(&mut self, config: Config) {
         self.check_replay();
         let footer = |report: &JobReport| format!("footer of {}", report.id);
         let incarnation = self.replayed.incarnation + 1;
@@ -560,7 +568,7 @@ impl World {
             state.apply(*at, event).expect("what was live is legal in replay");
             replayed.apply(*at, event).expect("what was live is legal in replay");
         }
-        self.controller = Controller::new(self.controller.config().clone(), 0, footer, state, self.now);
+        self.controller = Controller::new(config, 0, footer, state, self.now);
         self.replayed = replayed;
     }
 }

@@ -11,7 +11,7 @@ pub const MOST: usize = 20_000;
 /// Highest intensity that is believed, in g/kWh.
 pub const HIGHEST: f64 = 3_000.0;
 /// Highest price that is believed, either way, in currency units per MWh.
-const DEAREST: f64 = 100_000.0;
+pub const DEAREST: f64 = 100_000.0;
 /// A value stands for no more than that.
 const LONGEST_STEP: TimeDelta = TimeDelta::hours(6);
 /// Of a series with a single value.

@@ -455,6 +455,14 @@ impl Scene {
                 committed: Watts::whole(9_200),
                 event: Some("dr-7741".into()),
             }],
+            vtns: vec![neap_model::protocol::VtnReport {
+                name: "utility".into(),
+                answered: Some(now() - TimeDelta::minutes(3)),
+                trouble: Some("status 503: down for repair".into()),
+                events: 2,
+                announced: 1,
+                refused: vec!["event e-7 is not acted upon: `KWH` is no unit of IMPORT_CAPACITY_LIMIT".into()],
+            }],
             notices: vec![Notice {
                 id: "dr-7741".into(),
                 revision: 1,
