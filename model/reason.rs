@@ -161,6 +161,8 @@ pub enum WhyNow {
     },
     /// Waiting would save less than it asks for.
     SavingTooSmall { savings: Savings, asks: Percent },
+    /// Waiting would save less than forecasts are good for: half of what those of a day ahead were off lately.
+    WithinError { savings: Savings, asks: Percent },
     /// Nothing trustworthy is known about the hours ahead.
     NoForecast { grade: Option<Grade> },
     /// Its latest start has come.
@@ -178,6 +180,7 @@ impl WhyNow {
             Self::CleanestNow => "cleanest_now",
             Self::WithPauses { .. } => "with_pauses",
             Self::SavingTooSmall { .. } => "saving_too_small",
+            Self::WithinError { .. } => "within_error",
             Self::NoForecast { .. } => "no_forecast",
             Self::LatestStart => "latest_start",
             Self::Override { .. } => "override",

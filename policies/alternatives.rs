@@ -1,6 +1,7 @@
 //! The other ways to run a job: now, cleanest, latest, and what further consents would open.
 
 use crate::order::{latest_start, length};
+use crate::planner::priced::Curves;
 use crate::planner::search::{self, Choice};
 use crate::planner::{Desk, Plan};
 use crate::problem::{Job, Policy, Site};
@@ -36,7 +37,7 @@ pub fn alternatives(plan: &Plan, site: &Site, policy: &Policy, job: &Job) -> Vec
     let horizon = stamp(site.now).saturating_add(millis(policy.horizon));
     let waits = job.delay.objective == Objective::Carbon;
     let cleanest = |job: &Job, from: Stamp, until: DateTime<Utc>| {
-        search::cleanest(&room, job, from, stamp(until).min(horizon), usize::MAX).1
+        search::cleanest(&room, job, from, stamp(until).min(horizon), usize::MAX, &Curves::true_ones()).1
     };
     let latest = latest_start(job);
     if waits
@@ -97,7 +98,7 @@ fn chosen(plan: &Plan, desk: &Desk<'_>, job: &Job) -> Option<Choice> {
         Verdict::Start { place, .. } => Some(&place.node),
         Verdict::Hold { place, .. } => place.as_ref().map(|place| &place.node),
     }?;
-    search::there(desk.room, job, name, slots.first()?.from)
+    search::there(desk.room, job, name, slots.first()?.from, usize::MAX)
 }
 
 fn longest(job: &Job) -> Seconds {

@@ -25,6 +25,7 @@ pub mod regulate;
 pub mod replay;
 mod room;
 mod stamp;
+pub mod trip;
 pub mod whole;
 
 pub use admit::{admit, gpus_divide};
@@ -32,5 +33,5 @@ pub use alternatives::alternatives;
 pub use audit::{Breach, audit};
 pub use machine::{cores_on, model_matches, model_rank};
 pub use order::{expired, latest_start};
-pub use planner::{Pausing, Plan, certified, insert, plan};
+pub use planner::{Pausing, Plan, adopt, certified, insert, plan};
 pub use room::{Booking, Free, Room};

@@ -1,33 +1,43 @@
-//! The plan: one decision a job, made in the order of the queue, each in what those before it left.
+//! The plan: one decision a job.
 //!
 //! Forced jobs go first, then those whose latest start has come, then everybody by priority, submission and number. A
 //! job that does not wait for the grid takes the earliest start that delays nobody before it (conservative backfill); one
-//! that does takes its cleanest start and holds that window, so that later jobs cannot take it.
+//! that does holds its window, so that later jobs cannot take it. Which windows these are is a question to all who wait
+//! together: prices of room, those that prove the bound, say who should have the clean hours (`fill`), then everybody
+//! looks around for better until nobody moves (`better`). The plan in the order of the queue is made as well, and no plan
+//! is worse than that.
 //!
-//! Each decision depends only on those before it and on the job's own previous one, and choosing again from the same
-//! things gives the same choice. So planning twice without news changes nothing, and inserting jobs one by one in the
-//! order of the queue gives the same plan as planning them at once.
+//! The same problem gives the same plan, and a plan made again from itself, without news, is itself.
 
+mod ahead;
+mod better;
 mod broken;
 mod certificate;
 mod decide;
+mod fill;
+mod line;
 mod pausing;
+pub(crate) mod priced;
 pub(crate) mod reasons;
 pub(crate) mod search;
+mod steady;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::order::{Rank, Turn, rank, turn};
-use crate::problem::{Job, Policy, Problem, Site};
+use crate::order::{Turn, turn};
+use crate::problem::{Effort, Job, Policy, Problem, Site};
 use crate::room::{Booking, Room, Slot};
+use better::{Told, in_order};
 pub use certificate::certified;
 use chrono::{DateTime, Utc};
 pub(crate) use decide::Desk;
+use line::{Line, Wish};
 use neap_model::job::JobId;
 use neap_model::plan::{Blocker, Decision, Verdict};
 use neap_model::reason::Reason;
 pub use pausing::Pausing;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What was decided for every waiting job, and the room that is left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,37 +97,32 @@ fn competes(decision: &Decision) -> bool {
 /// Decides for every waiting job. Total: a job that fits nowhere gets a decision too.
 #[must_use]
 pub fn plan(problem: &Problem, policy: &Policy) -> Plan {
-    let now = problem.site.now;
-    let mut room = Room::of(&problem.site, &problem.occupants);
-    let mut order: Vec<(Rank, usize)> =
-        problem.waiting.iter().enumerate().map(|(index, job)| (rank(job, now), index)).collect();
-    order.sort_unstable();
-    let mut decisions = Vec::with_capacity(order.len());
-    let mut queued = BTreeMap::new();
-    // Jobs that cannot start yet have a depth of their own, so that a queue full of them does not hide the others.
-    let (mut ready, mut unready, mut before) = (0usize, 0usize, 0usize);
-    for (_, index) in order {
-        let job = &*problem.waiting[index];
-        let desk = Desk { room: &room, policy, now };
-        let (decision, slots) = if let Some(reason) = &job.blocked {
-            (reasons::blocked(job, reason), Vec::new())
-        } else if !possible(&room, job) {
-            (reasons::hopeless(&room, job, now), Vec::new())
-        } else {
-            let depth = if job.eligible <= now { &mut ready } else { &mut unready };
-            *depth += 1;
-            before += 1;
-            *queued.entry(job.priority).or_default() += 1;
-            if *depth > policy.depth {
-                desk.glance(job, before - 1)
-            } else {
-                desk.decide(job, problem.previous.get(&job.id))
-            }
-        };
-        room.promise(job.id, slots);
-        decisions.push((job.id, decision));
-    }
+    let line = Line::of(problem, policy);
+    let told = match policy.effort {
+        Effort::Queue => {
+            let alone = |job: &Arc<Job>| Wish::Alone(problem.previous.get(&job.id));
+            in_order(&line, &problem.waiting.iter().map(alone).collect::<Vec<_>>()).told(&line)
+        }
+        Effort::Keep => steady::kept(&line),
+        Effort::Search => steady::searched(&line),
+    };
+    finished(problem, policy, &line, told)
+}
+
+/// Decides for every waiting job by what was promised, or by what a search of the same site and queue found meanwhile where
+/// that costs less with its moves. Jobs that the search did not know, or that are gone since, do no harm.
+#[must_use]
+pub fn adopt(problem: &Problem, policy: &Policy, found: &BTreeMap<JobId, Decision>) -> Plan {
+    let line = Line::of(problem, policy);
+    let told = steady::adopted(&line, found);
+    finished(problem, policy, &line, told)
+}
+
+/// The plan with all who are not planned, and the pauses of those that run.
+fn finished(problem: &Problem, policy: &Policy, line: &Line<'_>, (mut room, mut decisions): Told) -> Plan {
+    decisions.extend(line.others(&mut room));
     let (pauses, look_again) = pausing::pauses(problem, policy, &room);
+    let queued = line.queued.clone();
     Plan { decisions: decisions.into_iter().collect(), room, pauses, look_again, queued }
 }
 

@@ -164,10 +164,27 @@ pub struct Policy {
     pub horizon: Seconds,
     /// How many waiting jobs get a reserved place and an estimated start; those behind them are told how many go first.
     pub depth: usize,
+    /// How hard is looked for a better plan.
+    pub effort: Effort,
+    /// By zone, the least saving that forecasts there are worth a wait for, whatever a job asks for: see
+    /// [`crate::forecast::Guard`]. A zone that is missing asks for nothing more.
+    pub doubts: BTreeMap<String, Percent>,
+}
+
+/// How hard is looked for a better plan. It counts steps, never time, so that the same problem gives the same plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    /// Not at all: each job takes the best that those before it in the queue left, once.
+    Queue,
+    /// What was promised is kept; new jobs take the best that is left, and everybody looks around for better.
+    Keep,
+    /// All that waits for the grid is placed anew at prices of room as well, and the better plan is taken.
+    #[default]
+    Search,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { horizon: Seconds::hours(7 * 24), depth: 2_000 }
+        Self { horizon: Seconds::hours(7 * 24), depth: 2_000, effort: Effort::default(), doubts: BTreeMap::new() }
     }
 }

@@ -156,11 +156,18 @@ impl Room {
         }
     }
 
+    /// Whether that much of that node is free all that time.
+    pub(crate) fn fits(&self, slot: &Slot) -> bool {
+        self.nodes[slot.node].fits(&slot.need, slot.from, slot.until.saturating_sub(slot.from))
+    }
+
     /// Takes a promise back.
     pub(crate) fn release(&mut self, job: JobId) {
         for slot in self.slots.remove(&job).unwrap_or_default() {
             let node = &mut self.nodes[slot.node];
             node.change(slot.from, slot.until, |free| free.give(&slot.need));
+            node.mend(slot.from);
+            node.mend(slot.until);
             node.starts.retain(|start| *start != (slot.from, job));
         }
     }
@@ -219,6 +226,14 @@ impl NodeRoom {
         }
         self.steps.insert(step + 1, (at, self.steps[step].1));
         step + 1
+    }
+
+    /// Forgets an edge on both sides of which the same is free.
+    fn mend(&mut self, at: Stamp) {
+        let step = self.step(at);
+        if step > 0 && self.steps[step].0 == at && self.steps[step].1 == self.steps[step - 1].1 {
+            self.steps.remove(step);
+        }
     }
 
     fn change(&mut self, from: Stamp, until: Stamp, how: impl Fn(&mut Amount)) {

@@ -22,11 +22,13 @@ use neap_model::grid::{Basis, Curve, PriceCurve, Series};
 use neap_model::job::{AttemptId, JobId, Person};
 use neap_model::lifecycle::Event;
 use neap_model::notice::{Announcement, Heard, Notice};
+use neap_model::plan::Decision;
 use neap_model::protocol::{
     Accepted, Ask, Beat, BeatReply, Degraded, JobFilter, JobPage, JobReport, PlanReport, StatusReport, Submit,
     UsageReport, WhyReport, ZoneGrid,
 };
 use neap_model::refusal::Refusal;
+use neap_policies::problem::{Policy, Problem};
 use planning::Planning;
 use state::State;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +70,8 @@ pub enum Input {
         /// The journal has no room for new work.
         read_only: bool,
     },
+    /// A search that was asked for is over; `None`: it failed.
+    Found(Option<BTreeMap<JobId, Decision>>),
     /// The batch is complete: plan if something changed.
     Settle,
     /// Time passed.
@@ -178,6 +182,8 @@ pub enum Effect {
     Reply(Caller, Result<Answer, Vec<Refusal>>),
     /// Answer from the archive, which holds what is no longer in memory.
     Archive(Caller, ArchiveQuery),
+    /// Look for a better plan beside the loop and say what was found: see [`Input::Found`]. One at a time.
+    Search(Box<Problem>, Policy),
 }
 
 /// A question to the archive. It sees live jobs as well, as of the events before it.
@@ -321,6 +327,7 @@ impl Controller {
                 self.degraded = degraded;
                 self.read_only = read_only;
             }
+            Input::Found(decisions) => self.found(decisions),
             Input::Settle => self.settle(now, &mut turn),
             Input::Tick => self.tick(now, &mut turn),
         }

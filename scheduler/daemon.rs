@@ -18,9 +18,11 @@ use crate::store::Store;
 use chrono::{DateTime, Utc};
 use neap_model::job::{JobId, Person};
 use neap_model::lifecycle::Event;
+use neap_model::plan::Decision;
 use neap_model::protocol::{Beat, Degraded, JobReport};
 use neap_model::refusal::{Code, Refusal};
-use std::collections::HashMap;
+use neap_policies::problem::{Policy, Problem};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,11 +43,20 @@ type Inspect = Box<dyn FnOnce(&Controller, &Vitals, DateTime<Utc>) + Send>;
 
 /// What the loop is told.
 enum Message {
-    Request { by: Person, request: Request, reply: oneshot::Sender<Answered> },
-    Beat { beat: Box<Beat>, reply: oneshot::Sender<Answered> },
+    Request {
+        by: Person,
+        request: Request,
+        reply: oneshot::Sender<Answered>,
+    },
+    Beat {
+        beat: Box<Beat>,
+        reply: oneshot::Sender<Answered>,
+    },
     Input(Input),
     Inspect(Inspect),
     Feeds(FeedNews),
+    /// A search beside the loop took so long and found that, or failed.
+    Found(std::time::Duration, Option<BTreeMap<JobId, Decision>>),
     Stop,
 }
 
@@ -131,6 +142,8 @@ struct Loop {
     unmarked: bool,
     /// What the controller was told last about the shell.
     modes: (Vec<Degraded>, bool),
+    /// The way back for what is done beside the loop.
+    back: mpsc::WeakSender<Message>,
 }
 
 impl Loop {
@@ -168,6 +181,10 @@ impl Loop {
                 Message::Inspect(look) => {
                     looks.push(look);
                     continue;
+                }
+                Message::Found(took, decisions) => {
+                    self.vitals.plans.observe(took);
+                    self.controller.step(now, Input::Found(decisions))
                 }
                 Message::Feeds(feeds) => {
                     self.vitals.heard(feeds);
@@ -244,6 +261,25 @@ impl Loop {
                 }
             }
             Effect::Archive(caller, query) => self.ask_archive(caller, query),
+            Effect::Search(problem, policy) => self.search(problem, policy),
+        }
+    }
+
+    /// Looks for a better plan on a thread of its own, so that nobody waits for it.
+    fn search(&mut self, problem: Box<Problem>, policy: Policy) {
+        let back = self.back.clone();
+        let look = move || {
+            let began = std::time::Instant::now();
+            // A search that fails is a plan less, not a scheduler less.
+            let plan = || neap_policies::plan(&problem, &policy).decisions;
+            let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(plan)).ok();
+            if let Some(sender) = back.upgrade() {
+                // A loop that is gone does not want it any more.
+                drop(sender.blocking_send(Message::Found(began.elapsed(), found)));
+            }
+        };
+        if std::thread::Builder::new().name("neap-search".to_owned()).spawn(look).is_err() {
+            self.controller.step(self.clock.now(), Input::Found(None));
         }
     }
 

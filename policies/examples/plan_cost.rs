@@ -10,7 +10,7 @@ use neap_model::grid::{Grade, Series, Span};
 use neap_model::job::{JobId, Objective, OnExpire};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Bytes, Intensity, Percent, Watts};
-use neap_policies::problem::{Delay, Job, NodeState, Occupant, Policy, Problem, Site, ZoneState};
+use neap_policies::problem::{Delay, Effort, Job, NodeState, Occupant, PauseTerms, Policy, Problem, Site, ZoneState};
 use neap_policies::{admit, alternatives, audit, insert, plan};
 use std::sync::Arc;
 use std::time::Instant;
@@ -131,7 +131,30 @@ fn timed<T>(runs: usize, mut what: impl FnMut() -> T) -> (f64, f64) {
 }
 
 fn line(what: &str, (median, worst): (f64, f64)) {
-    println!("{what:<68} {median:>10.1} µs  worst {worst:>10.1} µs");
+    println!("{what:<80} {median:>10.1} µs  worst {worst:>10.1} µs");
+}
+
+/// A hundred nodes and queues up to the size that one site may have: anew, and with the plan before.
+fn large() {
+    for (jobs, green, pauses) in
+        [(2_000, 100, false), (100_000, 50, false), (100_000, 100, false), (100_000, 100, true)]
+    {
+        let mut problem = problem(jobs, 100, green);
+        if pauses {
+            let pause = PauseTerms { cost: Seconds::minutes(2), least: Seconds::minutes(30) };
+            let paused = |job: &Arc<Job>| Arc::new(Job { pause: Some(pause), ..(**job).clone() });
+            problem.waiting = problem.waiting.iter().map(paused).collect();
+        }
+        let also = if pauses { ", with pauses" } else { "" };
+        let what = format!("{jobs} waiting ({green} % wait for the grid{also}), 100 nodes");
+        let with = |effort| Policy { effort, ..Policy::default() };
+        for (word, effort) in [("in queue order", Effort::Queue), ("searched anew", Effort::Search)] {
+            line(&format!("plan: {what}: {word}"), timed(3, || plan(&problem, &with(effort))));
+        }
+        let first = plan(&problem, &Policy::default());
+        let again = Problem { previous: Arc::new(first.decisions.clone()), ..problem };
+        line("  kept, with the plan before", timed(5, || plan(&again, &with(Effort::Keep))));
+    }
 }
 
 fn plans(policy: &Policy) {
@@ -182,6 +205,7 @@ fn inserts(policy: &Policy) {
 
 fn main() {
     let policy = Policy::default();
+    large();
     plans(&policy);
     inserts(&policy);
 }

@@ -18,6 +18,7 @@ use crate::stamp::{Stamp, millis, stamp};
 use dual::Dual;
 use neap_model::plan::{Certificate, Decision};
 use neap_model::units::GramsCo2e;
+pub(super) use ways::CELL;
 use ways::{Ground, Window};
 
 /// Curves are not finer than that, in milliseconds. What a job is planned to emit is rounded once for each part of the
@@ -53,9 +54,37 @@ pub fn certified(problem: &Problem, plan: &Plan) -> Certificate {
         }
     }
     let planned = certificate.emits.0 as f64;
-    let bound = dual.raise(planned) * (1.0 - 1e-9) - rounded;
+    let bound = dual.raise(planned).0 * (1.0 - 1e-9) - rounded;
     certificate.bound = GramsCo2e(bound.max(0.0).floor() as u64);
     certificate
+}
+
+/// Prices of room that hold the jobs apart which want the same hours.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Prices {
+    /// Beginning of the first cell.
+    pub start: Stamp,
+    /// By zone, for a GPU and for a core, by cell of [`CELL`] milliseconds: in the finest step of grams for a unit-hour.
+    pub cells: Vec<[Vec<f64>; 2]>,
+}
+
+/// Prices for jobs that are to share what is free in `room`, each with the first and the last start it may have. `planned`
+/// is what some plan of them emits, in the finest step of grams. `None`: nobody is in anybody's way.
+pub(super) fn prices(room: &Room, now: Stamp, jobs: &[(&Job, Stamp, Stamp)], planned: f64) -> Option<Prices> {
+    let windows = jobs.iter().map(|(job, from, last)| {
+        let all = millis(length(job));
+        (
+            *job,
+            Window { from: *from, last: (*last).max(*from), end: (*last).max(*from).saturating_add(all), length: all },
+        )
+    });
+    let windows: Vec<(&Job, Window)> = windows.collect();
+    let ground = Ground::new(room, now, windows.iter().map(|(_, window)| window.end).max()?);
+    let mut dual = Dual::new(ground.supplies());
+    windows.iter().filter_map(|(job, window)| ground.ways(job, *window)).for_each(|ways| dual.add(ways));
+    let mut flat = dual.raise(planned).1.into_iter();
+    let cells: Vec<[Vec<f64>; 2]> = std::iter::from_fn(|| Some([flat.next()?, flat.next()?])).collect();
+    cells.iter().flatten().flatten().any(|price| *price > 0.0).then_some(Prices { start: ground.start(), cells })
 }
 
 /// Where a job may run: its own terms, widened to what was decided, which may be late.

@@ -1,8 +1,9 @@
 //! The decision on one job in what is left: when it starts, and whether it waits for cleaner hours.
 //!
-//! It looks at nothing but the room, the job and what was decided for it before. That is the seam for a planner that
-//! prices room: another choice of start, the same room, reasons and audit.
+//! It looks at nothing but the room, the job and what was decided for it before. Who is asked when, and what room costs,
+//! is decided elsewhere.
 
+use super::priced::Curves;
 use super::reasons::{self, ahead};
 use super::search::{self, Choice, Price};
 use crate::order::{Turn, latest_start, length, turn, waits_for_grid};
@@ -16,7 +17,7 @@ use neap_model::reason::{Reason, WhyNow};
 use neap_model::units::Percent;
 
 /// What a job is to do, and what it would do if it did not wait for the grid.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub choice: Choice,
     /// Two or more runs with pauses between them; empty: one piece.
@@ -27,6 +28,32 @@ pub(super) struct Target {
     pub asks: Percent,
     /// The reason as it was told, where the present one cannot be put in numbers.
     pub told: Option<Reason>,
+}
+
+impl Target {
+    /// The room it needs.
+    pub fn slots(&self, job: &Job) -> Vec<Slot> {
+        let whole = self.choice.slot(job);
+        match self.runs.as_slice() {
+            [] => vec![whole],
+            runs => runs.iter().map(|(from, until)| Slot { from: *from, until: *until, ..whole }).collect(),
+        }
+    }
+}
+
+/// Nobody moves for less than that, promised or not.
+const LITTLE: Percent = Percent(500);
+
+/// Where a job stands that has promised something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub choice: Choice,
+    /// Empty: one piece.
+    pub runs: Vec<(Stamp, Stamp)>,
+    /// Its time has come.
+    pub due: bool,
+    /// It was planned with pauses, though fewer may be left.
+    pub pauses: bool,
 }
 
 /// What everybody who decides has to know.
@@ -44,8 +71,13 @@ impl Desk<'_> {
         let Some(first) = search::earliest(self.room, job, from) else {
             return (reasons::hopeless(self.room, job, self.now), Vec::new());
         };
-        let flexible = waits_for_grid(job);
-        let target = if flexible { self.flexible(job, first, previous) } else { rigid(job, first) };
+        let target = if waits_for_grid(job) { self.flexible(job, first, previous) } else { rigid(job, first) };
+        let blockers = reasons::until_first(self.room, job, self.now, &first);
+        (self.told(job, &first, &target, blockers), target.slots(job))
+    }
+
+    /// The decision in words and figures. `blockers` keep the job from `first`, its first possible start.
+    pub(super) fn told(&self, job: &Job, first: &Choice, target: &Target, blockers: Vec<Blocker>) -> Decision {
         let expected = match target.runs.as_slice() {
             [] => self.outlook(job, &target.choice),
             runs => {
@@ -54,7 +86,7 @@ impl Desk<'_> {
             }
         };
         let runs = target.runs.iter().map(|(from, until)| Run { from: time(*from), until: time(*until) }).collect();
-        let run_now = flexible.then(|| self.outlook(job, &first)).flatten();
+        let run_now = waits_for_grid(job).then(|| self.outlook(job, first)).flatten();
         let place = Some(self.place(&target.choice));
         let verdict = match (target.choice.start <= stamp(self.now), place, &target.why) {
             (true, Some(place), Some(why)) => Verdict::Start { place, because: why.clone() },
@@ -72,22 +104,15 @@ impl Desk<'_> {
             runs,
         };
         if let Verdict::Hold { because, .. } = &mut decision.verdict {
-            let mut blockers = reasons::until_first(self.room, job, self.now, &first);
+            let mut blockers = blockers;
             if target.why.is_none() {
-                blockers.push(self.cleaner(job, &target, expected, run_now));
+                blockers.push(self.cleaner(job, target, expected, run_now));
             }
             ahead(&mut blockers);
             *because = blockers.first().map_or(Reason::Evaluating, |blocker| blocker.reason.clone());
             decision.blockers = blockers;
         }
-        let slots = match target.runs.as_slice() {
-            [] => vec![target.choice.slot(job)],
-            runs => runs
-                .iter()
-                .map(|(from, until)| Slot { from: *from, until: *until, ..target.choice.slot(job) })
-                .collect(),
-        };
-        (decision, slots)
+        decision
     }
 
     /// A job beyond the planned depth starts if that delays nobody who has a reservation; otherwise it is told how many
@@ -113,38 +138,90 @@ impl Desk<'_> {
     }
 
     /// When a job that may wait starts.
-    fn flexible(&self, job: &Job, first: Choice, previous: Option<&Decision>) -> Target {
-        let fresh = self.with_pauses(job, &first, self.fresh(job, first));
-        if let Some(kept) = self.kept_with_pauses(job, &first, &fresh, previous) {
-            return kept;
+    pub(super) fn flexible(&self, job: &Job, first: Choice, previous: Option<&Decision>) -> Target {
+        let fresh = self.anew(job, &first);
+        match self.promised(job, &first, previous) {
+            Some(kept) => self.weigh(job, &first, &kept, previous, fresh),
+            None => fresh,
         }
-        let Some(kept) = self.kept(job, &first, previous) else {
-            return fresh;
-        };
-        let Some(old) = kept.price else {
-            return fresh;
-        };
+    }
+
+    /// What a job would choose that has promised nothing.
+    pub(super) fn anew(&self, job: &Job, first: &Choice) -> Target {
+        self.with_pauses(job, first, self.fresh(job, *first))
+    }
+
+    /// What was promised, if it can still be had.
+    pub(super) fn promised(&self, job: &Job, first: &Choice, previous: Option<&Decision>) -> Option<Kept> {
+        let previous = previous.filter(|decision| decision.is_planned())?;
+        self.kept_with_pauses(job, first, previous).or_else(|| {
+            let choice = self.kept(job, first, previous)?;
+            Some(Kept { choice, runs: Vec::new(), due: choice.start == first.start, pauses: false })
+        })
+    }
+
+    /// Whether a job stays where it stands or takes what it would choose anew. A promise moves only for what a move asks
+    /// for; `promise` is none for a place that nobody was told of: it moves for little.
+    pub(super) fn weigh(
+        &self,
+        job: &Job,
+        first: &Choice,
+        kept: &Kept,
+        promise: Option<&Decision>,
+        fresh: Target,
+    ) -> Target {
+        let gain = if promise.is_some() { job.delay.replan_gain } else { job.delay.replan_gain.min(LITTLE) };
+        let Some(old) = kept.choice.price else { return fresh };
         let Some(now) = first.price else {
             // Nothing is known about its first moment any more. That is no reason to give up what was planned.
-            let told = previous.and_then(Decision::because).cloned();
-            let waits = Target { choice: kept, runs: Vec::new(), why: None, asks: job.delay.min_saving, told };
-            return if kept.start == first.start { fresh } else { waits };
+            return if kept.due { fresh } else { self.stays(job, kept, promise, None) };
         };
-        if kept.start == first.start {
-            // What was planned falls due. It is put off again only for what would also move a plan.
-            let better = fresh.choice.price.is_some_and(|new| new.saves(now, job.delay.replan_gain));
-            return if fresh.why.is_some() || better { fresh } else { self.not_again(job, first, &fresh) };
-        }
         // Plans are not given up for a model that the job likes less, nor plans on a forecast for plans on climatology.
-        let as_good = |choice: &Choice| choice.shape.rank <= kept.shape.rank;
-        let moves = as_good(&fresh.choice)
-            && fresh.choice.price.is_some_and(|new| {
-                new.saves(old, job.delay.replan_gain) && (old.poor || !new.poor || fresh.why.is_some())
-            });
-        if moves || (as_good(&first) && old.emits > now.emits) {
+        let as_good = |choice: &Choice| choice.shape.rank <= kept.choice.shape.rank;
+        let better = |new: Price| new.saves(old, gain);
+        if kept.due && !kept.pauses {
+            // What was planned falls due. It is put off again only for what would also move a plan.
+            let better = fresh.choice.price.is_some_and(better);
+            return if fresh.why.is_some() || better { fresh } else { self.not_again(job, *first, &fresh) };
+        }
+        let poorer = |new: Price| new.poor && !old.poor && (kept.pauses || fresh.why.is_none());
+        let moves = as_good(&fresh.choice) && fresh.choice.price.is_some_and(|new| better(new) && !poorer(new));
+        if moves || ((kept.pauses || as_good(first)) && old.emits > now.emits) {
             return fresh;
         }
-        Target { choice: kept, runs: Vec::new(), why: None, asks: asks(job, old, now), told: None }
+        self.stays(job, kept, promise, Some((first, now)))
+    }
+
+    /// Whether `weigh` would let it stay whatever it would choose anew, which is then not looked for.
+    pub(super) fn rests(&self, job: &Job, first: &Choice, kept: &Kept, promise: Option<&Decision>) -> Option<Target> {
+        let (old, now) = (kept.choice.price?, first.price?);
+        let gain = if promise.is_some() { job.delay.replan_gain } else { job.delay.replan_gain.min(LITTLE) };
+        let pointless = (kept.pauses || first.shape.rank <= kept.choice.shape.rank) && old.emits > now.emits;
+        let rest = search::WHOLE.saturating_sub(u128::from(gain.0));
+        // One more than what would just be enough, for what rounds.
+        let below = (old.emits.saturating_mul(rest) / search::WHOLE).saturating_add(1).min(old.emits);
+        (!kept.due && !pointless && self.nothing_below(job, first, below))
+            .then(|| self.stays(job, kept, promise, Some((first, now))))
+    }
+
+    /// It stays where it stands. `now`: its first start with its price; unknown: what was told is told again.
+    pub(super) fn stays(
+        &self,
+        job: &Job,
+        kept: &Kept,
+        promise: Option<&Decision>,
+        now: Option<(&Choice, Price)>,
+    ) -> Target {
+        let asks = match (now, kept.choice.price) {
+            (Some((first, _)), Some(_)) => self.asks(job, &kept.choice, first),
+            _ => job.delay.min_saving,
+        };
+        let told = if now.is_none() { promise.and_then(Decision::because).cloned() } else { None };
+        let why = kept.due.then(|| match (kept.runs.len(), now) {
+            (2.., Some((first, _))) => self.pieces(job, first, &kept.choice, &kept.runs),
+            _ => WhyNow::CleanestNow,
+        });
+        Target { choice: kept.choice, runs: kept.runs.clone(), why, asks, told }
     }
 
     /// The decision of somebody who has promised nothing yet.
@@ -158,17 +235,27 @@ impl Desk<'_> {
             let grade = self.outlook(job, &first).map(|outlook| outlook.grade);
             return at_first(WhyNow::NoForecast { grade });
         };
-        let (good, any) = search::cleanest(self.room, job, first.start, until, first.shape.rank);
+        let (good, any) = search::cleanest(self.room, job, first.start, until, first.shape.rank, &Curves::true_ones());
         let worth = |choice: &Choice| {
-            choice.start > first.start && choice.price.is_some_and(|price| price.saves(now, asks(job, price, now)))
+            choice.start > first.start
+                && choice.price.is_some_and(|price| price.saves(now, self.asks(job, choice, &first)))
         };
         let best = [good, any].into_iter().flatten().filter(worth).min_by_key(|c| (c.price, c.start));
         if let Some(choice) = best {
-            let asks = choice.price.map_or(job.delay.min_saving, |price| asks(job, price, now));
+            let asks = self.asks(job, &choice, &first);
             return Target { choice, runs: Vec::new(), why: None, asks, told: None };
         }
         let cleaner = any.filter(|choice| choice.price.is_some_and(|price| price.emits < now.emits));
         at_first(cleaner.map_or(WhyNow::CleanestNow, |choice| self.too_small(job, &first, &choice)))
+    }
+
+    /// The least saving that a wait is worth: what the job asks for, and not less than what forecasts in these places are
+    /// good for; on climatology twice as much. Where a price is not known it is what the job asks for.
+    pub(super) fn asks(&self, job: &Job, then: &Choice, now: &Choice) -> Percent {
+        let (Some(later), Some(first)) = (then.price, now.price) else { return job.delay.min_saving };
+        let doubt = |zone: usize| self.policy.doubts.get(&self.room.zones[zone].name).copied().unwrap_or_default();
+        let least = job.delay.min_saving.max(doubt(then.zone)).max(doubt(now.zone));
+        Percent(least.0.saturating_mul(if later.poor || first.poor { 2 } else { 1 }))
     }
 
     /// The last start that counts for the grid.
@@ -178,8 +265,7 @@ impl Desk<'_> {
     }
 
     /// The window planned before, if it can still be had. A window that has fallen due is the present one.
-    fn kept(&self, job: &Job, first: &Choice, previous: Option<&Decision>) -> Option<Choice> {
-        let previous = previous.filter(|decision| decision.is_planned())?;
+    fn kept(&self, job: &Job, first: &Choice, previous: &Decision) -> Option<Choice> {
         let Verdict::Hold { until: Some(planned), place: Some(place), .. } = &previous.verdict else {
             return None;
         };
@@ -188,10 +274,10 @@ impl Desk<'_> {
         }
         let start = stamp(*planned);
         let allowed = start > first.start && latest_start(job).is_some_and(|latest| start <= stamp(latest));
-        allowed.then(|| search::there(self.room, job, &place.node, start))?
+        allowed.then(|| search::there(self.room, job, &place.node, start, first.shape.rank))?
     }
 
-    fn not_again(&self, job: &Job, first: Choice, later: &Target) -> Target {
+    pub(super) fn not_again(&self, job: &Job, first: Choice, later: &Target) -> Target {
         let why = self.too_small(job, &first, &later.choice);
         Target { choice: first, runs: Vec::new(), why: Some(why), asks: later.asks, told: None }
     }
@@ -202,10 +288,11 @@ impl Desk<'_> {
             emits: then.map(|outlook| outlook.emits).unwrap_or_default(),
             instead_of: now.map(|outlook| outlook.emits).unwrap_or_default(),
         };
-        let asks = match (later.price, first.price) {
-            (Some(price), Some(now)) => asks(job, price, now),
-            _ => job.delay.min_saving,
-        };
+        let asks = self.asks(job, later, first);
+        let poor = later.price.is_some_and(|price| price.poor) || first.price.is_some_and(|price| price.poor);
+        if asks.0 > job.delay.min_saving.0.saturating_mul(if poor { 2 } else { 1 }) {
+            return WhyNow::WithinError { savings, asks };
+        }
         WhyNow::SavingTooSmall { savings, asks }
     }
 
@@ -230,10 +317,4 @@ impl Desk<'_> {
 fn rigid(job: &Job, first: Choice) -> Target {
     let why = job.forced_by.as_ref().map_or(WhyNow::NotAsked, |by| WhyNow::Override { by: by.clone() });
     Target { choice: first, runs: Vec::new(), why: Some(why), asks: job.delay.min_saving, told: None }
-}
-
-/// The least saving a job asks for; on climatology twice as much.
-pub(super) fn asks(job: &Job, then: Price, now: Price) -> Percent {
-    let twice = then.poor || now.poor;
-    Percent(job.delay.min_saving.0.saturating_mul(if twice { 2 } else { 1 }))
 }

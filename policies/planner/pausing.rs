@@ -1,7 +1,8 @@
 //! Jobs that may be paused: before they start, in how many pieces they run; while they run, whether to stop for a while.
 
 use super::broken::{self, Begins, Broken, Terms, Window};
-use super::decide::{Desk, Target, asks};
+use super::decide::{Desk, Kept, Target};
+use super::priced::Curves;
 use super::reasons;
 use super::search::{self, Choice, Price, WHOLE, rate};
 use crate::machine::Shape;
@@ -47,67 +48,97 @@ impl Desk<'_> {
         if matches!(plain.why, Some(WhyNow::LatestStart | WhyNow::NoForecast { .. })) {
             return plain;
         }
-        let found = search::broken(self.room, job, terms, window, first.shape.rank, Begins::Waiting);
+        let found =
+            search::broken(self.room, job, terms, window, first.shape.rank, Begins::Waiting, &Curves::true_ones());
         let Some((choice, broken)) = found.filter(|(_, broken)| broken.runs.len() > 1) else {
             return plain;
         };
         let Some(price) = choice.price else { return plain };
-        let asks = asks(job, price, now);
+        let asks = self.asks(job, &choice, first);
         let cleaner = plain.why.is_some() || plain.choice.price.is_none_or(|one| price.emits < one.emits);
         if !(cleaner && price.saves(now, asks)) {
             return plain;
         }
-        let why = (choice.start <= first.start).then(|| self.pieces(job, first, &choice, &broken));
+        let why = (choice.start <= first.start).then(|| self.pieces(job, first, &choice, &broken.runs));
         Target { choice, runs: broken.runs, why, asks, told: None }
     }
 
-    /// What was planned with pauses before, unless something is better by what a move asks for.
-    pub(super) fn kept_with_pauses(
-        &self,
-        job: &Job,
-        first: &Choice,
-        fresh: &Target,
-        previous: Option<&Decision>,
-    ) -> Option<Target> {
-        let previous = previous.filter(|decision| decision.is_planned() && !decision.runs.is_empty())?;
+    /// The cheapest runs with pauses on curves where room has its price, their choice at its true one; and the price with
+    /// room.
+    pub(super) fn in_pieces(&self, job: &Job, first: &Choice, curves: &Curves<'_>) -> Option<(Target, u128)> {
+        let (terms, window) = (terms(job)?, self.window(job)?);
+        let found = search::broken(self.room, job, terms, window, first.shape.rank, Begins::Waiting, curves);
+        let (choice, broken) = found.filter(|(_, broken)| broken.runs.len() > 1)?;
+        let zone = &self.room.zones[choice.zone];
+        let truly = Broken::of(&zone.integral, broken.runs, terms, Begins::Waiting, choice.start)?;
+        let price = Some(Price { emits: rate(zone, &choice.shape).saturating_mul(truly.integral), poor: truly.poor });
+        let (choice, with_room) = (Choice { price, ..choice }, choice.price?.emits);
+        let asks = job.delay.min_saving;
+        Some((Target { choice, runs: truly.runs, why: None, asks, told: None }, with_room))
+    }
+
+    /// Whether nothing could be cleaner than `below`, even with all room there is.
+    pub(super) fn nothing_below(&self, job: &Job, first: &Choice, below: u128) -> bool {
+        let Some(until) = self.until(job).filter(|until| first.start <= *until) else { return false };
+        let pauses = terms(job).zip(self.window(job));
+        search::none_below(self.room, job, (first.start, until), pauses, below)
+    }
+
+    /// What was decided for a job that begins at its first start and pauses later, as far as the node is still there.
+    pub(super) fn begun(&self, job: &Job, first: &Choice, previous: &Decision) -> Option<Target> {
+        let (Verdict::Start { place, .. } | Verdict::Hold { place: Some(place), .. }) = &previous.verdict else {
+            return None;
+        };
+        let node = self.room.nodes.iter().position(|node| node.machine.name == place.node)?;
+        let runs: Vec<(Stamp, Stamp)> = previous.runs.iter().map(|run| (stamp(run.from), stamp(run.until))).collect();
+        let start = runs.first()?.0;
+        let in_time = runs.last()?.1 <= self.window(job)?.until && start >= stamp(self.now.max(job.eligible));
+        let whole = runs.iter().map(|(from, until)| until - from).sum::<i64>() == millis(length(job));
+        (in_time && whole).then(|| {
+            let why = Some(WhyNow::CleanestNow);
+            Target { choice: Choice { node, start, ..*first }, runs, why, asks: job.delay.min_saving, told: None }
+        })
+    }
+
+    /// The same runs on the same node, if there is room for them.
+    pub(super) fn again(&self, job: &Job, first: &Choice, target: &Target) -> Option<(Choice, Vec<(Stamp, Stamp)>)> {
+        let (node, rank) = (&self.room.nodes[target.choice.node].machine.name, first.shape.rank);
+        if target.runs.is_empty() {
+            return Some((search::there(self.room, job, node, target.choice.start, rank)?, Vec::new()));
+        }
+        let (choice, broken) = search::broken_there(self.room, job, terms(job)?, node, &target.runs, rank)?;
+        Some((choice, broken.runs))
+    }
+
+    /// What was planned with pauses before, if it can still be had. What falls due begins now, with the best pauses that
+    /// are left to it.
+    pub(super) fn kept_with_pauses(&self, job: &Job, first: &Choice, previous: &Decision) -> Option<Kept> {
         let (terms, window) = (terms(job)?, self.window(job)?);
         let Verdict::Hold { place: Some(place), .. } = &previous.verdict else { return None };
         let runs: Vec<(Stamp, Stamp)> = previous.runs.iter().map(|run| (stamp(run.from), stamp(run.until))).collect();
         let due = runs.first()?.0 <= stamp(self.now);
         let (choice, broken) = if due {
             let must = Begins::Running { must: true };
-            search::broken(self.room, job, terms, window, first.shape.rank, must)?
+            search::broken(self.room, job, terms, window, first.shape.rank, must, &Curves::true_ones())?
         } else {
             let whole = runs.iter().map(|(from, until)| until - from).sum::<i64>() == millis(length(job));
             let in_time = runs.last()?.1 <= window.until;
-            let there = || search::broken_there(self.room, job, terms, &place.node, &runs);
+            let there = || search::broken_there(self.room, job, terms, &place.node, &runs, first.shape.rank);
             (whole && in_time && runs[0].0 > first.start).then(there)??
         };
-        let old = choice.price?;
-        let moves = fresh.choice.shape.rank <= choice.shape.rank
-            && fresh.choice.price.is_some_and(|new| new.saves(old, job.delay.replan_gain) && (old.poor || !new.poor));
-        let pointless = first.price.is_some_and(|now| old.emits > now.emits);
-        if moves || pointless {
-            return Some(fresh.clone());
-        }
-        let asks = first.price.map_or(job.delay.min_saving, |now| asks(job, old, now));
-        let why = due.then(|| match broken.runs.len() {
-            0 | 1 => WhyNow::CleanestNow,
-            _ => self.pieces(job, first, &choice, &broken),
-        });
+        choice.price?;
         let runs = if broken.runs.len() > 1 { broken.runs } else { Vec::new() };
-        Some(Target { choice, runs, why, asks, told: None })
+        Some(Kept { choice, runs, due, pauses: true })
     }
 
-    fn pieces(&self, job: &Job, first: &Choice, choice: &Choice, broken: &Broken) -> WhyNow {
+    pub(super) fn pieces(&self, job: &Job, first: &Choice, choice: &Choice, runs: &[(Stamp, Stamp)]) -> WhyNow {
         let zone = &self.room.zones[choice.zone];
-        let emits =
-            reasons::broken_outlook(zone, choice.shape.watts, length(job), &broken.runs).map(|outlook| outlook.emits);
+        let emits = reasons::broken_outlook(zone, choice.shape.watts, length(job), runs).map(|outlook| outlook.emits);
         let savings = Savings {
             emits: emits.unwrap_or_default(),
             instead_of: self.outlook(job, first).map(|outlook| outlook.emits).unwrap_or_default(),
         };
-        WhyNow::WithPauses { pauses: u32::try_from(broken.runs.len() - 1).unwrap_or(u32::MAX), savings }
+        WhyNow::WithPauses { pauses: u32::try_from(runs.len().saturating_sub(1)).unwrap_or(u32::MAX), savings }
     }
 }
 
@@ -176,7 +207,9 @@ impl Desk<'_> {
         let saved = on.emits.saturating_sub(then.emits).saturating_mul(u128::from(all.unsigned_abs()));
         let whole = on.emits.saturating_mul(u128::from((all + millis(job.done)).unsigned_abs()));
         let much = saved.saturating_mul(WHOLE) >= whole.saturating_mul(u128::from(job.delay.replan_gain.0));
-        if from.saturating_add(terms.cost) > latest || !much || !then.saves(on, asks(job, then, on)) {
+        let choice = |start, price| Choice { node: index, zone, shape, start, price: Some(price) };
+        let asks = self.asks(job, &choice(from, then), &choice(now, on));
+        if from.saturating_add(terms.cost) > latest || !much || !then.saves(on, asks) {
             return None;
         }
         let zone = &self.room.zones[zone];

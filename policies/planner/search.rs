@@ -1,11 +1,12 @@
 //! Finds starts for one job in what is left: the first one, and the cleanest one.
 
 use super::broken::{self, Begins, Broken, Terms, Window};
+use super::priced::Curves;
 use crate::integral::Cleanest;
 use crate::machine::Shape;
 use crate::order::length;
 use crate::problem::Job;
-use crate::room::{Room, Slot, ZoneRoom};
+use crate::room::{NodeRoom, Room, Slot, ZoneRoom};
 use crate::stamp::{Stamp, millis};
 use neap_model::units::Percent;
 
@@ -48,7 +49,7 @@ impl Choice {
         Slot { node: self.node, need: self.shape.need, from: self.start, until: self.start.saturating_add(length) }
     }
 
-    fn at(room: &Room, node: usize, zone: usize, shape: Shape, start: Stamp, length: i64) -> Self {
+    pub fn at(room: &Room, node: usize, zone: usize, shape: Shape, start: Stamp, length: i64) -> Self {
         let cost = room.zones[zone].integral.cost(start, length);
         let price = cost.map(|cost| Price {
             emits: rate(&room.zones[zone], &shape).saturating_mul(cost.integral),
@@ -58,10 +59,11 @@ impl Choice {
     }
 
     /// What decides between places once start and price are equal: the better model, the fewer GPUs kept from others,
-    /// the smaller node, the order of names.
-    fn taste(&self, room: &Room, job: &Job) -> (usize, u32, u32, usize) {
-        let gpus = room.nodes[self.node].machine.gpus;
-        (self.shape.rank, if job.gpus == 0 { gpus } else { 0 }, gpus, self.node)
+    /// the smaller node, the order of names, the rarer model.
+    fn taste(&self, room: &Room, job: &Job) -> (usize, u32, u32, usize, u16) {
+        let node = &room.nodes[self.node];
+        let gpus = node.machine.gpus;
+        (self.shape.rank, if job.gpus == 0 { gpus } else { 0 }, gpus, self.node, count(node, &self.shape))
     }
 }
 
@@ -80,7 +82,18 @@ pub(crate) fn earliest(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
     let mut best: Option<Choice> = None;
     for (index, node, zone) in room.open(job) {
         for shape in node.machine.shapes(job) {
-            let limit = best.map_or(Stamp::MAX, |best| best.start);
+            let limit = match best {
+                // It wins only by being earlier.
+                Some(best) if best.zone == zone && shape.rank >= best.shape.rank && shape.watts >= best.shape.watts => {
+                    let it = Choice { node: index, shape, ..best };
+                    if it.taste(room, job) < best.taste(room, job) { best.start } else { best.start - 1 }
+                }
+                Some(best) => best.start,
+                None => Stamp::MAX,
+            };
+            if limit < from {
+                continue;
+            }
             let Some(start) = node.earliest(&shape.need, from, length, limit) else {
                 continue;
             };
@@ -109,12 +122,13 @@ pub(crate) fn cleanest(
     from: Stamp,
     until: Stamp,
     rank: usize,
+    curves: &Curves<'_>,
 ) -> (Option<Choice>, Option<Choice>) {
     let length = millis(length(job));
     let (mut good, mut any): (Option<Choice>, Option<Choice>) = (None, None);
     for (index, node, zone) in room.open(job) {
         for shape in node.machine.shapes(job).filter(|shape| shape.rank <= rank) {
-            let integral = &room.zones[zone].integral;
+            let integral = curves.of(room, zone, &shape, job);
             let mut found = Cleanest::default();
             node.gaps(&shape.need, from, until, length, |first, last| {
                 integral.cleanest(first, last, length, &mut found)
@@ -144,6 +158,37 @@ pub(crate) fn cleanest(
     (good, any)
 }
 
+/// Whether no start in `[from, until]`, and no runs with pauses either, could emit less than `below`, however much room
+/// there were.
+pub(crate) fn none_below(
+    room: &Room,
+    job: &Job,
+    (from, until): (Stamp, Stamp),
+    pauses: Option<(Terms, Window)>,
+    below: u128,
+) -> bool {
+    let length = millis(length(job));
+    let mut least: Vec<Option<u128>> = vec![None; room.zones.len()];
+    for (_, node, zone) in room.open(job) {
+        for shape in node.machine.shapes(job) {
+            let rate = rate(&room.zones[zone], &shape);
+            least[zone] = Some(least[zone].map_or(rate, |known| known.min(rate)));
+        }
+    }
+    least.into_iter().enumerate().filter_map(|(zone, rate)| Some((zone, rate?))).all(|(zone, rate)| {
+        let integral = &room.zones[zone].integral;
+        let mut found = Cleanest::default();
+        integral.cleanest(from, until, length, &mut found);
+        let whole = found.any.map_or(u128::MAX, |(cost, ..)| rate.saturating_mul(cost));
+        whole >= below
+            && pauses.is_none_or(|(terms, window)| {
+                let free = |_: Stamp, _: Stamp| true;
+                broken::cheapest(integral, free, window, length, terms, Begins::Waiting)
+                    .is_none_or(|broken| rate.saturating_mul(broken.integral) >= below)
+            })
+    })
+}
+
 /// The cleanest way to run with pauses within `window`, on models not worse than `rank`. It stays on one node.
 ///
 /// Nodes that can take what would be best if there were room are preferred; otherwise some of the nodes are looked at
@@ -155,14 +200,15 @@ pub(crate) fn broken(
     window: Window,
     rank: usize,
     begins: Begins,
+    curves: &Curves<'_>,
 ) -> Option<(Choice, Broken)> {
     let length = millis(length(job));
     let mut wished: Vec<Option<Option<Broken>>> = vec![None; room.zones.len()];
     let mut tries = CLOSER_LOOKS;
     let mut best: Option<(Choice, Broken)> = None;
     for (index, node, zone) in room.open(job) {
-        let integral = &room.zones[zone].integral;
         for shape in node.machine.shapes(job).filter(|shape| shape.rank <= rank) {
+            let integral = &*curves.of(room, zone, &shape, job);
             let wish = wished[zone]
                 .get_or_insert_with(|| broken::cheapest(integral, |_, _| true, window, length, terms, begins));
             let Some(wish) = wish else { continue };
@@ -195,22 +241,35 @@ pub(crate) fn broken_there(
     terms: Terms,
     node: &str,
     runs: &[(Stamp, Stamp)],
+    rank: usize,
 ) -> Option<(Choice, Broken)> {
     let (index, node, zone) = room.open(job).find(|(_, open, _)| open.machine.name == node)?;
     let fits = |shape: &Shape| runs.iter().all(|(from, until)| node.fits(&shape.need, *from, until - from));
-    let shape = node.machine.shapes(job).filter(fits).min_by_key(|shape| shape.rank)?;
+    let shape = node.machine.shapes(job).filter(fits).min_by_key(|shape| plain(node, shape, rank))?;
     let found = Broken::of(&room.zones[zone].integral, runs.to_vec(), terms, Begins::Waiting, runs.first()?.0)?;
     let emits = rate(&room.zones[zone], &shape).saturating_mul(found.integral);
     let price = Some(Price { emits, poor: found.poor });
     Some((Choice { node: index, zone, shape, start: runs.first()?.0, price }, found))
 }
 
+/// Which of the models of one node is taken: one not worse than `rank`, the one that draws less, the better one, the one of
+/// which there are fewer, so that wide jobs find the others together.
+fn plain(node: &NodeRoom, shape: &Shape, rank: usize) -> (bool, u64, usize, u16) {
+    (shape.rank > rank, shape.watts.0, shape.rank, count(node, shape))
+}
+
+/// How many GPUs of its model the node has.
+fn count(node: &NodeRoom, shape: &Shape) -> u16 {
+    let of = node.machine.models.iter().zip(&shape.need.gpus).filter(|(_, gpus)| **gpus > 0);
+    of.map(|(model, _)| model.count).sum()
+}
+
 /// The place for a run that has to start at `start` on the node of that name; `None` where there is no room.
-pub(crate) fn there(room: &Room, job: &Job, node: &str, start: Stamp) -> Option<Choice> {
+pub(crate) fn there(room: &Room, job: &Job, node: &str, start: Stamp, rank: usize) -> Option<Choice> {
     let length = millis(length(job));
     let (index, node, zone) = room.open(job).find(|(_, open, _)| open.machine.name == node)?;
-    let shape =
-        node.machine.shapes(job).filter(|shape| node.fits(&shape.need, start, length)).min_by_key(|s| s.rank)?;
+    let fits = |shape: &Shape| node.fits(&shape.need, start, length);
+    let shape = node.machine.shapes(job).filter(fits).min_by_key(|shape| plain(node, shape, rank))?;
     Some(Choice::at(room, index, zone, shape, start, length))
 }
 

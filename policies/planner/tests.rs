@@ -140,6 +140,9 @@ pub(crate) fn said(decision: &Decision) -> String {
                     let saving = savings.ratio().unwrap_or(0.0) * 100.0;
                     format!("saving_too_small {saving:.0}% of {asks}")
                 }
+                WhyNow::WithinError { savings, asks } => {
+                    format!("within_error {:.0}% of {asks}", savings.ratio().unwrap_or(0.0) * 100.0)
+                }
                 WhyNow::Override { by } => format!("override by {by}"),
                 WhyNow::NoForecast { grade } => {
                     format!("no_forecast {}", grade.map_or("none", Grade::word))

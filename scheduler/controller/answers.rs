@@ -303,6 +303,7 @@ impl Controller {
         } else if self.state.nodes.is_empty() {
             modes.push(mode("no_executor", "no executor has connected yet: jobs wait".to_owned()));
         }
+        modes.extend(self.not_holding().into_iter().map(|detail| mode("holding_off", detail)));
         if self.planning.refused_plans > 0 {
             let count = self.planning.refused_plans;
             modes.push(mode("planner_fallback", format!("{count} plans were refused by the audit since the start")));

@@ -192,6 +192,7 @@ impl Controller {
         self.capping.forget(id);
         if self.state.jobs[&id].phase.is_final() {
             self.learn(id);
+            self.note_end(id);
             self.leave_queue(id);
             self.dependants(now, id, turn);
         } else {

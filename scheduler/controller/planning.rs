@@ -1,6 +1,7 @@
 //! Between the queue and the planner: makes the problem, acts on the plan, keeps what was promised.
 
 mod acting;
+mod holding;
 mod learning;
 mod site;
 
@@ -9,13 +10,25 @@ use neap_model::job::JobId;
 use neap_model::plan::{Blocker, Certificate, Decision, Verdict};
 use neap_model::reason::Reason;
 use neap_policies::Plan;
-use neap_policies::problem::{Job as Ask, Policy, Problem, Site};
+use neap_policies::problem::{Effort, Job as Ask, Policy, Problem, Site};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Waiting jobs that may be planned in full for each second between two full plans. Inserting is done at once, always.
 const PLANNED_PER_SECOND: i64 = 20_000;
+
+/// Up to so many waiting jobs are always placed anew; of more, when a share of them is new (one in …), the nodes or curves
+/// changed, or this time has passed, but not more often than the time for each of them allows.
+const ALWAYS_ANEW: usize = 64;
+const NEW_SHARE: usize = 16;
+const ANEW_EVERY: TimeDelta = TimeDelta::minutes(15);
+const ANEW_PER_JOB: TimeDelta = TimeDelta::milliseconds(10);
+const ANEW_AT_MOST: TimeDelta = TimeDelta::seconds(60);
+
+/// Up to so many waiting jobs that are planned, times nodes, are searched at once; more are searched beside the loop, and
+/// what was found is kept to with the next plan as far as it still can be had.
+const AT_ONCE: usize = 256;
 
 /// Plans are audited before they are acted on while no more jobs than that wait; the audit is naive on purpose.
 const AUDITED: usize = 2_000;
@@ -46,6 +59,8 @@ pub struct Planning {
     /// Announcements in force when the jobs were looked at last.
     calls: Vec<(String, u64)>,
     site_stale: bool,
+    anew: Anew,
+    holding: holding::Holding,
     /// Where power ran short in this turn.
     pub(super) short: BTreeSet<String>,
     last: DateTime<Utc>,
@@ -57,6 +72,34 @@ pub struct Planning {
     pub refused_plans: u64,
     /// Decisions by kind and reason, for metrics.
     pub decisions: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+/// When all that waits for the grid was placed anew, and what happened since.
+#[derive(Debug)]
+struct Anew {
+    last: DateTime<Utc>,
+    site_changed: bool,
+    jobs: usize,
+    /// Planned jobs times nodes that are searched within the step.
+    at_once: usize,
+    /// A search is under way beside the loop.
+    searching: bool,
+    /// What it found, for the next plan.
+    found: Option<BTreeMap<JobId, Decision>>,
+}
+
+impl Anew {
+    /// How hard to look for a plan of so many jobs.
+    fn effort(&mut self, now: DateTime<Utc>, waiting: usize) -> Effort {
+        let per_job = ANEW_PER_JOB * i32::try_from(waiting).unwrap_or(i32::MAX);
+        let since = now - self.last;
+        let news = self.site_changed || self.jobs * NEW_SHARE >= waiting || since >= ANEW_EVERY;
+        if self.searching || waiting > ALWAYS_ANEW && !(news && since >= per_job.min(ANEW_AT_MOST)) {
+            return Effort::Keep;
+        }
+        (self.last, self.site_changed, self.jobs) = (now, false, 0);
+        Effort::Search
+    }
 }
 
 impl Planning {
@@ -73,6 +116,15 @@ impl Planning {
             due: true,
             calls: Vec::new(),
             site_stale: true,
+            anew: Anew {
+                last: now - TimeDelta::days(1),
+                site_changed: true,
+                jobs: 0,
+                at_once: AT_ONCE,
+                searching: false,
+                found: None,
+            },
+            holding: holding::Holding::default(),
             short: BTreeSet::new(),
             last: now - TimeDelta::days(1),
             next: None,
@@ -85,6 +137,12 @@ impl Planning {
     /// Something changed that a plan depends on.
     pub(super) fn news(&mut self) {
         self.due = true;
+    }
+
+    /// Every search is done beside the loop.
+    #[cfg(test)]
+    pub(super) const fn search_beside(&mut self) {
+        self.anew.at_once = 0;
     }
 
     /// Nodes or curves changed.

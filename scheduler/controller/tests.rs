@@ -1,8 +1,10 @@
 //! The controller in moved time: a site of one node, an executor made of arithmetic, and every turn replayed.
 
+mod beside;
 mod capping;
 mod feeds;
 mod grid;
+mod holding;
 mod life;
 mod notices;
 mod pausing;

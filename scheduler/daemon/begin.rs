@@ -142,6 +142,7 @@ pub fn start(config: Config, footer: Footer, options: Options) -> Result<Schedul
         vitals,
         unmarked: true,
         modes: (Vec::new(), false),
+        back: sender.downgrade(),
     };
     let thread = named("neap-loop", move || all.run(receiver)).map_err(StartError::Thread)?;
     let (ticks, ticking) = (sender.clone(), Arc::clone(&stop));

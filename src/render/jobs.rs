@@ -127,6 +127,10 @@ pub fn why_now(because: &WhyNow, expected: Option<&Outlook>) -> String {
             savings.ratio().map_or_else(|| "nothing".to_owned(), numbers::percent),
             if twice { ", twice its minimum, because only a climatology is known" } else { "" }
         ),
+        WhyNow::WithinError { savings, asks } => format!(
+            "Waiting would save {}; forecasts were off so much lately that less than {asks} is not waited for.",
+            savings.ratio().map_or_else(|| "nothing".to_owned(), numbers::percent),
+        ),
         WhyNow::NoForecast { grade: Some(grade) } => {
             format!("Nothing trustworthy is known about the hours ahead ({} only).", grade.word())
         }

@@ -8,6 +8,9 @@ const EFFORT: usize = 4_000_000;
 /// Rounds at most.
 const ROUNDS: usize = 300;
 
+/// With fewer rounds than that, some of the jobs go first.
+const FEW_ROUNDS: usize = 100;
+
 /// When the gap is smaller than that share, prices are good enough.
 const GOOD: f64 = 1e-4;
 
@@ -34,21 +37,54 @@ impl Dual {
         self.jobs.push(ways);
     }
 
-    /// The best bound found by averaged subgradient steps (the volume algorithm) from prices of zero on.
-    pub fn raise(&self, planned: f64) -> f64 {
-        let mut prices: Vec<Vec<f64>> = self.supplies.iter().map(|cells| vec![0.0; cells.len()]).collect();
+    /// The best bound found by averaged subgradient steps (the volume algorithm) and the prices that prove it, by kind of
+    /// room and cell in the finest step of grams for a unit-hour. Where there are many jobs, prices begin with what some of
+    /// them find who share as much of the room as they bring of the work.
+    pub fn raise(&self, planned: f64) -> (f64, Vec<Vec<f64>>) {
+        let looks = self.looks().max(1);
+        let zero = || self.supplies.iter().map(|cells| vec![0.0; cells.len()]).collect();
+        if looks.saturating_mul(FEW_ROUNDS) <= EFFORT {
+            return self.climb(planned, zero(), EFFORT / looks, 0.5);
+        }
+        let every = (2 * FEW_ROUNDS * looks).div_ceil(EFFORT);
+        let some = self.sample(every);
+        let share = some.work() / self.work().max(TINY);
+        let first = some.climb(planned * share, zero(), EFFORT / 2 / some.looks().max(1), 0.5).1;
+        self.climb(planned, first, EFFORT / 2 / looks, 0.1)
+    }
+
+    /// Ways that are looked at in one round.
+    fn looks(&self) -> usize {
+        let way = |way: &Way| match &way.how {
+            How::Once { .. } => 1,
+            How::Pieces { stretches, .. } => 4 * stretches.len(),
+        };
+        self.jobs.iter().flatten().map(way).sum()
+    }
+
+    /// Unit-hours that the jobs need.
+    fn work(&self) -> f64 {
+        let hours = |way: &Way| match &way.how {
+            How::Once { from, until, .. } => (until.0 as f64 + until.1) - (from.0 as f64 + from.1),
+            How::Pieces { hours, .. } => *hours,
+        };
+        self.jobs.iter().filter_map(|ways| ways.first()).map(|way| way.units * hours(way)).sum()
+    }
+
+    /// Every so-many-th job, with its share of the room.
+    fn sample(&self, every: usize) -> Self {
+        let mut some = Self { supplies: Vec::new(), jobs: self.jobs.iter().step_by(every).cloned().collect() };
+        let share = some.work() / self.work().max(TINY);
+        some.supplies = self.supplies.iter().map(|cells| cells.iter().map(|cell| cell * share).collect()).collect();
+        some
+    }
+
+    /// So many rounds from these prices on.
+    fn climb(&self, planned: f64, mut prices: Vec<Vec<f64>>, rounds: usize, reach: f64) -> (f64, Vec<Vec<f64>>) {
         let (mut best, mut mean) = self.value(&prices);
-        let looks: usize = self
-            .jobs
-            .iter()
-            .flatten()
-            .map(|way| match &way.how {
-                How::Once { .. } => 1,
-                How::Pieces { stretches, .. } => 4 * stretches.len(),
-            })
-            .sum();
-        let rounds = EFFORT.checked_div(looks).unwrap_or(0).min(ROUNDS);
-        let (mut reach, mut failures) = (0.5, 0);
+        let mut there = mean.clone();
+        let rounds = rounds.min(ROUNDS);
+        let (mut reach, mut failures) = (reach, 0);
         for round in 0..rounds {
             if planned - best <= GOOD * planned {
                 break;
@@ -66,7 +102,13 @@ impl Dual {
                 .collect();
             let norm: f64 = direction.iter().flatten().map(|over| over * over).sum();
             if norm < TINY {
-                break;
+                // The mean of what was asked at prices far from these says that all fits. Do they say so, too?
+                if mean == there {
+                    break;
+                }
+                mean.clone_from(&there);
+                (reach, failures) = (0.25 * reach, 0);
+                continue;
             }
             let step = reach * (planned - best).max(1e-5 * best.abs()) / norm;
             let tried: Vec<Vec<f64>> = prices
@@ -83,6 +125,7 @@ impl Dual {
             }
             if value > best {
                 (best, prices, reach, failures) = (value, tried, f64::min(2.0, 1.1 * reach), 0);
+                there = asked;
             } else {
                 failures += 1;
                 if failures == 3 {
@@ -90,7 +133,7 @@ impl Dual {
                 }
             }
         }
-        best
+        (best, prices)
     }
 
     /// The bound that these prices prove, and the unit-hours the jobs then ask for.

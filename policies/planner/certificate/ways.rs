@@ -6,7 +6,7 @@ use crate::room::Room;
 use crate::stamp::Stamp;
 
 /// Room has one price for so long, in milliseconds.
-pub(super) const CELL: i64 = 3_600_000;
+pub(in crate::planner) const CELL: i64 = 3_600_000;
 
 /// Windows are looked at up to so many cells from now.
 const MOST_CELLS: i64 = 24 * 40;
@@ -69,6 +69,11 @@ impl<'a> Ground<'a> {
         let start = now.div_euclid(CELL) * CELL;
         let cells = (end.saturating_sub(start) / CELL + 1).clamp(1, MOST_CELLS);
         Self { room, start, cells: usize::try_from(cells).unwrap_or(1) }
+    }
+
+    /// Beginning of the first cell.
+    pub fn start(&self) -> Stamp {
+        self.start
     }
 
     /// Unit-hours by cell of every kind of room: GPUs and cores of each zone.

@@ -72,6 +72,25 @@ fn climatology_counts_only_for_twice_the_saving() {
 }
 
 #[test]
+fn nobody_waits_for_less_than_forecasts_are_good_for() {
+    let eager = with(green(1, 60, 3), |j| j.delay.min_saving = Percent::whole(2));
+    let problem = scene(&[400, 372, 400, 400], 1, [eager]);
+    let said_with = |doubt: Option<u32>| {
+        let doubts = doubt.map(|doubt| ("DE".to_owned(), Percent::whole(doubt))).into_iter().collect();
+        said(&plan(&problem, &Policy { doubts, ..Policy::default() }).decisions[&JobId(1)])
+    };
+    assert_eq!(said_with(Some(5)), "1 waits until 1:00 on a: grid.cleaner_later 372 g instead of 400 g");
+    assert_eq!(said_with(Some(8)), "1 starts on a: within_error 7% of 8%");
+    // What the job asks for itself is its own reason.
+    assert_eq!(said_with(None), "1 waits until 1:00 on a: grid.cleaner_later 372 g instead of 400 g");
+    let asks_more = with(green(1, 60, 3), |j| j.delay.min_saving = Percent::whole(9));
+    let problem = scene(&[400, 372, 400, 400], 1, [asks_more]);
+    let doubts = [("DE".to_owned(), Percent::whole(8))].into_iter().collect();
+    let made = plan(&problem, &Policy { doubts, ..Policy::default() });
+    assert_eq!(said(&made.decisions[&JobId(1)]), "1 starts on a: saving_too_small 7% of 9%");
+}
+
+#[test]
 fn its_promises_bound_the_wait() {
     let clean_at_ten: Vec<u64> = (0..24).map(|hour| if hour == 10 { 50 } else { 400 - hour }).collect();
     check(
@@ -352,7 +371,7 @@ fn absurd_figures_give_a_decision_too() {
     absurd.site.nodes[0].watts_per_cpu = Watts(u64::MAX);
     absurd.site.nodes.push(node("b", "DE", 1, "H100"));
     absurd.occupants = vec![crate::problem::Occupant { until: never, ..occupant(9, "b", &[0], 0) }];
-    let made = plan(&absurd, &Policy { horizon: Seconds(u64::MAX), depth: usize::MAX });
+    let made = plan(&absurd, &Policy { horizon: Seconds(u64::MAX), depth: usize::MAX, ..Policy::default() });
     assert_eq!(crate::audit(&absurd, &made), vec![]);
     assert_eq!(made.decisions.len(), 4);
     for job in &absurd.waiting {

@@ -1,7 +1,7 @@
 //! Weeks of a cluster with its clock moved by the test: nobody starves, and promises are kept where there is room.
 
 use super::{at, green, hourly, job, node, zone};
-use crate::problem::{Job, Occupant, Policy, Problem, Site};
+use crate::problem::{Effort, Job, Occupant, Policy, Problem, Site};
 use crate::{Plan, audit, insert, latest_start, plan};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::grid::Grade;
@@ -73,7 +73,9 @@ impl Life {
                 self.problem.waiting.push(Arc::new(job));
             }
             self.problem.previous = Arc::new(self.plan.decisions.clone());
-            self.plan = plan(&self.problem, policy);
+            // All is placed anew now and then, as in life.
+            let effort = if event % 16 == 0 { Effort::Search } else { Effort::Keep };
+            self.plan = plan(&self.problem, &Policy { effort, ..policy.clone() });
             assert_eq!(audit(&self.problem, &self.plan), vec![], "at {now}");
             self.start();
             let wakes = self.plan.decisions.values().filter_map(|decision| match &decision.verdict {

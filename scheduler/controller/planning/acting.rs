@@ -1,12 +1,12 @@
 //! When a plan is made and how it is carried out: a start becomes a lease, a new promise is written down.
 
 use super::{AUDITED, PLANNED_PER_SECOND};
-use crate::controller::{Controller, Turn};
+use crate::controller::{Controller, Effect, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::job::{Epoch, JobId, OnExpire};
 use neap_model::lifecycle::{Event, JobEvent};
 use neap_model::plan::{Decision, Place, Verdict};
-use neap_policies::problem::Problem;
+use neap_policies::problem::{Effort, Problem};
 use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,7 @@ impl Controller {
         let planning = &mut self.planning;
         let decision = neap_policies::insert(&mut planning.plan, &planning.site, &planning.policy, &ask);
         planning.asks.insert(id, ask);
+        planning.anew.jobs += 1;
         self.act(now, &decision, turn);
     }
 
@@ -64,6 +65,18 @@ impl Controller {
         }
     }
 
+    /// A search beside the loop is over: the next plan keeps to what it found.
+    pub(in crate::controller) fn found(&mut self, decisions: Option<BTreeMap<JobId, Decision>>) {
+        self.planning.anew.searching = false;
+        match decisions {
+            Some(decisions) => {
+                self.planning.anew.found = Some(decisions);
+                self.planning.news();
+            }
+            None => self.planning.refused_plans += 1,
+        }
+    }
+
     /// Plans in full and acts on it.
     pub(in crate::controller) fn settle_now(&mut self, now: DateTime<Utc>, turn: &mut Turn) {
         self.refresh(now);
@@ -77,7 +90,7 @@ impl Controller {
             waiting: self.planning.asks.values().cloned().collect(),
             previous: Arc::new(previous),
         };
-        let plan = neap_policies::plan(&problem, &self.planning.policy);
+        let plan = self.make(now, &problem, turn);
         (self.planning.last, self.planning.due, self.planning.next) = (now, false, None);
         self.planning.plans += 1;
         if problem.waiting.len() <= AUDITED && !neap_policies::audit(&problem, &plan).is_empty() {
@@ -102,6 +115,24 @@ impl Controller {
         for (id, pausing) in self.planning.plan.pauses.clone() {
             self.pause(now, id, pausing, turn);
         }
+    }
+
+    /// The plan, as far as the step may take; a longer search is begun beside the loop.
+    fn make(&mut self, now: DateTime<Utc>, problem: &Problem, turn: &mut Turn) -> neap_policies::Plan {
+        let anew = &mut self.planning.anew;
+        let mut policy = self.planning.policy.clone();
+        if let Some(found) = anew.found.take() {
+            policy.effort = Effort::Keep;
+            return neap_policies::adopt(problem, &policy, &found);
+        }
+        policy.effort = anew.effort(now, problem.waiting.len());
+        let looks = problem.waiting.len().min(2 * policy.depth) * problem.site.nodes.len();
+        if policy.effort == Effort::Search && looks > anew.at_once {
+            anew.searching = true;
+            turn.effects.push(Effect::Search(Box::new(problem.clone()), policy.clone()));
+            policy.effort = Effort::Keep;
+        }
+        neap_policies::plan(problem, &policy)
     }
 
     /// Carries a decision out: a start becomes a lease, a new promise is written down.

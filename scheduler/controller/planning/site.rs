@@ -4,14 +4,20 @@ use crate::controller::Controller;
 use crate::controller::leases::SILENT;
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::Zone;
+use neap_model::grid::{Curve, Grade};
 use neap_model::job::{JobId, JobSpec, Objective};
 use neap_model::lifecycle::Phase;
 use neap_model::plan::{Alternative, Decision};
 use neap_model::reason::Reason;
 use neap_model::refusal::Refusal;
 use neap_model::seconds::Seconds;
+use neap_model::units::Percent;
+use neap_policies::forecast::Guard;
 use neap_policies::problem::{Delay, Job as Ask, NodeState, Occupant, ZoneState};
 use std::sync::Arc;
+
+/// Days over which the feeds judge forecasts.
+const JUDGED: u32 = 28;
 
 impl Controller {
     /// After a replay: everybody who waits is known to the planner again, with what was promised.
@@ -34,6 +40,7 @@ impl Controller {
         }
         let ended: Vec<JobId> = self.state.jobs.keys().copied().filter(|id| !self.state.live.contains(id)).collect();
         ended.into_iter().for_each(|id| self.learn(id));
+        self.resume_holding();
     }
 
     pub(in crate::controller) fn ask_of(&self, id: JobId, spec: &JobSpec) -> Ask {
@@ -71,7 +78,10 @@ impl Controller {
             finish_by: spec.time.finish_by,
             on_expire: spec.time.on_expire,
             delay: Delay {
-                objective: if self.plenty(spec) { Objective::None } else { spec.flex.delay.unwrap_or(Objective::None) },
+                objective: match spec.flex.delay {
+                    Some(objective) if !self.plenty(spec) && !self.holds_nothing(spec) => objective,
+                    _ => Objective::None,
+                },
                 max: spec.flex.max_delay.unwrap_or_default(),
                 min_saving: spec.flex.min_saving.unwrap_or_default(),
                 replan_gain: queue.map(|q| q.replan_gain).unwrap_or_default(),
@@ -117,7 +127,7 @@ impl Controller {
         }
     }
 
-    /// An announcement began or ended: what the waiting jobs ask for is read anew.
+    /// An announcement began or ended, or a queue began or ceased to hold: what the waiting jobs ask for is read anew.
     pub(super) fn heed_notices(&mut self, now: DateTime<Utc>) {
         let ahead = self.state.notices.ahead(now);
         let calls: Vec<(String, u64)> = ahead
@@ -125,7 +135,7 @@ impl Controller {
             .filter(|notice| notice.holds(now))
             .map(|notice| (notice.id.clone(), notice.revision))
             .collect();
-        if calls == self.planning.calls {
+        if !self.holding_changed(now) && calls == self.planning.calls {
             return;
         }
         self.planning.calls = calls;
@@ -149,6 +159,8 @@ impl Controller {
         if !std::mem::take(&mut self.planning.site_stale) {
             return;
         }
+        let before = std::mem::take(&mut self.planning.site.nodes);
+        let curves = std::mem::take(&mut self.planning.site.zones);
         self.planning.site.zones = self
             .config
             .zones
@@ -172,6 +184,9 @@ impl Controller {
                 watts_per_cpu: node.inventory.watts_per_cpu,
             })
             .collect();
+        self.planning.policy.doubts =
+            self.grid.iter().filter_map(|(zone, known)| Some((zone.clone(), doubt(&known.curve, now)?))).collect();
+        self.planning.anew.site_changed |= before != self.planning.site.nodes || curves != self.planning.site.zones;
         self.planning.due = true;
     }
 
@@ -197,5 +212,17 @@ impl Controller {
             });
         }
         occupants
+    }
+}
+
+/// The least saving that forecasts of a zone are good for: half of what those of a day ahead were off lately, as a share of
+/// the day's mean. An error that is known was judged over what four weeks kept; a zone that never was judged gets the usual.
+fn doubt(curve: &Curve, now: DateTime<Utc>) -> Option<Percent> {
+    let error = curve.origins.iter().find_map(|origin| origin.usual_error);
+    let mean = curve.series.mean(now, now + TimeDelta::hours(24)).map(|mean| mean.value.in_base());
+    let share = error.zip(mean).filter(|(_, mean)| *mean > 0.0).map(|(error, mean)| (error.in_base() / mean, JUDGED));
+    match Guard::of(Grade::Forecast, share) {
+        Guard::AtLeast(least) => Some(least),
+        Guard::Never => None,
     }
 }

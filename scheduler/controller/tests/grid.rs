@@ -1,10 +1,12 @@
 //! Waiting for the grid: in the cleanest window, and never longer than promised.
 
-use super::world::{World, curve_of, hours, job, midnight, phase_word};
+use super::world::{World, config, curve_of, hours, job, midnight, phase_word};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::grid::Grade;
 use neap_model::job::{JobId, Objective};
+use neap_model::plan::Verdict;
 use neap_model::protocol::Ask;
+use neap_model::units::{Intensity, Percent};
 
 /// Dirty until 20:00, cleanest from 03:00 to 05:00.
 const NIGHT: [u64; 24] = [
@@ -46,6 +48,33 @@ fn a7_a_finish_by_job_starts_in_its_cleanest_feasible_window() {
     assert_eq!(done.account.run_now.emits.0, 90_000_000);
     assert_eq!(done.waited_for_grid.0, 17 * 3_600);
     world.check_replay();
+}
+
+#[test]
+fn a_wait_within_the_error_of_the_forecasts_is_no_wait() {
+    // From 450 at ten to 420 at eleven: 6.7 % for an hour's work.
+    let mut hours_of_day = NIGHT.map(|_| 450);
+    hours_of_day[11] = 420;
+    for (error, code) in [(20, None), (81, Some("within_error"))] {
+        let mut config = config();
+        config.queues.values_mut().for_each(|queue| queue.delay.min_saving = Percent::whole(2));
+        let mut world = World::of(config, 4);
+        world.now = midnight() + hours(10);
+        let mut curve = curve_of(&hours_of_day, Grade::Forecast);
+        curve.curve.origins[0].usual_error = Some(Intensity::grams(error));
+        world.grid(&curve);
+        world.beat();
+        let mut spec = job("flexible", hours(1));
+        spec.flex.delay = Some(Objective::Carbon);
+        let id = world.submit(spec).expect("accepted").id;
+        let decision = world.show(id).decision.expect("decided");
+        match (&decision.verdict, code) {
+            (Verdict::Hold { because, .. }, None) => assert_eq!(because.code(), "grid.cleaner_later"),
+            // 81 g of 449 g/kWh are 18 %; half of that is more than what the wait would save.
+            (Verdict::Start { because, .. }, Some(code)) => assert_eq!(because.code(), code),
+            other => panic!("with an error of {error} g/kWh: {other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -135,6 +135,11 @@ pub struct World {
     log: Vec<(DateTime<Utc>, Event)>,
     pub now: DateTime<Utc>,
     next_caller: u64,
+    /// Searches that ran beside the loop.
+    pub searches: usize,
+    /// Searches are kept here instead.
+    pub hold_searches: bool,
+    pub held: Vec<Effect>,
     cpus: u32,
     gpus: Vec<Gpu>,
     attempts: BTreeMap<AttemptId, Attempt>,
@@ -174,6 +179,9 @@ impl World {
             replayed,
             now,
             next_caller: 0,
+            searches: 0,
+            hold_searches: false,
+            held: Vec::new(),
             cpus,
             gpus: Vec::new(),
             attempts: BTreeMap::new(),
@@ -192,6 +200,12 @@ impl World {
 
     pub fn with_grid(mut self, curve: &ZoneCurve) -> Self {
         self.grid(curve);
+        self
+    }
+
+    /// Better plans are searched beside the loop, however few jobs wait.
+    pub fn searched_beside(mut self) -> Self {
+        self.controller.planning.search_beside();
         self
     }
 
@@ -232,6 +246,17 @@ impl World {
         let mut effects = self.written(turn);
         let settled = self.controller.step(self.now, Input::Settle);
         effects.extend(self.written(settled));
+        let searches = effects.extract_if(.., |effect| matches!(effect, Effect::Search(..))).collect::<Vec<_>>();
+        for search in searches {
+            // Nobody waits for it, and it is over at once.
+            if self.hold_searches {
+                self.held.push(search);
+                continue;
+            }
+            let Effect::Search(problem, policy) = search else { continue };
+            self.searches += 1;
+            effects.extend(self.step(Input::Found(Some(neap_policies::plan(&problem, &policy).decisions))));
+        }
         effects
     }
 
