@@ -10,4 +10,5 @@ mod notices;
 mod pausing;
 mod power;
 mod queue;
+mod unlike;
 mod world;
