@@ -14,7 +14,7 @@ mod power;
 mod queue;
 pub mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::config::Config;
 use chrono::{DateTime, Utc};

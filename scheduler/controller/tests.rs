@@ -11,4 +11,4 @@ mod pausing;
 mod power;
 mod queue;
 mod unlike;
-mod world;
+pub(crate) mod world;
