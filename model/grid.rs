@@ -8,6 +8,7 @@ pub use series::{Mean, Quantity, Series, Span};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How well a value is known, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -93,6 +94,31 @@ pub struct Basis {
     pub accounting: Accounting,
     /// Name of the factor set or marginal model, where there is one.
     pub factors: Option<String>,
+}
+
+impl Basis {
+    /// Whether values of the two may stand in one curve, or be compared. Who does not say whose generation is counted is
+    /// believed to count the same.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.scope == other.scope && self.factors == other.factors
+    }
+}
+
+/// What decides whether two are alike: `average lifecycle`, `marginal direct (watttime 2023-03-01)`.
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.kind == Kind::Average { "average" } else { "marginal" };
+        let scope = match self.scope {
+            Scope::Lifecycle => "lifecycle",
+            Scope::Direct => "direct",
+            Scope::Unstated => "of no stated scope",
+        };
+        match &self.factors {
+            Some(factors) => write!(f, "{kind} {scope} ({factors})"),
+            None => write!(f, "{kind} {scope}"),
+        }
+    }
 }
 
 /// Where a series comes from.

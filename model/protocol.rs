@@ -135,6 +135,9 @@ pub struct WhyReport {
     pub alternatives: Vec<Alternative>,
     /// How good the plan that it is part of can be at best; `None` where nothing is planned around the grid.
     pub certificate: Option<Certificate>,
+    /// Zones it may run in that measure different things, so that none is preferred to another for what it emits.
+    #[serde(default)]
+    pub not_compared: Option<String>,
     /// The scheduler's clock.
     pub now: DateTime<Utc>,
 }

@@ -5,7 +5,7 @@ use crate::planner::priced::Curves;
 use crate::planner::search::{self, Choice};
 use crate::planner::{Desk, Plan};
 use crate::problem::{Job, Policy, Site};
-use crate::stamp::{Stamp, later, millis, stamp, time};
+use crate::stamp::{later, millis, stamp, time};
 use chrono::{DateTime, Utc};
 use neap_model::job::Objective;
 use neap_model::plan::{Alternative, Place, Remark, Verdict};
@@ -36,13 +36,13 @@ pub fn alternatives(plan: &Plan, site: &Site, policy: &Policy, job: &Job) -> Vec
     list.add(first, if first.start <= stamp(site.now) { Remark::FitsNow } else { Remark::FirstRoom });
     let horizon = stamp(site.now).saturating_add(millis(policy.horizon));
     let waits = job.delay.objective == Objective::Carbon;
-    let cleanest = |job: &Job, from: Stamp, until: DateTime<Utc>| {
-        search::cleanest(&room, job, from, stamp(until).min(horizon), usize::MAX, &Curves::true_ones()).1
+    let cleanest = |job: &Job, like: &Choice, until: DateTime<Utc>| {
+        search::cleanest(&room, job, like, stamp(until).min(horizon), usize::MAX, &Curves::true_ones()).1
     };
     let latest = latest_start(job);
     if waits
         && let Some(until) = latest
-        && let Some(choice) = cleanest(job, first.start, until)
+        && let Some(choice) = cleanest(job, &first, until)
     {
         list.add(choice, Remark::Cleanest);
     }
@@ -53,7 +53,7 @@ pub fn alternatives(plan: &Plan, site: &Site, policy: &Policy, job: &Job) -> Vec
         };
         let until = latest_start(&delayed).unwrap_or_else(|| later(job.eligible, A_DAY));
         let choice =
-            cleanest(job, first.start, until).filter(|choice| choice.start > first.start && cleaner(choice, &first));
+            cleanest(job, &first, until).filter(|choice| choice.start > first.start && cleaner(choice, &first));
         if let Some(choice) = choice {
             list.add(choice, Remark::Needs { flag: "--delay carbon".to_owned() });
         }
@@ -69,10 +69,11 @@ pub fn alternatives(plan: &Plan, site: &Site, policy: &Policy, job: &Job) -> Vec
             continue;
         };
         let best = match latest.filter(|_| waits) {
-            Some(until) => cleanest(&there, soonest.start, until).unwrap_or(soonest),
+            Some(until) => cleanest(&there, &soonest, until).unwrap_or(soonest),
             None => soonest,
         };
-        if cleaner(&best, &first) {
+        // What measures something else cannot be called cleaner.
+        if room.alike(best.zone, first.zone) && cleaner(&best, &first) {
             let flag = format!("--zones {},{}", allowed.join(","), zone.name);
             list.add(best, Remark::Needs { flag });
         }

@@ -29,6 +29,9 @@ pub struct ZoneState {
     pub zone: Zone,
     /// Intensity, from the past hours to the end of the horizon.
     pub curve: Arc<Series>,
+    /// What the curve measures, as a number: zones of unequal numbers are never compared with each other. A job may wait
+    /// for cleaner hours within those zones that measure like the one it could start in first.
+    pub basis: usize,
 }
 
 /// A node.

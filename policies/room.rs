@@ -2,6 +2,8 @@
 //!
 //! Room remembers promises and finds gaps; who deserves a gap is decided elsewhere.
 
+mod levels;
+
 use crate::integral::Integral;
 use crate::machine::{Amount, Machine};
 use crate::problem::{Job, Occupant, Site};
@@ -32,7 +34,11 @@ pub(crate) struct ZoneRoom {
     pub name: String,
     pub pue: Pue,
     pub curve: Arc<Series>,
+    /// The curve as it is weighed: where zones measure different things, each of these is brought to one level.
+    pub weighed: Arc<Series>,
     pub integral: Arc<Integral>,
+    /// What the curve measures, as a number.
+    pub basis: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,11 +95,14 @@ impl Room {
         let zones: Vec<ZoneRoom> = site
             .zones
             .iter()
-            .map(|state| ZoneRoom {
+            .zip(levels::weighed(site))
+            .map(|(state, weighed)| ZoneRoom {
                 name: state.zone.name.clone(),
                 pue: state.zone.pue.unwrap_or_default(),
                 curve: Arc::clone(&state.curve),
-                integral: Arc::new(Integral::of(&state.curve)),
+                integral: Arc::new(Integral::of(&weighed)),
+                weighed,
+                basis: state.basis,
             })
             .collect();
         let nodes = site.nodes.iter().map(|node| NodeRoom {
@@ -140,6 +149,11 @@ impl Room {
             let zone = node.zone.filter(|zone| node.machine.up && self.allows(job, *zone))?;
             Some((index, node, zone))
         })
+    }
+
+    /// Whether the curves of two zones measure the same, so that one may be preferred to the other for what it emits.
+    pub(crate) fn alike(&self, one: usize, other: usize) -> bool {
+        self.zones[one].basis == self.zones[other].basis
     }
 
     /// Promises slots to a job, which gives back what it was promised before.

@@ -3,7 +3,7 @@
 mod vtn;
 
 pub use crate::feeds::providers::http_json::Layout;
-use neap_model::grid::{Kind, Scope};
+use neap_model::grid::{Accounting, Kind, Scope};
 use neap_model::job::Objective;
 use neap_model::seconds::Seconds;
 use neap_model::units::{Intensity, Percent, Pue, Watts};
@@ -66,12 +66,14 @@ pub struct Grid {
 /// A source of grid data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedConfig {
-    /// A CSV file, read again when it changes.
+    /// A file, read again when it changes.
     File {
         /// Where it is.
         path: PathBuf,
         /// Our zone = the column or zone name in the file; empty: the same names.
         zones: BTreeMap<String, String>,
+        /// What its values are, where it does not say so itself.
+        labels: FileLabels,
     },
     /// A service over HTTP.
     Service {
@@ -84,6 +86,19 @@ pub enum FeedConfig {
         /// Another address than the service's own.
         base: Option<String>,
     },
+}
+
+/// What the values of a file are, as its site says. The file may say so itself; both may, if they agree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileLabels {
+    /// Average or marginal.
+    pub kind: Option<Kind>,
+    /// Life cycle or direct.
+    pub scope: Option<Scope>,
+    /// Whose generation is counted.
+    pub accounting: Option<Accounting>,
+    /// Billionths of g/kWh that one of its values is.
+    pub unit: Option<u64>,
 }
 
 /// A service that has grid data.

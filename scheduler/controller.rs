@@ -15,7 +15,7 @@ mod power;
 mod queue;
 pub mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod vtn;
 
 use crate::config::Config;

@@ -102,11 +102,22 @@ impl Grid {
             row: table::row(&zone.name, zone.annual_mean),
             own: None,
         });
+        let archive = Archive::new(config.state_dir.join("grid"));
+        let basis = Basis { kind: config.grid.kind, scope: config.grid.scope, ..Basis::default() };
         let files = config.grid.feeds.iter().filter_map(|feed| match feed {
-            FeedConfig::File { path, zones } => Some(FileFeed::new(path.clone(), zones.clone())),
+            FeedConfig::File { path, zones: names, labels } => {
+                let mut ours: Vec<&String> = names.keys().collect();
+                if ours.is_empty() {
+                    ours.extend(config.zones.iter().map(|zone| &zone.name));
+                }
+                let only = if let [only] = ours.as_slice() { Some((*only).clone()) } else { None };
+                let (path, names, labels) = (path.clone(), names.clone(), labels.clone());
+                let (usual, archive) = (basis.clone(), archive.clone());
+                Some(FileFeed::new(file::Place { path, names, labels, usual, only, archive }))
+            }
             FeedConfig::Service { .. } => None,
         });
-        let archive = Archive::new(config.state_dir.join("grid"));
+        let files: Vec<FileFeed> = files.collect();
         let (mut services, mut sources) = (Vec::new(), Vec::new());
         for (place, configured) in services::configured(config).into_iter().enumerate() {
             let (service, source) =
@@ -114,20 +125,8 @@ impl Grid {
             services.push(service);
             sources.extend(source.map(|source| (place, source)));
         }
-        let basis = Basis { kind: config.grid.kind, scope: config.grid.scope, ..Basis::default() };
         let max_age = TimeDelta::seconds(i64::try_from(config.grid.max_forecast_age.0).unwrap_or(i64::MAX / 1_000));
-        (
-            Self {
-                zones: zones.collect(),
-                services,
-                files: files.collect(),
-                basis,
-                max_age,
-                thorough: false,
-                loaded: 0,
-            },
-            sources,
-        )
+        (Self { zones: zones.collect(), services, files, basis, max_age, thorough: false, loaded: 0 }, sources)
     }
 
     /// Takes up what services said last in an earlier life: enough to go on from, soon read.
@@ -175,14 +174,23 @@ impl Grid {
                 let newest = series.and_then(|s| s.spans().iter().rev().find(|span| span.from <= now));
                 let age = newest.map(|span| (now - span.until.min(now)).num_milliseconds() as f64 / 1e3);
                 let ahead = series.and_then(Series::end).is_some_and(|end| end > now);
-                let (outcome, text) = match (&trouble, series, ahead) {
-                    (Some(error), ..) => (error.word(), Some(format!("{}: {error}", feed.name()))),
-                    (None, None, _) => ("no_zone", Some(format!("{}: nothing about zone {}", feed.name(), zone.name))),
-                    (None, Some(_), false) => {
-                        ("stale", Some(format!("{}: its last value for {} is past", feed.name(), zone.name)))
+                let said = feed.said().filter(|said| now - *said > self.max_age);
+                let (outcome, text) = match (&trouble, series, ahead, said) {
+                    (Some(error), ..) => (error.word(), Some(error.to_string())),
+                    (None, None, ..) => ("no_zone", Some(feed.silence(&zone.name))),
+                    (None, Some(_), false, _) => ("stale", Some(format!("its last value for {} is past", zone.name))),
+                    (None, Some(_), true, Some(said)) => {
+                        let hours = (now - said).num_hours();
+                        (
+                            "aged",
+                            Some(format!(
+                                "what it says of the future was issued {hours} h ago: our own goes before it"
+                            )),
+                        )
                     }
-                    (None, Some(_), true) => ("ok", None),
+                    (None, Some(_), true, None) => ("ok", None),
                 };
+                let text = text.map(|text| format!("{}: {text}", feed.name()));
                 all.push(Health {
                     feed: feed.name(),
                     zone: zone.name.clone(),
@@ -253,11 +261,19 @@ impl Grid {
             aged.push(Tier { series: old, origin: Origin { note, ..origin }, usual: false });
         }
         for feed in &self.files {
-            let Some(series) = feed.series(&zone.name).map(|s| fill_short_holes(&s.trim(from, until))) else {
-                continue;
+            let Some((good, old)) = feed.parts(&zone.name, now, self.max_age) else { continue };
+            let Some(content) = feed.content() else { continue };
+            let origin = Origin {
+                basis: content.basis.clone(),
+                issued: content.issued,
+                fetched: feed.fetched().unwrap_or(now),
+                ..self.origin(feed.name(), zone)
             };
-            let origin = Origin { fetched: feed.fetched().unwrap_or(now), ..self.origin(feed.name(), zone) };
-            tiers.push(Tier { series, origin, usual: false });
+            let series = fill_short_holes(&good.trim(from, until));
+            tiers.push(Tier { series, origin: origin.clone(), usual: false });
+            let said = feed.said().unwrap_or(now).format("%Y-%m-%dT%H:%MZ");
+            let note = Some(format!("a forecast of {said}, older than allowed"));
+            aged.push(Tier { series: old.trim(from, until), origin: Origin { note, ..origin }, usual: false });
         }
         if let Some(own) = &zone.own {
             let like = tiers.iter().find(|tier| tier.origin.feed == own.of).map(|tier| tier.origin.basis.clone());

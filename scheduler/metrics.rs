@@ -116,8 +116,17 @@ fn about_us(page: &mut Page, controller: &Controller, vitals: &Vitals) {
         1.0,
     );
     let on: BTreeSet<String> = controller.degraded_modes().into_iter().map(|d| d.mode).collect();
-    const MODES: [&str; 8] =
-        ["read_only", "no_grid_data", "planner_fallback", "node_down", "no_executor", "store", "clock", "holding_off"];
+    const MODES: [&str; 9] = [
+        "read_only",
+        "no_grid_data",
+        "planner_fallback",
+        "node_down",
+        "no_executor",
+        "store",
+        "clock",
+        "holding_off",
+        "unlike_zones",
+    ];
     for mode in MODES {
         let value = f64::from(u8::from(on.contains(mode)));
         page.gauge("neap_degraded", "Whether the server works in this reduced mode.", &[("mode", mode)], value);

@@ -196,7 +196,11 @@ fn a7_a_job_with_a_finish_by_waits_for_its_cleanest_window_and_now_overrides() {
         rows += &format!("{},DE,{value}\n", at.format("%Y-%m-%dT%H:00:00Z"));
     }
     std::fs::write(&feed, rows).expect("the feed is written");
-    let config = format!("[[zone]]\nname = \"DE\"\n[[grid.feed]]\ntype = \"file\"\npath = \"{}\"\n", feed.display());
+    let config = format!(
+        "[[zone]]\nname = \"DE\"\n[[grid.feed]]\ntype = \"file\"\npath = \"{}\"\n\
+         kind = \"average\"\nscope = \"lifecycle\"\nunit = \"g/kWh\"\n",
+        feed.display()
+    );
     let mut site = Site::new(&config);
     site.start_scheduler();
     site.start_executor();

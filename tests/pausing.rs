@@ -37,7 +37,7 @@ fn site() -> Site {
     let csv = site.path("curve.csv").display().to_string();
     std::fs::write(&path, text.replace("path = \"curve.csv\"", &format!("path = \"{csv}\""))).expect("written");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    let mut curve = "time,zone,value,grade\n".to_owned();
+    let mut curve = "# kind=average scope=lifecycle unit=g/kWh\ntime,zone,value,grade\n".to_owned();
     for second in 0..600 {
         let value = if second % 14 >= 6 { 900 } else { 100 };
         let _ = writeln!(curve, "{},DE,{value},forecast", at(now + second));

@@ -84,7 +84,11 @@ fn site(curve: Series, gpus: u32) -> Site {
     };
     Site {
         now: at(0),
-        zones: vec![ZoneState { zone: Zone { name: "DE".to_owned(), home: true, pue: None }, curve: Arc::new(curve) }],
+        zones: vec![ZoneState {
+            zone: Zone { name: "DE".to_owned(), home: true, pue: None },
+            curve: Arc::new(curve),
+            basis: 0,
+        }],
         nodes: (0..gpus.div_ceil(8)).map(node).collect(),
     }
 }

@@ -60,7 +60,11 @@ fn site(nodes: u32, dice: &mut Dice) -> Site {
     };
     Site {
         now: at(0),
-        zones: vec![ZoneState { zone: Zone { name: "DE".to_owned(), home: true, pue: None }, curve: Arc::new(curve) }],
+        zones: vec![ZoneState {
+            zone: Zone { name: "DE".to_owned(), home: true, pue: None },
+            curve: Arc::new(curve),
+            basis: 0,
+        }],
         nodes: (0..nodes).map(node).collect(),
     }
 }

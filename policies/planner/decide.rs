@@ -235,7 +235,7 @@ impl Desk<'_> {
             let grade = self.outlook(job, &first).map(|outlook| outlook.grade);
             return at_first(WhyNow::NoForecast { grade });
         };
-        let (good, any) = search::cleanest(self.room, job, first.start, until, first.shape.rank, &Curves::true_ones());
+        let (good, any) = search::cleanest(self.room, job, &first, until, first.shape.rank, &Curves::true_ones());
         let worth = |choice: &Choice| {
             choice.start > first.start
                 && choice.price.is_some_and(|price| price.saves(now, self.asks(job, choice, &first)))
@@ -274,7 +274,8 @@ impl Desk<'_> {
         }
         let start = stamp(*planned);
         let allowed = start > first.start && latest_start(job).is_some_and(|latest| start <= stamp(latest));
-        allowed.then(|| search::there(self.room, job, &place.node, start, first.shape.rank))?
+        let choice = allowed.then(|| search::there(self.room, job, &place.node, start, first.shape.rank))??;
+        self.room.alike(choice.zone, first.zone).then_some(choice)
     }
 
     pub(super) fn not_again(&self, job: &Job, first: Choice, later: &Target) -> Target {

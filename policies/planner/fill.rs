@@ -143,7 +143,7 @@ impl Desk<'_> {
         let mut least = priced(&first).unwrap_or(u128::MAX);
         let mut best = at_first;
         let worth = |choice: &Choice| choice.price.is_some_and(|then| then.saves(now, self.asks(job, choice, &first)));
-        let (_, any) = search::cleanest(self.room, job, first.start, until, first.shape.rank, curves);
+        let (_, any) = search::cleanest(self.room, job, &first, until, first.shape.rank, curves);
         if let Some(found) = any.filter(|found| found.start > first.start) {
             let cost = found.price.map_or(u128::MAX, |price| price.emits);
             let found = Choice::at(self.room, found.node, found.zone, found.shape, found.start, millis(length(job)));

@@ -48,8 +48,7 @@ impl Desk<'_> {
         if matches!(plain.why, Some(WhyNow::LatestStart | WhyNow::NoForecast { .. })) {
             return plain;
         }
-        let found =
-            search::broken(self.room, job, terms, window, first.shape.rank, Begins::Waiting, &Curves::true_ones());
+        let found = search::broken(self.room, job, terms, window, first, Begins::Waiting, &Curves::true_ones());
         let Some((choice, broken)) = found.filter(|(_, broken)| broken.runs.len() > 1) else {
             return plain;
         };
@@ -67,7 +66,7 @@ impl Desk<'_> {
     /// room.
     pub(super) fn in_pieces(&self, job: &Job, first: &Choice, curves: &Curves<'_>) -> Option<(Target, u128)> {
         let (terms, window) = (terms(job)?, self.window(job)?);
-        let found = search::broken(self.room, job, terms, window, first.shape.rank, Begins::Waiting, curves);
+        let found = search::broken(self.room, job, terms, window, first, Begins::Waiting, curves);
         let (choice, broken) = found.filter(|(_, broken)| broken.runs.len() > 1)?;
         let zone = &self.room.zones[choice.zone];
         let truly = Broken::of(&zone.integral, broken.runs, terms, Begins::Waiting, choice.start)?;
@@ -81,7 +80,7 @@ impl Desk<'_> {
     pub(super) fn nothing_below(&self, job: &Job, first: &Choice, below: u128) -> bool {
         let Some(until) = self.until(job).filter(|until| first.start <= *until) else { return false };
         let pauses = terms(job).zip(self.window(job));
-        search::none_below(self.room, job, (first.start, until), pauses, below)
+        search::none_below(self.room, job, (first, until), pauses, below)
     }
 
     /// What was decided for a job that begins at its first start and pauses later, as far as the node is still there.
@@ -104,10 +103,11 @@ impl Desk<'_> {
     pub(super) fn again(&self, job: &Job, first: &Choice, target: &Target) -> Option<(Choice, Vec<(Stamp, Stamp)>)> {
         let (node, rank) = (&self.room.nodes[target.choice.node].machine.name, first.shape.rank);
         if target.runs.is_empty() {
-            return Some((search::there(self.room, job, node, target.choice.start, rank)?, Vec::new()));
+            let choice = search::there(self.room, job, node, target.choice.start, rank)?;
+            return self.room.alike(choice.zone, first.zone).then(|| (choice, Vec::new()));
         }
         let (choice, broken) = search::broken_there(self.room, job, terms(job)?, node, &target.runs, rank)?;
-        Some((choice, broken.runs))
+        self.room.alike(choice.zone, first.zone).then_some((choice, broken.runs))
     }
 
     /// What was planned with pauses before, if it can still be had. What falls due begins now, with the best pauses that
@@ -119,14 +119,14 @@ impl Desk<'_> {
         let due = runs.first()?.0 <= stamp(self.now);
         let (choice, broken) = if due {
             let must = Begins::Running { must: true };
-            search::broken(self.room, job, terms, window, first.shape.rank, must, &Curves::true_ones())?
+            search::broken(self.room, job, terms, window, first, must, &Curves::true_ones())?
         } else {
             let whole = runs.iter().map(|(from, until)| until - from).sum::<i64>() == millis(length(job));
             let in_time = runs.last()?.1 <= window.until;
             let there = || search::broken_there(self.room, job, terms, &place.node, &runs, first.shape.rank);
             (whole && in_time && runs[0].0 > first.start).then(there)??
         };
-        choice.price?;
+        choice.price.filter(|_| self.room.alike(choice.zone, first.zone))?;
         let runs = if broken.runs.len() > 1 { broken.runs } else { Vec::new() };
         Some(Kept { choice, runs, due, pauses: true })
     }

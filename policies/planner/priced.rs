@@ -54,7 +54,7 @@ impl<'a> Curves<'a> {
             let cells = prices.cells.get(zone).map_or(&[][..], |kinds| &kinds[usize::from(job.gpus == 0)]);
             // For one hour: mW × thousandths × mg/kWh is 10⁶ of the finest steps of grams.
             let factor = share * 1e6 / (step / CLASSES).exp2();
-            Arc::new(Integral::of(&dearer(&there.curve, prices.start, cells, factor)))
+            Arc::new(Integral::of(&dearer(&there.weighed, prices.start, cells, factor)))
         });
         Arc::clone(curve)
     }

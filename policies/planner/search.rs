@@ -98,7 +98,8 @@ pub(crate) fn earliest(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
                 continue;
             };
             let found = Choice::at(room, index, zone, shape, start, length);
-            let key = |c: &Choice| (c.start, c.shape.rank, emits(c), c.taste(room, job));
+            // Zones that measure different things go by the order in which the site names them.
+            let key = |c: &Choice| (c.start, c.shape.rank, room.zones[c.zone].basis, emits(c), c.taste(room, job));
             if best.is_none_or(|best| key(&found) < key(&best)) {
                 best = Some(found);
             }
@@ -115,18 +116,19 @@ pub(crate) fn at_once(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
     if possible { earliest(room, job, from) } else { None }
 }
 
-/// The cleanest starts in `[from, until]` on models not worse than `rank`: without climatology, and of all.
+/// The cleanest starts in `[like.start, until]` on models not worse than `rank` and in zones that measure what the zone of
+/// `like` does: without climatology, and of all.
 pub(crate) fn cleanest(
     room: &Room,
     job: &Job,
-    from: Stamp,
+    like: &Choice,
     until: Stamp,
     rank: usize,
     curves: &Curves<'_>,
 ) -> (Option<Choice>, Option<Choice>) {
-    let length = millis(length(job));
+    let (from, length) = (like.start, millis(length(job)));
     let (mut good, mut any): (Option<Choice>, Option<Choice>) = (None, None);
-    for (index, node, zone) in room.open(job) {
+    for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(*zone, like.zone)) {
         for shape in node.machine.shapes(job).filter(|shape| shape.rank <= rank) {
             let integral = curves.of(room, zone, &shape, job);
             let mut found = Cleanest::default();
@@ -158,18 +160,19 @@ pub(crate) fn cleanest(
     (good, any)
 }
 
-/// Whether no start in `[from, until]`, and no runs with pauses either, could emit less than `below`, however much room
+/// Whether no start in `[like.start, until]` in zones that measure what the zone of `like` does, and no runs with pauses either, could emit less than `below`, however much room
 /// there were.
 pub(crate) fn none_below(
     room: &Room,
     job: &Job,
-    (from, until): (Stamp, Stamp),
+    (like, until): (&Choice, Stamp),
     pauses: Option<(Terms, Window)>,
     below: u128,
 ) -> bool {
+    let from = like.start;
     let length = millis(length(job));
     let mut least: Vec<Option<u128>> = vec![None; room.zones.len()];
-    for (_, node, zone) in room.open(job) {
+    for (_, node, zone) in room.open(job).filter(|(.., zone)| room.alike(*zone, like.zone)) {
         for shape in node.machine.shapes(job) {
             let rate = rate(&room.zones[zone], &shape);
             least[zone] = Some(least[zone].map_or(rate, |known| known.min(rate)));
@@ -189,7 +192,8 @@ pub(crate) fn none_below(
     })
 }
 
-/// The cleanest way to run with pauses within `window`, on models not worse than `rank`. It stays on one node.
+/// The cleanest way to run with pauses within `window`, on models not worse than that of `like` and in zones that measure
+/// what its zone does. It stays on one node.
 ///
 /// Nodes that can take what would be best if there were room are preferred; otherwise some of the nodes are looked at
 /// one by one.
@@ -198,15 +202,16 @@ pub(crate) fn broken(
     job: &Job,
     terms: Terms,
     window: Window,
-    rank: usize,
+    like: &Choice,
     begins: Begins,
     curves: &Curves<'_>,
 ) -> Option<(Choice, Broken)> {
+    let rank = like.shape.rank;
     let length = millis(length(job));
     let mut wished: Vec<Option<Option<Broken>>> = vec![None; room.zones.len()];
     let mut tries = CLOSER_LOOKS;
     let mut best: Option<(Choice, Broken)> = None;
-    for (index, node, zone) in room.open(job) {
+    for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(*zone, like.zone)) {
         for shape in node.machine.shapes(job).filter(|shape| shape.rank <= rank) {
             let integral = &*curves.of(room, zone, &shape, job);
             let wish = wished[zone]

@@ -34,7 +34,7 @@ pub(crate) fn hourly(values: &[u64], grade: Grade) -> Series {
 }
 
 pub(crate) fn zone(name: &str, home: bool, curve: Series) -> ZoneState {
-    ZoneState { zone: Zone { name: name.to_owned(), home, pue: None }, curve: Arc::new(curve) }
+    ZoneState { zone: Zone { name: name.to_owned(), home, pue: None }, curve: Arc::new(curve), basis: 0 }
 }
 
 /// A node with 8 cores and 64 GiB; GPUs draw 1 kW each, cores nothing.

@@ -182,6 +182,7 @@ impl Controller {
             grid: self.zone_grids(now).into_iter().find(|grid| grid.zone.name == zone),
             alternatives: self.ways_of(job.id),
             certificate: self.planning.certificate(),
+            not_compared: self.unlike_for(&job.spec),
             now,
         }
     }
@@ -313,6 +314,12 @@ impl Controller {
             modes.push(mode("node_down", format!("not heard of: {}", silent.join(", "))));
         } else if self.state.nodes.is_empty() {
             modes.push(mode("no_executor", "no executor has connected yet: jobs wait".to_owned()));
+        }
+        if let Some(kinds) = self.unlike(self.config.zones.iter().map(|zone| zone.name.as_str())) {
+            modes.push(mode(
+                "unlike_zones",
+                format!("not compared with each other, jobs wait within one kind: {kinds}"),
+            ));
         }
         modes.extend(self.not_holding().into_iter().map(|detail| mode("holding_off", detail)));
         if self.planning.refused_plans > 0 {

@@ -4,6 +4,7 @@ mod acting;
 mod holding;
 mod learning;
 mod site;
+mod unlike;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::job::JobId;

@@ -11,5 +11,6 @@ mod notices;
 mod pausing;
 mod power;
 mod queue;
+mod unlike;
 mod vtn;
-mod world;
+pub(crate) mod world;

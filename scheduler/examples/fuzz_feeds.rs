@@ -8,13 +8,17 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::grid::{Basis, Series};
 use neap_model::units::{Intensity, Price};
+use neap_scheduler::config::FileLabels;
+use neap_scheduler::feeds::archive::Archive;
 use neap_scheduler::feeds::feed::{FeedError, Told, Values};
+use neap_scheduler::feeds::file::{self, Place};
 use neap_scheduler::feeds::mix::Factors;
 use neap_scheduler::feeds::providers::{
     carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, http_json, octopus, prometheus, uk,
     watttime,
 };
 use neap_scheduler::feeds::wire::points::Points;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -77,11 +81,24 @@ fn parsers() -> Vec<(&'static str, &'static [&'static str], Parser)> {
         poll: TimeDelta::minutes(5),
     };
     let factors_of_entsoe = factors.clone();
+    let place = Place {
+        path: PathBuf::new(),
+        names: BTreeMap::new(),
+        labels: FileLabels::default(),
+        usual: Basis::default(),
+        only: Some("DE".to_owned()),
+        archive: Archive::new(PathBuf::new()),
+    };
+    let file = move |body: &[u8]| {
+        let content = file::parse(body, &place, now, now);
+        content.map_or(Ok(()), |content| content.series.values().filter(|s| !s.is_empty()).try_for_each(sound))
+    };
     vec![
+        ("file", &["file_intensity.csv", "file_intensity.json"] as &[_], Box::new(file) as Parser),
         (
             "uk",
-            &["uk_fw48h.json", "uk_range.json", "uk_regional_all.json", "uk_regional_current_regionid.json"] as &[_],
-            Box::new(|body: &[u8]| points(uk::read(body, "GB"))) as Parser,
+            &["uk_fw48h.json", "uk_range.json", "uk_regional_all.json", "uk_regional_current_regionid.json"],
+            Box::new(|body: &[u8]| points(uk::read(body, "GB"))),
         ),
         ("energy-charts", &["ec_co2eq.json"], Box::new(|body| told(energy_charts::intensity(body)))),
         (

@@ -25,12 +25,6 @@ pub struct Tier {
     pub usual: bool,
 }
 
-/// Whether two bases may stand in one curve as they are. Who does not say what is counted is believed to count the same.
-#[must_use]
-pub fn alike(one: &Basis, other: &Basis) -> bool {
-    one.kind == other.kind && one.scope == other.scope && one.factors == other.factors
-}
-
 /// Lays the tiers under one another, best first. Tiers that say nothing leave no trace. Of the origins the one that the
 /// present value comes from stands first, the others follow in the order of trust.
 #[must_use]
@@ -41,7 +35,7 @@ pub fn chain(tiers: impl IntoIterator<Item = Tier>, now: DateTime<Utc>) -> Curve
         if series.is_empty() {
             continue;
         }
-        let unlike = basis.as_ref().is_some_and(|basis| !alike(basis, &origin.basis));
+        let unlike = basis.as_ref().is_some_and(|basis| !basis.is_like(&origin.basis));
         let (series, note) = match &basis {
             Some(upper) if usual || unlike => seam(&series, &curve.series, unlike.then_some(upper), now),
             _ => (series, None),

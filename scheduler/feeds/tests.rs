@@ -1,6 +1,5 @@
-use super::file::{FileError, parse};
-use super::{AHEAD, BEHIND, Grid, table, troubles};
-use crate::config::{Config, FeedConfig, Grid as GridConfig, MetricsConfig, ZoneConfig};
+use super::{AHEAD, BEHIND, Grid, table};
+use crate::config::{Config, FeedConfig, FileLabels, Grid as GridConfig, MetricsConfig, ZoneConfig};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::grid::{Grade, Kind, Scope};
 use neap_model::seconds::Seconds;
@@ -9,20 +8,26 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-fn time(text: &str) -> DateTime<Utc> {
+pub(super) fn time(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).expect("a time").to_utc()
 }
 
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     time("2026-11-23T17:05:00Z")
 }
 
-fn site(zones: &[&str], file: Option<&Path>) -> Config {
+pub(super) fn site(zones: &[&str], file: Option<&Path>) -> Config {
     let zone =
         |(n, name): (usize, &&str)| ZoneConfig { name: (*name).into(), home: n == 0, pue: None, annual_mean: None };
     let feed = |path: &Path| FeedConfig::File {
         path: path.to_owned(),
         zones: BTreeMap::from([("DE".into(), "germany".into())]),
+        labels: FileLabels {
+            kind: Some(Kind::Average),
+            scope: Some(Scope::Lifecycle),
+            accounting: None,
+            unit: Some(1_000_000_000),
+        },
     };
     Config {
         state_dir: "/nowhere".into(),
@@ -43,84 +48,6 @@ fn site(zones: &[&str], file: Option<&Path>) -> Config {
         queues: BTreeMap::new(),
         metrics: MetricsConfig { max_projects: 1 },
     }
-}
-
-fn lines(text: &str) -> Vec<String> {
-    match parse(text.as_bytes(), now()) {
-        Err(FileError::Lines(lines)) => lines,
-        other => panic!("{text}: {other:?}"),
-    }
-}
-
-#[test]
-fn a_wide_and_a_long_file_say_the_same() {
-    let wide = "datetime_utc,DE,FR\n2026-11-23T16:00Z,400,50\n2026-11-23T17:00Z,410,\n2026-11-23T18:00Z,420,null\n";
-    let long = "time,zone,value,grade\n2026-11-23T16:00:00Z,DE,400,measured\n2026-11-23T18:00:00+01:00,DE,410,\n\
-                2026-11-23 18:00:00Z,DE,420,\n2026-11-23T16:00Z,FR,50,\n";
-    let (wide, long) = (parse(wide.as_bytes(), now()).expect("good"), parse(long.as_bytes(), now()).expect("good"));
-    assert_eq!(wide["DE"], long["DE"]);
-    assert_eq!(wide["DE"].spans().len(), 3);
-    assert_eq!(wide["FR"].spans().len(), 1, "an empty cell and null are holes, not zero");
-    assert_eq!(wide["DE"].at(now()).map(|s| (s.value, s.grade)), Some((Intensity::grams(410), Grade::Measured)));
-    assert_eq!(wide["DE"].at(now() + TimeDelta::hours(1)).map(|s| s.grade), Some(Grade::Forecast));
-}
-
-#[test]
-fn hostile_lines_are_refused_with_their_number_and_all_of_the_file_with_them() {
-    let head = "time,zone,value\n";
-    for (line, part) in [
-        ("2026-11-23T16:00:00,DE,400", "names no zone"),
-        ("yesterday,DE,400", "no time"),
-        ("2026-11-23T16:00Z,DE,-1", "no intensity"),
-        ("2026-11-23T16:00Z,DE,NaN", "no intensity"),
-        ("2026-11-23T16:00Z,DE,inf", "no intensity"),
-        ("2026-11-23T16:00Z,DE,1e9", "no intensity"),
-        ("2026-11-23T16:00Z,DE,about 400", "no intensity"),
-        ("2026-11-23T16:00Z,DE", "fields"),
-    ] {
-        let text = format!("{head}2026-11-23T15:00Z,DE,390\n{line}\n");
-        let told = lines(&text);
-        assert!(told.len() == 1 && told[0].starts_with("line 3: ") && told[0].contains(part), "{line}: {told:?}");
-    }
-    assert!(matches!(parse(b"", now()), Err(FileError::Header(_))));
-    assert!(matches!(parse(b"a,b\n", now()), Err(FileError::Header(_))));
-    assert!(matches!(parse(&[0xff, 0xfe], now()), Err(FileError::NotText)));
-    let many = head.to_owned() + &"x,DE,1\n".repeat(1_000);
-    assert!(lines(&many).len() < 10, "not a thousand lines of complaint");
-}
-
-#[test]
-fn of_duplicates_the_later_line_wins_and_order_does_not_matter() {
-    let text = "time,zone,value\n2026-11-23T18:00Z,DE,3\n2026-11-23T16:00Z,DE,1\n2026-11-23T17:00Z,DE,9\n2026-11-23T17:00Z,DE,2\n";
-    let series = &parse(text.as_bytes(), now()).expect("good")["DE"];
-    assert_eq!(series.spans().iter().map(|s| s.value.0 / 1_000).collect::<Vec<_>>(), [1, 2, 3]);
-}
-
-#[test]
-fn a_broken_new_version_leaves_the_last_good_one_and_says_so() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("feed.csv");
-    std::fs::write(&path, "time,zone,value\n2026-11-23T16:00Z,germany,123\n2026-11-23T17:00Z,germany,124\n")
-        .expect("written");
-    let (mut grid, _) = Grid::new(&site(&["DE"], Some(&path)));
-    grid.refresh(now());
-    let value = |grid: &mut Grid| grid.curves(now())[0].1.series.at(now()).map(|span| span.value);
-    assert_eq!(value(&mut grid), Some(Intensity::grams(124)));
-    std::fs::write(&path, "time,zone,value\nnonsense,germany,0\n").expect("written");
-    let told = troubles(&grid.refresh(now()));
-    assert!(told.len() == 1 && told[0].contains("line 2"), "{told:?}");
-    assert_eq!(value(&mut grid), Some(Intensity::grams(124)), "what was known stays known");
-    std::fs::remove_file(&path).expect("removed");
-    assert!(troubles(&grid.refresh(now()))[0].contains("cannot read"));
-    assert_eq!(value(&mut grid), Some(Intensity::grams(124)));
-}
-
-#[test]
-fn a_pipe_or_a_directory_in_place_of_the_file_blocks_nobody() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let (mut grid, _) = Grid::new(&site(&["DE"], Some(dir.path())));
-    assert!(troubles(&grid.refresh(now()))[0].contains("not a plain file"));
-    assert!(grid.curves(now())[0].1.series.at(now()).is_some(), "the table stands in");
 }
 
 #[test]
@@ -145,11 +72,6 @@ fn the_table_keeps_its_mean_over_a_year() {
 }
 
 proptest! {
-    #[test]
-    fn no_bytes_make_it_fall_over(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        let _ = parse(&bytes, now());
-    }
-
     #[test]
     fn a_curve_has_no_hole_whatever_the_feed_says(
         points in proptest::collection::vec((-200i64..200, 0u32..3_000), 0..60),

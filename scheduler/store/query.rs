@@ -26,6 +26,7 @@ pub(super) fn answer(db: &sled::Db, path: &Path, query: ArchiveQuery) -> Result<
                 grid: None,
                 alternatives: Vec::new(),
                 certificate: None,
+                not_compared: None,
                 now: job.ended.unwrap_or(job.submitted),
             }))),
             None => Err(vec![no_such_job(id)]),

@@ -4,9 +4,9 @@
 use super::site::{bad, is_zone, path};
 use super::walk::Table;
 use crate::diagnostic::did_you_mean;
-use neap_model::grid::{Kind, Scope};
+use neap_model::grid::{Accounting, Kind, Scope};
 use neap_model::seconds::Seconds;
-use neap_scheduler::config::{FeedConfig, Grid, HttpJson, Key, Layout, Service, Unit, ZoneConfig};
+use neap_scheduler::config::{FeedConfig, FileLabels, Grid, HttpJson, Key, Layout, Service, Unit, ZoneConfig};
 use neap_scheduler::feeds::mix::Factors;
 use std::collections::BTreeMap;
 
@@ -26,11 +26,13 @@ pub(super) const TYPES: [&str; 12] = [
     "prometheus",
 ];
 
+const KINDS: [(&str, Kind); 2] = [("average", Kind::Average), ("marginal", Kind::Marginal)];
+const SCOPES: [(&str, Scope); 2] = [("lifecycle", Scope::Lifecycle), ("direct", Scope::Direct)];
+
 /// Reads `[grid]`.
 pub fn grid(mut table: Table<'_>, zones: &[ZoneConfig]) -> Grid {
-    let kind = table.choice("kind", &[("average", Kind::Average), ("marginal", Kind::Marginal)]).unwrap_or_default();
-    let scope =
-        table.choice("scope", &[("lifecycle", Scope::Lifecycle), ("direct", Scope::Direct)]).unwrap_or_default();
+    let kind = table.choice("kind", &KINDS).unwrap_or_default();
+    let scope = table.choice("scope", &SCOPES).unwrap_or_default();
     let max_forecast_age = table.quantity("max_forecast_age").unwrap_or(Seconds::hours(12));
     let feeds = table.tables("feed").into_iter().filter_map(|feed| feed_of(feed, zones)).collect();
     let show_private = table.choice("show", &[("open", false), ("internal", true)]).unwrap_or_default();
@@ -57,8 +59,9 @@ fn feed_of(mut feed: Table<'_>, zones: &[ZoneConfig]) -> Option<FeedConfig> {
         if place.is_none() && feed.span("path").is_empty() {
             feed.wrong("P013", "path", bad("a feed of type file needs its `path`"));
         }
+        let labels = labels(&mut feed);
         feed.finish(&[]);
-        return Some(FeedConfig::File { path: place?, zones: names });
+        return Some(FeedConfig::File { path: place?, zones: names, labels });
     }
     let prices: BTreeMap<String, String> = feed.pairs("price_zones").into_iter().collect();
     for (key, names) in [("zones", &names), ("price_zones", &prices)] {
@@ -97,6 +100,27 @@ fn feed_of(mut feed: Table<'_>, zones: &[ZoneConfig]) -> Option<FeedConfig> {
     };
     feed.finish(&[]);
     Some(FeedConfig::Service { service: service?, zones: names, price_zones: prices, base })
+}
+
+/// What a file's values are, where it does not say so itself.
+fn labels(feed: &mut Table<'_>) -> FileLabels {
+    let accountings = [
+        ("production", Accounting::Production),
+        ("consumption", Accounting::Consumption),
+        ("unstated", Accounting::Unstated),
+    ];
+    let kind = feed.choice("kind", &KINDS);
+    let scope = feed.choice("scope", &SCOPES);
+    let accounting = feed.choice("accounting", &accountings);
+    let unit = match unit(feed) {
+        Some(Unit::Intensity(billionths)) => Some(billionths),
+        Some(Unit::Price(..)) => {
+            feed.wrong("P013", "unit", bad("prices from files are not read"));
+            None
+        }
+        None => None,
+    };
+    FileLabels { kind, scope, accounting, unit }
 }
 
 /// Another address than the service's own. One that holds a password would be shown: it is refused, and as it may hold a key

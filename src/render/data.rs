@@ -274,6 +274,7 @@ pub fn why(report: &WhyReport) -> Value {
         "history": report.history.iter().map(happened).collect::<Vec<_>>(),
         "grid": report.grid.as_ref().map(zone),
         "certificate": report.certificate.as_ref().map(certificate),
+        "not_compared": report.not_compared,
     })
 }
 

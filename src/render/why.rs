@@ -105,6 +105,9 @@ fn planned(report: &WhyReport, decision: &Decision, style: &Style) -> String {
         if let Some(certificate) = &report.certificate {
             line(&mut text, "best possible", &format!("{}.", numbers::certified(certificate)));
         }
+        if let Some(kinds) = &report.not_compared {
+            line(&mut text, "not compared", &format!("{}.", escape(kinds)));
+        }
         line(&mut text, "how sure", &format!("{} over the run; data: {data}.", grade.word()));
     }
     text.push_str(&picture::picture(report, &expected, style));
@@ -194,6 +197,9 @@ fn queued(report: &WhyReport, decision: Option<&Decision>, style: &Style) -> Str
     if !asks {
         let could = could_save(report);
         let _ = writeln!(text, "  not waiting for the grid: it did not ask for --delay carbon{could}");
+    }
+    if let Some(kinds) = &report.not_compared {
+        line(&mut text, "not compared", &format!("{}.", escape(kinds)));
     }
     let mut commands = Vec::new();
     for blocker in blockers {

@@ -1,7 +1,7 @@
 //! What a person would expect, case by case.
 
 use super::{after, at, check, green, hourly, job, node, occupant, said, scene, zone};
-use crate::problem::{Job, Policy};
+use crate::problem::{Job, Policy, Problem, ZoneState};
 use crate::{insert, plan};
 use neap_model::grid::{Grade, Series, Span};
 use neap_model::job::JobId;
@@ -227,6 +227,45 @@ fn models_are_taken_in_the_order_asked_for() {
     both.waiting = vec![Arc::new(asks(&["H100", "A100"]))];
     both.occupants = vec![occupant(9, "b", &[0], 300)];
     check(&both, &["1 starts on a: not_asked"]);
+}
+
+#[test]
+fn zones_that_measure_different_things_are_not_compared() {
+    let both = |job: Job| with(job, |j| j.zones = vec!["DE".to_owned(), "CAL".to_owned()]);
+    let scene_of = |cal: [u64; 6], basis, job: Job| {
+        let mut far = scene(&[400, 400, 300, 400, 400, 400], 1, [both(job)]);
+        far.site.zones.push(ZoneState { basis, ..zone("CAL", false, hourly(&cal, Grade::Forecast)) });
+        far.site.nodes.push(node("b", "CAL", 1, "H100"));
+        far
+    };
+    // Alike, the cleaner zone is taken. Unlike, the first zone's own hours are looked at, whatever stands in the other curve.
+    let clean = [30, 30, 5, 30, 30, 30];
+    check(
+        &scene_of(clean, 0, green(1, 60, 5)),
+        &["1 waits until 2:00 on b: grid.cleaner_later 5.00 g instead of 30.0 g"],
+    );
+    for other in [clean, [900, 900, 1, 900, 900, 900], [0; 6]] {
+        check(
+            &scene_of(other, 1, green(1, 60, 5)),
+            &["1 waits until 2:00 on a: grid.cleaner_later 300 g instead of 400 g"],
+        );
+        check(&scene_of(other, 1, job(1, 60)), &["1 starts on a: not_asked"]);
+    }
+    // Where it cannot start in one, it starts in the other, and there its own hours count.
+    let mut busy = scene_of([600, 600, 600, 200, 600, 600], 1, green(1, 60, 5));
+    busy.occupants = vec![occupant(9, "a", &[0], 600)];
+    check(&busy, &["1 waits until 3:00 on b: grid.cleaner_later 200 g instead of 600 g"]);
+    // Nobody is told that the other zone would be cleaner.
+    let mut at_home = scene_of(clean, 1, green(1, 60, 5));
+    at_home.waiting = vec![Arc::new(green(1, 60, 5))];
+    let ways = |problem: &Problem| {
+        let made = plan(problem, &Policy::default());
+        let ways = crate::alternatives(&made, &problem.site, &Policy::default(), &problem.waiting[0]);
+        ways.iter().filter(|way| way.place.zone == "CAL").count()
+    };
+    assert_eq!(ways(&at_home), 0);
+    at_home.site.zones[1].basis = 0;
+    assert!(ways(&at_home) > 0);
 }
 
 #[test]

@@ -3,15 +3,15 @@
 use super::random::{curve, problem};
 use super::{after, at, green, job, occupant, scene};
 use crate::order::rank;
-use crate::problem::{Effort, Job, Occupant, Policy, Problem};
+use crate::problem::{Effort, Job, Occupant, Policy, Problem, ZoneState};
 use crate::{Plan, audit, insert, latest_start, plan};
 use chrono::{DateTime, Utc};
 use neap_model::footprint::{EnergyOver, footprint};
-use neap_model::grid::{Grade, Series};
+use neap_model::grid::{Grade, Series, Span};
 use neap_model::job::JobId;
 use neap_model::plan::{Decision, Place, Verdict};
 use neap_model::seconds::Seconds;
-use neap_model::units::{Joules, Percent};
+use neap_model::units::{Intensity, Joules, Percent};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -82,6 +82,48 @@ fn carried_out(problem: &Problem, made: &Plan) -> Problem {
 
 proptest! {
     #![proptest_config(settings())]
+
+    #[test]
+    fn what_an_unlike_zone_counts_moves_nobody(problem in problem(FORECAST, 0.0)) {
+        let mut counted = problem.clone();
+        for state in counted.site.zones.iter_mut().filter(|state| state.basis > 0) {
+            let spans = state.curve.spans().iter();
+            // A power of two: the levels come out the same to the last bit.
+            let more = spans.map(|span| Span { value: Intensity(span.value.0 * 4), ..*span });
+            state.curve = Arc::new(Series::new(more.collect::<Vec<_>>()));
+        }
+        let (one, other) = (plan(&problem, &Policy::default()), plan(&counted, &Policy::default()));
+        for (job, decision) in &one.decisions {
+            prop_assert_eq!(whereabouts(decision), whereabouts(&other.decisions[job]), "{}", job);
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_of_a_saving_across_unlike_zones(problem in problem(ALL, 0.1)) {
+        let made = plan(&problem, &Policy::default());
+        let alone = |job: &Job, zone: &str| {
+            let zone = problem.site.zones.iter().find(|state| state.zone.name == zone).expect("a known zone");
+            let like = |state: &&ZoneState| state.basis == zone.basis;
+            let zones: Vec<String> = problem.site.zones.iter().filter(like).map(|s| s.zone.name.clone()).collect();
+            let mut zones: Vec<String> = zones.into_iter().filter(|name| job.zones.contains(name)).collect();
+            zones.sort();
+            zones
+        };
+        for job in &problem.waiting {
+            let decision = &made.decisions[&job.id];
+            let (Some(now), Some(expected)) = (decision.run_now, decision.expected) else { continue };
+            let (_, Some(place)) = whereabouts(decision) else { continue };
+            if job.zones.is_empty() || job.done > Seconds::ZERO {
+                continue;
+            }
+            // The figure it is compared with is one of a zone that measures the same.
+            let known = alone(job, &place.zone).iter().any(|name| {
+                let state = problem.site.zones.iter().find(|state| state.zone.name == *name).expect("a known zone");
+                state.curve.mean(now.start, now.end).map(|mean| mean.value) == Some(now.intensity)
+            });
+            prop_assert!(known, "{} in {}: {:?} against {:?}", job.id, place.zone, expected, now);
+        }
+    }
 
     #[test]
     fn the_auditor_finds_nothing(before in problem(ALL, 0.05), now in problem(ALL, 0.05), depth in 0usize..16) {

@@ -168,6 +168,7 @@ impl Controller {
             .map(|zone| ZoneState {
                 zone: Zone { name: zone.name.clone(), home: zone.home, pue: zone.pue },
                 curve: Arc::new(self.grid.get(&zone.name).map(|g| g.curve.series.clone()).unwrap_or_default()),
+                basis: self.kind_of_curve(&zone.name),
             })
             .collect();
         self.planning.site.nodes = self

@@ -241,7 +241,7 @@ fn a_person_takes_an_event_back_and_it_stays_so_until_it_says_something_else() {
 fn a_server_that_is_not_configured_any_more_ends_after_a_day_and_its_events_are_not_taken() {
     let mut world = world();
     shows(&mut world, &[limit("e", NOW, FOREVER, 900)]);
-    world.restart();
+    world.restart_as(config());
     shows(&mut world, &[]);
     shows(&mut world, &[]);
     world.pass(hours(23));

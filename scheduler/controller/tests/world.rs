@@ -135,7 +135,8 @@ struct Attempt {
 pub struct World {
     pub controller: Controller,
     replayed: State,
-    log: Vec<(DateTime<Utc>, Event)>,
+    /// Everything that was written, with its time.
+    pub log: Vec<(DateTime<Utc>, Event)>,
     pub now: DateTime<Utc>,
     next_caller: u64,
     /// Searches that ran beside the loop.

@@ -84,7 +84,7 @@ fn another_basis_without_a_day_in_common_shifts_nothing() {
 #[test]
 fn marginal_and_average_are_unlike() {
     let marginal = Basis { kind: Kind::Marginal, ..Basis::default() };
-    assert!(!alike(&marginal, &Basis::default()));
+    assert!(!marginal.is_like(&Basis::default()));
     let named = Basis { factors: Some("ar5-2014".to_owned()), ..Basis::default() };
-    assert!(!alike(&named, &Basis::default()) && alike(&named, &named.clone()));
+    assert!(!named.is_like(&Basis::default()) && named.is_like(&named.clone()));
 }

@@ -1,5 +1,7 @@
 //! Rounds without a network and without waiting: time is moved.
 
+mod steps;
+
 use super::super::feed::{Manners, Reply, Request, Signal, Values};
 use super::super::fetch::Exchange;
 use super::*;

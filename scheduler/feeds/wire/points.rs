@@ -18,11 +18,19 @@ const LONGEST_STEP: TimeDelta = TimeDelta::hours(6);
 const USUAL_STEP: TimeDelta = TimeDelta::hours(1);
 
 /// Points of one answer, in any order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Points {
     rows: Vec<Row>,
     /// Values that contradict an earlier one for the same time.
     contradictions: usize,
+    /// The longest time that a value may be stated for.
+    longest: TimeDelta,
+}
+
+impl Default for Points {
+    fn default() -> Self {
+        Self::lasting(LONGEST_STEP)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +43,12 @@ struct Row {
 }
 
 impl Points {
+    /// None yet; each may be stated for as long as `longest`, and is cut there.
+    #[must_use]
+    pub fn lasting(longest: TimeDelta) -> Self {
+        Self { rows: Vec::new(), contradictions: 0, longest }
+    }
+
     /// A value from `from` on, for a step of the series.
     pub fn at(&mut self, from: DateTime<Utc>, value: Option<f64>, grade: Grade) {
         self.rows.push(Row { from, until: None, value, grade });
@@ -110,7 +124,7 @@ impl Points {
             let until = row.until.unwrap_or(row.from + step).min(next.unwrap_or(DateTime::<Utc>::MAX_UTC));
             spans.push(Span {
                 from: row.from,
-                until: until.min(row.from + LONGEST_STEP),
+                until: until.min(row.from + if row.until.is_some() { self.longest } else { LONGEST_STEP }),
                 value: read(value)?,
                 grade: row.grade,
             });

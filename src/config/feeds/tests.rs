@@ -29,6 +29,10 @@ fn every_type_is_read() {
     let key = "key = { env = \"K\" }";
     for (kind, more) in [
         ("file", "path = \"/etc/neap/f.csv\""),
+        (
+            "file",
+            "path = \"/etc/neap/f.csv\"\nkind = \"average\"\nscope = \"direct\"\nunit = \"lb/MWh\"\naccounting = \"production\"",
+        ),
         ("uk", ""),
         ("energy-charts", "zones = { DE = \"de\" }\nprice_zones = { DE = \"DE-LU\" }"),
         ("energi-data", ""),
@@ -100,6 +104,8 @@ fn mistakes_are_named_and_keys_are_never_repeated() {
         "type = \"http-json\"\nbase = \"http://h\"\nunit = \"pounds\"\ntimes = \"t\"\nvalues = \"/v\"",
         "is no JSON pointer",
     );
+    wrong("type = \"file\"\npath = \"/f.csv\"\nunit = \"EUR/MWh\"", "prices from files are not read");
+    wrong("type = \"file\"\npath = \"/f.csv\"\nscope = \"gas\"", "lifecycle, direct");
     wrong("type = \"prometheus\"\nbase = \"http://h\"\nquery = \"x\"\nunit = \"EUR/MWh\"", "are not read");
     for lines in [
         "type = \"eia\"\nkey = \"canary\"",

@@ -101,6 +101,7 @@ impl Scene {
         let zone = |name: &str, home, pue, hours: &[u64]| ZoneState {
             zone: Zone { name: name.into(), home, pue: Pue::new(pue) },
             curve: Arc::new(curve(hours, Grade::Forecast)),
+            basis: 0,
         };
         let node = |name: &str, zone: &str| NodeState {
             name: name.into(),
@@ -299,6 +300,7 @@ impl Scene {
             grid: self.grids().into_iter().next(),
             alternatives,
             certificate: Some(neap_policies::certified(&self.problem, &self.plan)).filter(|c| c.jobs > 0),
+            not_compared: None,
             now: now(),
         }
     }
