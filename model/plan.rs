@@ -113,7 +113,8 @@ impl Decision {
     /// Whether it waits on purpose, with a time.
     #[must_use]
     pub fn is_planned(&self) -> bool {
-        matches!(&self.verdict, Verdict::Hold { because: Reason::CleanerLater { .. }, .. })
+        let reasons = |because: &Reason| matches!(because, Reason::CleanerLater { .. } | Reason::CheaperLater { .. });
+        matches!(&self.verdict, Verdict::Hold { because, .. } if reasons(because))
     }
 
     /// What the plan saves against running now, where both are known.

@@ -4,7 +4,7 @@ use crate::footprint::Savings;
 use crate::grid::Grade;
 use crate::job::JobId;
 use crate::seconds::Seconds;
-use crate::units::{Bytes, Intensity, Percent, Watts};
+use crate::units::{Bytes, Intensity, Money, Percent, Price, Watts};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -79,6 +79,40 @@ pub enum Reason {
         /// The longest delay it consents to.
         max_delay: Seconds,
     },
+    /// It waits for cheaper hours, as it consented to.
+    #[serde(rename = "grid.cheaper_later")]
+    CheaperLater {
+        /// What the run costs then, against what it would cost if it started now, by the price of energy alone.
+        costs: Costs,
+        /// The least saving it waits for.
+        asks: Percent,
+        /// The longest delay it consents to.
+        max_delay: Seconds,
+    },
+}
+
+/// Two costs of one run, and what they are reckoned from. Prices are as their feed says them: no taxes or fees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Costs {
+    /// Of the later run.
+    pub costs: Money,
+    /// Of the run from now on.
+    pub instead_of: Money,
+    /// Mean price over the later run, per MWh.
+    pub then: Price,
+    /// Mean price over a run from now on, per MWh.
+    pub now: Price,
+    /// The currency of all of them: `EUR`.
+    pub currency: String,
+}
+
+impl Costs {
+    /// The share that is saved; `None` where there is nothing positive to save from.
+    #[must_use]
+    pub fn ratio(&self) -> Option<f64> {
+        let saved = self.instead_of.in_base() - self.costs.in_base();
+        (self.instead_of.0 > 0).then(|| saved / self.instead_of.in_base())
+    }
 }
 
 impl Reason {
@@ -100,6 +134,7 @@ impl Reason {
             Self::Behind { .. } => "order.behind",
             Self::Reserved { .. } => "order.reserved",
             Self::CleanerLater { .. } => "grid.cleaner_later",
+            Self::CheaperLater { .. } => "grid.cheaper_later",
         }
     }
 
@@ -140,6 +175,7 @@ impl fmt::Display for Reason {
             Self::Behind { jobs } => write!(f, "behind {jobs} jobs"),
             Self::Reserved { .. } => f.write_str("room promised to an earlier job"),
             Self::CleanerLater { .. } => f.write_str("cleaner hours ahead"),
+            Self::CheaperLater { .. } => f.write_str("cheaper hours ahead"),
         }
     }
 }
@@ -163,6 +199,17 @@ pub enum WhyNow {
     SavingTooSmall { savings: Savings, asks: Percent },
     /// Waiting would save less than forecasts are good for: half of what those of a day ahead were off lately.
     WithinError { savings: Savings, asks: Percent },
+    /// It may wait for cheaper hours, and now is the cheapest start it has.
+    CheapestNow,
+    /// Waiting would save less money than it asks for.
+    TooLittleCheaper {
+        /// Then against now.
+        costs: Costs,
+        /// The least saving it waits for.
+        asks: Percent,
+    },
+    /// It may wait for cheaper hours, and no prices are known for the run.
+    NoPrices,
     /// Nothing trustworthy is known about the hours ahead.
     NoForecast { grade: Option<Grade> },
     /// Its latest start has come.
@@ -181,6 +228,9 @@ impl WhyNow {
             Self::WithPauses { .. } => "with_pauses",
             Self::SavingTooSmall { .. } => "saving_too_small",
             Self::WithinError { .. } => "within_error",
+            Self::CheapestNow => "cheapest_now",
+            Self::TooLittleCheaper { .. } => "too_little_cheaper",
+            Self::NoPrices => "no_prices",
             Self::NoForecast { .. } => "no_forecast",
             Self::LatestStart => "latest_start",
             Self::Override { .. } => "override",

@@ -118,6 +118,33 @@ impl Price {
     }
 }
 
+/// An amount of money in millionths of a currency unit; negative where somebody is paid to take electricity. Its currency
+/// stands beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Money(pub i64);
+
+impl Money {
+    /// Currency units.
+    #[must_use]
+    pub fn in_base(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+}
+
+impl Mul<Price> for Joules {
+    type Output = Money;
+
+    /// What that energy costs at a price, rounded half away from zero: mJ × thousandths per MWh is 3.6 × 10⁹ of a millionth.
+    fn mul(self, price: Price) -> Money {
+        const PER_MILLIONTH: i128 = 3_600_000_000;
+        let product = i128::from(self.0) * i128::from(price.0);
+        let half = PER_MILLIONTH / 2 * product.signum();
+        let cost = (product + half) / PER_MILLIONTH;
+        Money(i64::try_from(cost).unwrap_or(if cost < 0 { i64::MIN } else { i64::MAX }))
+    }
+}
+
 impl Joules {
     /// Kilowatt-hours, for people.
     #[must_use]

@@ -35,7 +35,7 @@ pub fn alternatives(plan: &Plan, site: &Site, policy: &Policy, job: &Job) -> Vec
     let mut list = List { desk, job, rows: Vec::new() };
     list.add(first, if first.start <= stamp(site.now) { Remark::FitsNow } else { Remark::FirstRoom });
     let horizon = stamp(site.now).saturating_add(millis(policy.horizon));
-    let waits = job.delay.objective == Objective::Carbon;
+    let waits = matches!(job.delay.objective, Objective::Carbon | Objective::Price);
     let cleanest = |job: &Job, like: &Choice, until: DateTime<Utc>| {
         search::cleanest(&room, job, like, stamp(until).min(horizon), usize::MAX, &Curves::true_ones()).1
     };
@@ -73,7 +73,7 @@ pub fn alternatives(plan: &Plan, site: &Site, policy: &Policy, job: &Job) -> Vec
             None => soonest,
         };
         // What measures something else cannot be called cleaner.
-        if room.alike(best.zone, first.zone) && cleaner(&best, &first) {
+        if room.alike(job, best.zone, first.zone) && cleaner(&best, &first) {
             let flag = format!("--zones {},{}", allowed.join(","), zone.name);
             list.add(best, Remark::Needs { flag });
         }

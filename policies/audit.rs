@@ -116,6 +116,7 @@ fn machines(problem: &Problem) -> Vec<Machine> {
 fn zones(problem: &Problem) -> Vec<ZoneRoom> {
     let zone = |state: &crate::problem::ZoneState| ZoneRoom {
         basis: state.basis,
+        money: Arc::default(),
         weighed: std::sync::Arc::clone(&state.curve),
         name: state.zone.name.clone(),
         pue: state.zone.pue.unwrap_or_default(),

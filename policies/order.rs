@@ -12,20 +12,28 @@ pub(crate) fn length(job: &Job) -> Seconds {
     job.length.max(Seconds(1))
 }
 
-/// Whether the job consented to wait for cleaner hours. A forced job does not wait whatever it consented to.
+/// Whether the job consented to wait for cleaner or for cheaper hours. A forced job does not wait whatever it consented to.
 pub(crate) fn waits_for_grid(job: &Job) -> bool {
-    job.delay.objective == Objective::Carbon && job.forced_by.is_none()
+    may_wait(job) && job.forced_by.is_none()
+}
+
+/// Whether it is cheaper hours that the job may wait for.
+pub(crate) fn by_price(job: &Job) -> bool {
+    job.delay.objective == Objective::Price
+}
+
+fn may_wait(job: &Job) -> bool {
+    matches!(job.delay.objective, Objective::Carbon | Objective::Price)
 }
 
 /// From then on the job starts whatever the grid does, as soon as there is room.
 ///
-/// It is the earliest of start-by, finish-by less the planning length and, for a job that may be delayed for carbon,
+/// It is the earliest of start-by, finish-by less the planning length and, for a job that may be delayed for carbon or money,
 /// the time it became eligible plus its longest delay and the work that is done already, so that all waiting together
 /// stays within that delay. Start-by speaks of the first start. `None`: the job promised nothing.
 #[must_use]
 pub fn latest_start(job: &Job) -> Option<DateTime<Utc>> {
-    let delayed =
-        (job.delay.objective == Objective::Carbon).then(|| later(later(job.eligible, job.delay.max), job.done));
+    let delayed = may_wait(job).then(|| later(later(job.eligible, job.delay.max), job.done));
     let in_time = job.finish_by.map(|by| earlier(by, length(job)));
     [job.start_by.filter(|_| job.done == Seconds::ZERO), delayed, in_time].into_iter().flatten().min()
 }

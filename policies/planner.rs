@@ -13,6 +13,7 @@ mod ahead;
 mod better;
 mod broken;
 mod certificate;
+mod costs;
 mod decide;
 mod fill;
 mod line;

@@ -7,7 +7,7 @@ use neap_model::job::{JobId, Objective, OnExpire};
 use neap_model::plan::Decision;
 use neap_model::reason::Reason;
 use neap_model::seconds::Seconds;
-use neap_model::units::{Bytes, Percent, Watts};
+use neap_model::units::{Bytes, Percent, Price, Watts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,6 +32,17 @@ pub struct ZoneState {
     /// What the curve measures, as a number: zones of unequal numbers are never compared with each other. A job may wait
     /// for cleaner hours within those zones that measure like the one it could start in first.
     pub basis: usize,
+    /// Prices, where they are known: what a job goes by that may wait for cheaper hours.
+    pub prices: Option<Arc<Tariff>>,
+}
+
+/// The prices of a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tariff {
+    /// In thousandths of a currency unit per MWh.
+    pub series: Series<Price>,
+    /// The currency. Zones of two currencies are never compared for what they cost.
+    pub currency: String,
 }
 
 /// A node.
@@ -98,7 +109,7 @@ pub struct Job {
 /// What a job may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delay {
-    /// For what; only `Carbon` waits in this version, the others start as `None` does.
+    /// For what; `Carbon` and `Price` wait, `Energy` starts as `None` does.
     pub objective: Objective,
     /// At most so long after it became eligible.
     pub max: Seconds,

@@ -3,12 +3,15 @@
 //! Room remembers promises and finds gaps; who deserves a gap is decided elsewhere.
 
 mod levels;
+mod money;
 
 use crate::integral::Integral;
 use crate::machine::{Amount, Machine};
+use crate::order::by_price;
 use crate::problem::{Job, Occupant, Site};
 use crate::stamp::{Stamp, stamp, time};
 use chrono::{DateTime, Utc};
+pub(crate) use money::Money;
 use neap_model::grid::Series;
 use neap_model::job::JobId;
 use neap_model::units::{Bytes, Pue};
@@ -39,6 +42,15 @@ pub(crate) struct ZoneRoom {
     pub integral: Arc<Integral>,
     /// What the curve measures, as a number.
     pub basis: usize,
+    /// What jobs go by that may wait for cheaper hours.
+    pub money: Arc<Money>,
+}
+
+impl ZoneRoom {
+    /// The curve that the job goes by, as it is weighed, and its integral.
+    pub fn goes_by(&self, job: &Job) -> (&Series, &Arc<Integral>) {
+        if by_price(job) { (&self.money.weighed, &self.money.integral) } else { (&self.weighed, &self.integral) }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,17 +104,21 @@ pub struct Free {
 impl Room {
     /// The site with its occupants in it. Occupants keep their room until they are expected to end.
     pub(crate) fn of(site: &Site, occupants: &[Occupant]) -> Self {
+        let weighed = levels::weighed(site);
+        let money = money::of(site, &weighed);
         let zones: Vec<ZoneRoom> = site
             .zones
             .iter()
-            .zip(levels::weighed(site))
-            .map(|(state, weighed)| ZoneRoom {
+            .zip(weighed)
+            .zip(money)
+            .map(|((state, weighed), money)| ZoneRoom {
                 name: state.zone.name.clone(),
                 pue: state.zone.pue.unwrap_or_default(),
                 curve: Arc::clone(&state.curve),
                 integral: Arc::new(Integral::of(&weighed)),
                 weighed,
                 basis: state.basis,
+                money,
             })
             .collect();
         let nodes = site.nodes.iter().map(|node| NodeRoom {
@@ -151,9 +167,16 @@ impl Room {
         })
     }
 
-    /// Whether the curves of two zones measure the same, so that one may be preferred to the other for what it emits.
-    pub(crate) fn alike(&self, one: usize, other: usize) -> bool {
-        self.zones[one].basis == self.zones[other].basis
+    /// Whether the job may prefer one zone to the other for what it goes by: the curves measure the same, or the prices have
+    /// one currency.
+    pub(crate) fn alike(&self, job: &Job, one: usize, other: usize) -> bool {
+        self.kind(job, one) == self.kind(job, other)
+    }
+
+    /// What the job goes by in that zone, as a number.
+    pub(crate) fn kind(&self, job: &Job, zone: usize) -> usize {
+        let zone = &self.zones[zone];
+        if by_price(job) { zone.money.kind } else { zone.basis }
     }
 
     /// Promises slots to a job, which gives back what it was promised before.

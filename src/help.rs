@@ -93,6 +93,7 @@ Reasons: why a job does not run now. `neap why ID` names every one of them, the 
   capacity.power        too little power is left under the limit of its power domain, zone or site
   order.reserved        the room that is free is promised to an earlier job
   grid.cleaner_later    it consented to wait, and cleaner hours come: neap now ID starts it at once
+  grid.cheaper_later    it consented to wait, and cheaper hours come: neap now ID starts it at once
 
 Ends: end.exit  end.signal  end.limit  end.cancelled  end.finish_by  end.launch  end.node_lost
 Binding is what only a person can clear, then what clears last.

@@ -88,6 +88,7 @@ fn site(curve: Series, gpus: u32) -> Site {
             zone: Zone { name: "DE".to_owned(), home: true, pue: None },
             curve: Arc::new(curve),
             basis: 0,
+            prices: None,
         }],
         nodes: (0..gpus.div_ceil(8)).map(node).collect(),
     }

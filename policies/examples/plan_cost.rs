@@ -64,6 +64,7 @@ fn site(nodes: u32, dice: &mut Dice) -> Site {
             zone: Zone { name: "DE".to_owned(), home: true, pue: None },
             curve: Arc::new(curve),
             basis: 0,
+            prices: None,
         }],
         nodes: (0..nodes).map(node).collect(),
     }

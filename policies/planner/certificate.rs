@@ -10,7 +10,7 @@
 mod dual;
 mod ways;
 
-use crate::order::{Turn, latest_start, length, turn, waits_for_grid};
+use crate::order::{Turn, by_price, latest_start, length, turn, waits_for_grid};
 use crate::planner::Plan;
 use crate::problem::{Job, Problem};
 use crate::room::Room;
@@ -37,7 +37,7 @@ pub fn certified(problem: &Problem, plan: &Plan) -> Certificate {
     let jobs: Vec<(&Job, Window, GramsCo2e)> = problem
         .waiting
         .iter()
-        .filter(|job| waits_for_grid(job) && turn(job, now) == Turn::Ordinary)
+        .filter(|job| waits_for_grid(job) && !by_price(job) && turn(job, now) == Turn::Ordinary)
         .filter_map(|job| {
             let decision = plan.decisions.get(&job.id)?;
             let expected = decision.expected.filter(|outlook| outlook.grade.may_shift())?;

@@ -3,10 +3,11 @@
 //! It looks at nothing but the room, the job and what was decided for it before. Who is asked when, and what room costs,
 //! is decided elsewhere.
 
+use super::costs::in_words;
 use super::priced::Curves;
 use super::reasons::{self, ahead};
 use super::search::{self, Choice, Price};
-use crate::order::{Turn, latest_start, length, turn, waits_for_grid};
+use crate::order::{Turn, by_price, latest_start, length, turn, waits_for_grid};
 use crate::problem::{Job, Policy};
 use crate::room::{Room, Slot};
 use crate::stamp::{Stamp, millis, stamp, time};
@@ -89,7 +90,7 @@ impl Desk<'_> {
         let run_now = waits_for_grid(job).then(|| self.outlook(job, first)).flatten();
         let place = Some(self.place(&target.choice));
         let verdict = match (target.choice.start <= stamp(self.now), place, &target.why) {
-            (true, Some(place), Some(why)) => Verdict::Start { place, because: why.clone() },
+            (true, Some(place), Some(why)) => Verdict::Start { place, because: in_words(job, why) },
             (_, place, _) => {
                 Verdict::Hold { until: Some(time(target.choice.start)), place, because: Reason::Evaluating }
             }
@@ -106,7 +107,13 @@ impl Desk<'_> {
         if let Verdict::Hold { because, .. } = &mut decision.verdict {
             let mut blockers = blockers;
             if target.why.is_none() {
-                blockers.push(self.cleaner(job, target, expected, run_now));
+                let blocker = self.cleaner(job, target, expected, run_now);
+                blockers.push(match &target.told {
+                    None if by_price(job) => {
+                        Blocker { reason: self.cheaper(job, first, &target.choice, target.asks), ..blocker }
+                    }
+                    _ => blocker,
+                });
             }
             ahead(&mut blockers);
             *because = blockers.first().map_or(Reason::Evaluating, |blocker| blocker.reason.clone());
@@ -253,6 +260,10 @@ impl Desk<'_> {
     /// good for; on climatology twice as much. Where a price is not known it is what the job asks for.
     pub(super) fn asks(&self, job: &Job, then: &Choice, now: &Choice) -> Percent {
         let (Some(later), Some(first)) = (then.price, now.price) else { return job.delay.min_saving };
+        if by_price(job) {
+            // Prices of the day ahead are no forecasts.
+            return job.delay.min_saving;
+        }
         let doubt = |zone: usize| self.policy.doubts.get(&self.room.zones[zone].name).copied().unwrap_or_default();
         let least = job.delay.min_saving.max(doubt(then.zone)).max(doubt(now.zone));
         Percent(least.0.saturating_mul(if later.poor || first.poor { 2 } else { 1 }))
@@ -275,7 +286,7 @@ impl Desk<'_> {
         let start = stamp(*planned);
         let allowed = start > first.start && latest_start(job).is_some_and(|latest| start <= stamp(latest));
         let choice = allowed.then(|| search::there(self.room, job, &place.node, start, first.shape.rank))??;
-        self.room.alike(choice.zone, first.zone).then_some(choice)
+        self.room.alike(job, choice.zone, first.zone).then_some(choice)
     }
 
     pub(super) fn not_again(&self, job: &Job, first: Choice, later: &Target) -> Target {
@@ -284,6 +295,11 @@ impl Desk<'_> {
     }
 
     fn too_small(&self, job: &Job, first: &Choice, later: &Choice) -> WhyNow {
+        if by_price(job) {
+            let costs = self.costs(job, first, later);
+            return costs
+                .map_or(WhyNow::NoPrices, |costs| WhyNow::TooLittleCheaper { costs, asks: job.delay.min_saving });
+        }
         let (now, then) = (self.outlook(job, first), self.outlook(job, later));
         let savings = Savings {
             emits: then.map(|outlook| outlook.emits).unwrap_or_default(),

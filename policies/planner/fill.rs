@@ -146,7 +146,7 @@ impl Desk<'_> {
         let (_, any) = search::cleanest(self.room, job, &first, until, first.shape.rank, curves);
         if let Some(found) = any.filter(|found| found.start > first.start) {
             let cost = found.price.map_or(u128::MAX, |price| price.emits);
-            let found = Choice::at(self.room, found.node, found.zone, found.shape, found.start, millis(length(job)));
+            let found = Choice::at(self.room, job, found.node, found.zone, found.shape, found.start);
             if cost < least && worth(&found) {
                 least = cost;
                 best = Target { choice: found, why: None, ..best };

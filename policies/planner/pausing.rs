@@ -6,7 +6,7 @@ use super::priced::Curves;
 use super::reasons;
 use super::search::{self, Choice, Price, WHOLE, rate};
 use crate::machine::Shape;
-use crate::order::{Turn, latest_start, length, turn, waits_for_grid};
+use crate::order::{Turn, by_price, latest_start, length, turn, waits_for_grid};
 use crate::problem::{Job, Policy, Problem, Running};
 use crate::room::Room;
 use crate::stamp::{Stamp, millis, stamp, time};
@@ -27,7 +27,8 @@ pub struct Pausing {
 }
 
 fn terms(job: &Job) -> Option<Terms> {
-    let terms = job.pause.filter(|_| waits_for_grid(job))?;
+    // For money it runs in one piece.
+    let terms = job.pause.filter(|_| waits_for_grid(job) && !by_price(job))?;
     Some(Terms { cost: millis(terms.cost), least: millis(terms.least).max(1) })
 }
 
@@ -104,10 +105,10 @@ impl Desk<'_> {
         let (node, rank) = (&self.room.nodes[target.choice.node].machine.name, first.shape.rank);
         if target.runs.is_empty() {
             let choice = search::there(self.room, job, node, target.choice.start, rank)?;
-            return self.room.alike(choice.zone, first.zone).then(|| (choice, Vec::new()));
+            return self.room.alike(job, choice.zone, first.zone).then(|| (choice, Vec::new()));
         }
         let (choice, broken) = search::broken_there(self.room, job, terms(job)?, node, &target.runs, rank)?;
-        self.room.alike(choice.zone, first.zone).then_some((choice, broken.runs))
+        self.room.alike(job, choice.zone, first.zone).then_some((choice, broken.runs))
     }
 
     /// What was planned with pauses before, if it can still be had. What falls due begins now, with the best pauses that
@@ -126,7 +127,7 @@ impl Desk<'_> {
             let there = || search::broken_there(self.room, job, terms, &place.node, &runs, first.shape.rank);
             (whole && in_time && runs[0].0 > first.start).then(there)??
         };
-        choice.price.filter(|_| self.room.alike(choice.zone, first.zone))?;
+        choice.price.filter(|_| self.room.alike(job, choice.zone, first.zone))?;
         let runs = if broken.runs.len() > 1 { broken.runs } else { Vec::new() };
         Some(Kept { choice, runs, due, pauses: true })
     }

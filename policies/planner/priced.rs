@@ -5,6 +5,7 @@ use super::certificate::{CELL, Prices};
 use super::search::rate;
 use crate::integral::Integral;
 use crate::machine::Shape;
+use crate::order::by_price;
 use crate::problem::Job;
 use crate::room::Room;
 use crate::stamp::{Stamp, stamp, time};
@@ -17,8 +18,8 @@ use std::sync::Arc;
 /// Jobs whose power per unit of room differs by less than that factor share a curve: an eighth of a doubling.
 const CLASSES: f64 = 8.0;
 
-/// A zone, whether it is about GPUs, and the class of power per unit of room.
-type Class = (usize, bool, i32);
+/// A zone, whether it is about money, whether it is about GPUs, and the class of power per unit of room.
+type Class = (usize, bool, bool, i32);
 
 /// The curves a search goes by: the true ones, or those with a share of the prices of room added.
 #[derive(Debug)]
@@ -41,22 +42,23 @@ impl<'a> Curves<'a> {
     /// The curve of a zone for a job of that shape.
     pub fn of(&self, room: &Room, zone: usize, shape: &Shape, job: &Job) -> Arc<Integral> {
         let there = &room.zones[zone];
-        let Some((prices, share)) = self.prices else { return Arc::clone(&there.integral) };
+        let (curve, integral) = there.goes_by(job);
+        let Some((prices, share)) = self.prices else { return Arc::clone(integral) };
         let units = if job.gpus > 0 { f64::from(job.gpus) } else { f64::from(shape.need.cpus) };
         let power = rate(there, shape) as f64;
         if power <= 0.0 || units <= 0.0 {
-            return Arc::clone(&there.integral);
+            return Arc::clone(integral);
         }
         let step = ((power / units).log2() * CLASSES).round();
-        let class = (zone, job.gpus > 0, step as i32);
-        let mut made = self.made.borrow_mut();
-        let curve = made.entry(class).or_insert_with(|| {
+        let class = (zone, by_price(job), job.gpus > 0, step as i32);
+        let mut known = self.made.borrow_mut();
+        let made = known.entry(class).or_insert_with(|| {
             let cells = prices.cells.get(zone).map_or(&[][..], |kinds| &kinds[usize::from(job.gpus == 0)]);
             // For one hour: mW × thousandths × mg/kWh is 10⁶ of the finest steps of grams.
             let factor = share * 1e6 / (step / CLASSES).exp2();
-            Arc::new(Integral::of(&dearer(&there.weighed, prices.start, cells, factor)))
+            Arc::new(Integral::of(&dearer(curve, prices.start, cells, factor)))
         });
-        Arc::clone(curve)
+        Arc::clone(made)
     }
 }
 

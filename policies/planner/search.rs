@@ -49,8 +49,8 @@ impl Choice {
         Slot { node: self.node, need: self.shape.need, from: self.start, until: self.start.saturating_add(length) }
     }
 
-    pub fn at(room: &Room, node: usize, zone: usize, shape: Shape, start: Stamp, length: i64) -> Self {
-        let cost = room.zones[zone].integral.cost(start, length);
+    pub fn at(room: &Room, job: &Job, node: usize, zone: usize, shape: Shape, start: Stamp) -> Self {
+        let cost = room.zones[zone].goes_by(job).1.cost(start, millis(length(job)));
         let price = cost.map(|cost| Price {
             emits: rate(&room.zones[zone], &shape).saturating_mul(cost.integral),
             poor: cost.poor,
@@ -97,9 +97,9 @@ pub(crate) fn earliest(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
             let Some(start) = node.earliest(&shape.need, from, length, limit) else {
                 continue;
             };
-            let found = Choice::at(room, index, zone, shape, start, length);
+            let found = Choice::at(room, job, index, zone, shape, start);
             // Zones that measure different things go by the order in which the site names them.
-            let key = |c: &Choice| (c.start, c.shape.rank, room.zones[c.zone].basis, emits(c), c.taste(room, job));
+            let key = |c: &Choice| (c.start, c.shape.rank, room.kind(job, c.zone), emits(c), c.taste(room, job));
             if best.is_none_or(|best| key(&found) < key(&best)) {
                 best = Some(found);
             }
@@ -128,7 +128,7 @@ pub(crate) fn cleanest(
 ) -> (Option<Choice>, Option<Choice>) {
     let (from, length) = (like.start, millis(length(job)));
     let (mut good, mut any): (Option<Choice>, Option<Choice>) = (None, None);
-    for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(*zone, like.zone)) {
+    for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
         for shape in node.machine.shapes(job).filter(|shape| shape.rank <= rank) {
             let integral = curves.of(room, zone, &shape, job);
             let mut found = Cleanest::default();
@@ -172,14 +172,14 @@ pub(crate) fn none_below(
     let from = like.start;
     let length = millis(length(job));
     let mut least: Vec<Option<u128>> = vec![None; room.zones.len()];
-    for (_, node, zone) in room.open(job).filter(|(.., zone)| room.alike(*zone, like.zone)) {
+    for (_, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
         for shape in node.machine.shapes(job) {
             let rate = rate(&room.zones[zone], &shape);
             least[zone] = Some(least[zone].map_or(rate, |known| known.min(rate)));
         }
     }
     least.into_iter().enumerate().filter_map(|(zone, rate)| Some((zone, rate?))).all(|(zone, rate)| {
-        let integral = &room.zones[zone].integral;
+        let integral = room.zones[zone].goes_by(job).1;
         let mut found = Cleanest::default();
         integral.cleanest(from, until, length, &mut found);
         let whole = found.any.map_or(u128::MAX, |(cost, ..)| rate.saturating_mul(cost));
@@ -211,7 +211,7 @@ pub(crate) fn broken(
     let mut wished: Vec<Option<Option<Broken>>> = vec![None; room.zones.len()];
     let mut tries = CLOSER_LOOKS;
     let mut best: Option<(Choice, Broken)> = None;
-    for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(*zone, like.zone)) {
+    for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
         for shape in node.machine.shapes(job).filter(|shape| shape.rank <= rank) {
             let integral = &*curves.of(room, zone, &shape, job);
             let wish = wished[zone]
@@ -275,7 +275,7 @@ pub(crate) fn there(room: &Room, job: &Job, node: &str, start: Stamp, rank: usiz
     let (index, node, zone) = room.open(job).find(|(_, open, _)| open.machine.name == node)?;
     let fits = |shape: &Shape| node.fits(&shape.need, start, length);
     let shape = node.machine.shapes(job).filter(fits).min_by_key(|shape| plain(node, shape, rank))?;
-    Some(Choice::at(room, index, zone, shape, start, length))
+    Some(Choice::at(room, job, index, zone, shape, start))
 }
 
 /// The last start in `[from, until]` at which there is room.
@@ -287,7 +287,7 @@ pub(crate) fn last(room: &Room, job: &Job, from: Stamp, until: Stamp) -> Option<
             let mut latest = None;
             node.gaps(&shape.need, from, until, length, |_, last| latest = Some(last));
             let Some(start) = latest else { continue };
-            let found = Choice::at(room, index, zone, shape, start, length);
+            let found = Choice::at(room, job, index, zone, shape, start);
             let key = |c: &Choice| (std::cmp::Reverse(c.start), c.shape.rank, emits(c), c.taste(room, job));
             if best.is_none_or(|best| key(&found) < key(&best)) {
                 best = Some(found);

@@ -3,6 +3,7 @@
 mod cases;
 mod certificate;
 mod life;
+mod money;
 mod properties;
 mod random;
 mod starving;
@@ -16,7 +17,7 @@ use neap_model::job::{JobId, Objective, OnExpire};
 use neap_model::plan::{Decision, Verdict};
 use neap_model::reason::{Reason, WhyNow};
 use neap_model::seconds::Seconds;
-use neap_model::units::{Bytes, Intensity, Percent, Watts};
+use neap_model::units::{Bytes, Intensity, Money, Percent, Watts};
 use std::sync::Arc;
 
 /// So many minutes after the scene begins.
@@ -34,7 +35,7 @@ pub(crate) fn hourly(values: &[u64], grade: Grade) -> Series {
 }
 
 pub(crate) fn zone(name: &str, home: bool, curve: Series) -> ZoneState {
-    ZoneState { zone: Zone { name: name.to_owned(), home, pue: None }, curve: Arc::new(curve), basis: 0 }
+    ZoneState { zone: Zone { name: name.to_owned(), home, pue: None }, curve: Arc::new(curve), basis: 0, prices: None }
 }
 
 /// A node with 8 cores and 64 GiB; GPUs draw 1 kW each, cores nothing.
@@ -143,6 +144,9 @@ pub(crate) fn said(decision: &Decision) -> String {
                 WhyNow::WithinError { savings, asks } => {
                     format!("within_error {:.0}% of {asks}", savings.ratio().unwrap_or(0.0) * 100.0)
                 }
+                WhyNow::TooLittleCheaper { costs, asks } => {
+                    format!("too_little_cheaper {:.0}% of {asks}", costs.ratio().unwrap_or(0.0) * 100.0)
+                }
                 WhyNow::Override { by } => format!("override by {by}"),
                 WhyNow::NoForecast { grade } => {
                     format!("no_forecast {}", grade.map_or("none", Grade::word))
@@ -157,6 +161,10 @@ pub(crate) fn said(decision: &Decision) -> String {
             let why = match because {
                 Reason::CleanerLater { savings, .. } => {
                     format!("{} instead of {}", savings.emits, savings.instead_of)
+                }
+                Reason::CheaperLater { costs, .. } => {
+                    let money = |money: Money| format!("{:.4} {}", money.in_base(), costs.currency);
+                    format!("{} instead of {}", money(costs.costs), money(costs.instead_of))
                 }
                 other => other.to_string(),
             };

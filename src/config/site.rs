@@ -272,7 +272,8 @@ fn pause(queue: &mut Table<'_>) -> PauseConfig {
     pause
 }
 
-const OBJECTIVES: [(&str, Objective); 2] = [("none", Objective::None), ("carbon", Objective::Carbon)];
+const OBJECTIVES: [(&str, Objective); 3] =
+    [("none", Objective::None), ("carbon", Objective::Carbon), ("price", Objective::Price)];
 
 /// `delay = "none"` is short for `delay = { objective = "none" }`.
 fn delay(queue: &mut Table<'_>) -> Delay {

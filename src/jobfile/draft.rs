@@ -303,9 +303,9 @@ impl Reader<'_> {
     }
 
     fn delay(&mut self) -> Option<Objective> {
-        let choices = [("none", Objective::None), ("carbon", Objective::Carbon)];
-        if let Some(word @ ("price" | "energy")) = self.text("delay").as_deref() {
-            let message = format!("waiting for `{word}` is not built yet; none or carbon");
+        let choices = [("none", Objective::None), ("carbon", Objective::Carbon), ("price", Objective::Price)];
+        if let Some(word @ "energy") = self.text("delay").as_deref() {
+            let message = format!("waiting for `{word}` is not built yet; none, carbon or price");
             self.wrong("delay", Refusal::new(Code::BadValue, message));
             return None;
         }

@@ -81,9 +81,9 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "delay",
         "flex.delay",
-        "none|carbon",
+        "none|carbon|price",
         Shape::Text,
-        "Wait for the grid [default: none; carbon with --finish-by]",
+        "Wait for cleaner or cheaper hours [default: none; carbon with --finish-by]",
     ),
     setting("max-delay", "flex.max_delay", "D", Shape::Text, "Wait no longer than that [default: the queue's]"),
     setting("min-saving", "flex.min_saving", "10%", Shape::Text, "Wait only for that much [default: the queue's]"),

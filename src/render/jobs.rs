@@ -83,7 +83,7 @@ pub fn outlook(job: &JobReport, decision: &Decision, now: DateTime<Utc>, style: 
         (Verdict::Start { because, .. }, _) => {
             let _ = writeln!(text, "  {}", why_now(because, decision.expected.as_ref()));
         }
-        (_, Some(Reason::CleanerLater { .. })) => {
+        (_, Some(Reason::CleanerLater { .. } | Reason::CheaperLater { .. })) => {
             let _ = writeln!(
                 text,
                 "  It waits {} for that.  Start at once: neap now {}   Reasons: neap why {}",
@@ -131,6 +131,12 @@ pub fn why_now(because: &WhyNow, expected: Option<&Outlook>) -> String {
             "Waiting would save {}; forecasts were off so much lately that less than {asks} is not waited for.",
             savings.ratio().map_or_else(|| "nothing".to_owned(), numbers::percent),
         ),
+        WhyNow::CheapestNow => "Now is the cheapest start it has.".to_owned(),
+        WhyNow::TooLittleCheaper { costs, asks } => {
+            let share = costs.ratio().map_or_else(|| "too little".to_owned(), numbers::percent);
+            format!("Waiting for cheaper hours would save {share}; it asks for {asks} at least.")
+        }
+        WhyNow::NoPrices => "It would wait for cheaper hours, but no prices are known for its run.".to_owned(),
         WhyNow::NoForecast { grade: Some(grade) } => {
             format!("Nothing trustworthy is known about the hours ahead ({} only).", grade.word())
         }
@@ -156,6 +162,7 @@ pub fn sentence(reason: &Reason, now: DateTime<Utc>, style: &Style) -> String {
             let event = event.as_ref().map_or_else(String::new, |id| format!(" (event {})", escape(id)));
             format!("it needs up to {needs}, {free} of {limit} are left in {}{event}", escape(domain))
         }
+        Reason::CheaperLater { costs, .. } => format!("cheaper hours come: {}", numbers::costs(costs)),
         Reason::Reserved { job } => format!("the room that is free is promised to job {job}"),
         other => escape(&other.to_string()),
     }

@@ -4,7 +4,8 @@ use neap_model::fleet::Quality;
 use neap_model::footprint::Savings;
 use neap_model::job::JobSpec;
 use neap_model::plan::Certificate;
-use neap_model::units::{GramsCo2e, Joules};
+use neap_model::reason::Costs;
+use neap_model::units::{GramsCo2e, Joules, Money, Price};
 
 /// A unit, its size in the base unit, and its name.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +31,26 @@ const CARBON: [(f64, Unit); 4] = [
 
 fn unit_of(value: f64, units: &[(f64, Unit)]) -> Unit {
     units.iter().find(|(least, _)| value >= *least).or(units.last()).map(|(_, unit)| *unit).expect("units are listed")
+}
+
+/// An amount of money: two decimals, more where it is small.
+fn money(amount: Money, currency: &str) -> String {
+    let value = amount.in_base();
+    let decimals = if value.abs() >= 1.0 || value == 0.0 { 2 } else { 4 };
+    format!("{value:.decimals$} {}", super::escape(currency))
+}
+
+/// What a run costs later, against now: `1.20 → 0.40 EUR, 67 % less`.
+#[must_use]
+pub fn costs(costs: &Costs) -> String {
+    let share = costs.ratio().map_or_else(String::new, |ratio| format!(", {} less", percent(ratio)));
+    format!("{} → {}{share}", money(costs.instead_of, &costs.currency), money(costs.costs, &costs.currency))
+}
+
+/// A price: `81.50 EUR/MWh`.
+#[must_use]
+pub fn price(price: Price, currency: &str) -> String {
+    format!("{:.2} {}/MWh", price.in_base(), super::escape(currency))
 }
 
 /// The unit that suits an amount of energy.

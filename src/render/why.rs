@@ -110,6 +110,19 @@ fn planned(report: &WhyReport, decision: &Decision, style: &Style) -> String {
         }
         line(&mut text, "how sure", &format!("{} over the run; data: {data}.", grade.word()));
     }
+    if let Some(Reason::CheaperLater { costs, asks, max_delay }) = decision.because() {
+        let waits = format!("it consents to wait up to {max_delay} for cheaper hours, if that saves {asks} or more.");
+        line(&mut text, "why it does not", &waits);
+        let prices = format!(
+            "{} instead of {}",
+            numbers::price(costs.then, &costs.currency),
+            numbers::price(costs.now, &costs.currency)
+        );
+        let gain = format!("{}: {prices} over the run, energy alone.", numbers::costs(costs));
+        line(&mut text, "what that gains", &gain);
+        line(&mut text, "latest start", &latest(report, decision, style));
+        line(&mut text, "re-planned", &replanned(&report.history));
+    }
     text.push_str(&picture::picture(report, &expected, style));
     text.push_str(&can(report, &[format!("neap now {}", job.id)]));
     text
@@ -272,6 +285,11 @@ fn started_because(report: &WhyReport, style: &Style) -> String {
             let planned =
                 decision.start().map_or_else(String::new, |at| format!(" for {}", times::day_clock(at, style)));
             format!("it waited for cleaner hours, planned{planned}: {}.", numbers::saving(savings, false))
+        }
+        Some((Verdict::Hold { because: Reason::CheaperLater { costs, .. }, .. }, decision)) => {
+            let planned =
+                decision.start().map_or_else(String::new, |at| format!(" for {}", times::day_clock(at, style)));
+            format!("it waited for cheaper hours, planned{planned}: {}.", numbers::costs(costs))
         }
         Some((Verdict::Hold { because, .. }, _)) => {
             format!("before that it waited: {}.", jobs::sentence(because, report.now, style))

@@ -1,6 +1,7 @@
 //! Every way a job could run if it were alone, priced in emissions; and the room that occupants leave.
 
 use crate::machine::Amount;
+use crate::order::by_price;
 use crate::problem::Job;
 use crate::room::Room;
 use crate::stamp::Stamp;
@@ -127,10 +128,10 @@ impl<'a> Ground<'a> {
             let (supply, units) =
                 if job.gpus > 0 { (2 * zone, f64::from(job.gpus)) } else { (2 * zone + 1, f64::from(cpus)) };
             let rate = watts as f64 * (self.room.zones[zone].pue.ratio() * 1_000.0).round() * UNIT;
-            let hows = if job.pause.is_some() {
-                self.pieces(zone, window, rate).into_iter().collect()
+            let hows = if job.pause.is_some() && !by_price(job) {
+                self.pieces(zone, job, window, rate).into_iter().collect()
             } else {
-                self.once(zone, window, rate)
+                self.once(zone, job, window, rate)
             };
             ways.extend(hows.into_iter().map(|how| Way { supply, units, how }));
         }
@@ -138,9 +139,9 @@ impl<'a> Ground<'a> {
     }
 
     /// Instants in the window at which the curve or the price of room may change.
-    fn edges(&self, zone: usize, from: Stamp, until: Stamp) -> Vec<Stamp> {
+    fn edges(&self, zone: usize, job: &Job, from: Stamp, until: Stamp) -> Vec<Stamp> {
         let mut edges: Vec<Stamp> =
-            self.room.zones[zone].integral.edges().filter(|at| from < *at && *at < until).collect();
+            self.room.zones[zone].goes_by(job).1.edges().filter(|at| from < *at && *at < until).collect();
         let cells = (self.instant(from).0 + 1..=self.cells).map(|cell| self.edge(cell));
         edges.extend(cells.take_while(|at| *at < until));
         edges.extend([from, until]);
@@ -150,9 +151,9 @@ impl<'a> Ground<'a> {
     }
 
     /// Costs are linear in the start between those at which either end of the run meets an edge, so these are enough.
-    fn once(&self, zone: usize, window: Window, rate: f64) -> Vec<How> {
-        let integral = &self.room.zones[zone].integral;
-        let edges = self.edges(zone, window.from, window.last.saturating_add(window.length));
+    fn once(&self, zone: usize, job: &Job, window: Window, rate: f64) -> Vec<How> {
+        let integral = self.room.zones[zone].goes_by(job).1;
+        let edges = self.edges(zone, job, window.from, window.last.saturating_add(window.length));
         let mut starts: Vec<Stamp> = edges.iter().flat_map(|at| [*at, *at - window.length]).collect();
         starts.push(window.last);
         starts.retain(|start| (window.from..=window.last).contains(start));
@@ -166,9 +167,9 @@ impl<'a> Ground<'a> {
         starts.into_iter().filter_map(way).collect()
     }
 
-    fn pieces(&self, zone: usize, window: Window, rate: f64) -> Option<How> {
-        let integral = &self.room.zones[zone].integral;
-        let edges = self.edges(zone, window.from, window.end);
+    fn pieces(&self, zone: usize, job: &Job, window: Window, rate: f64) -> Option<How> {
+        let integral = self.room.zones[zone].goes_by(job).1;
+        let edges = self.edges(zone, job, window.from, window.end);
         let stretch = |pair: &[Stamp]| {
             let emits = integral.cost(pair[0], pair[1] - pair[0])?.integral as f64 * rate;
             Some(Stretch { cell: self.instant(pair[0]).0, hours: (pair[1] - pair[0]) as f64 / CELL as f64, emits })

@@ -34,6 +34,7 @@ fn zones(grades: &'static [Grade], holes: f64) -> impl Strategy<Value = Vec<Zone
             zone: Zone { name: ZONES[index].to_owned(), home: index == 0, pue: pue.and_then(Pue::new) },
             curve: Arc::new(curve),
             basis: index / 2,
+            prices: None,
         };
         zones.into_iter().enumerate().map(zone).collect()
     })

@@ -4,7 +4,7 @@ use crate::controller::Controller;
 use crate::controller::leases::SILENT;
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::Zone;
-use neap_model::grid::{Curve, Grade};
+use neap_model::grid::{Curve, Grade, PriceCurve};
 use neap_model::job::{JobId, JobSpec, Objective};
 use neap_model::lifecycle::Phase;
 use neap_model::plan::{Alternative, Decision};
@@ -13,7 +13,7 @@ use neap_model::refusal::Refusal;
 use neap_model::seconds::Seconds;
 use neap_model::units::Percent;
 use neap_policies::forecast::Guard;
-use neap_policies::problem::{Delay, Job as Ask, NodeState, Occupant, ZoneState};
+use neap_policies::problem::{Delay, Job as Ask, NodeState, Occupant, Tariff, ZoneState};
 use std::sync::Arc;
 
 /// Days over which the feeds judge forecasts.
@@ -169,6 +169,7 @@ impl Controller {
                 zone: Zone { name: zone.name.clone(), home: zone.home, pue: zone.pue },
                 curve: Arc::new(self.grid.get(&zone.name).map(|g| g.curve.series.clone()).unwrap_or_default()),
                 basis: self.kind_of_curve(&zone.name),
+                prices: self.grid.get(&zone.name).and_then(|g| g.prices.as_ref()).map(tariff),
             })
             .collect();
         self.planning.site.nodes = self
@@ -214,6 +215,11 @@ impl Controller {
         }
         occupants
     }
+}
+
+/// The prices of a zone as the planner takes them.
+fn tariff(prices: &PriceCurve) -> Arc<Tariff> {
+    Arc::new(Tariff { series: prices.series.clone(), currency: prices.currency.clone() })
 }
 
 /// The least saving that forecasts of a zone are good for: half of what those of a day ahead were off lately, as a share of

@@ -35,7 +35,7 @@ impl Controller {
 
     /// Of a job that waits for cleaner hours and may run in several zones: which of these are not compared.
     pub(in crate::controller) fn unlike_for(&self, spec: &JobSpec) -> Option<String> {
-        spec.flex.delay.filter(|objective| *objective != Objective::None)?;
+        spec.flex.delay.filter(|objective| *objective == Objective::Carbon)?;
         self.unlike(spec.flex.zones.iter().map(String::as_str))
     }
 }

@@ -102,6 +102,7 @@ impl Scene {
             zone: Zone { name: name.into(), home, pue: Pue::new(pue) },
             curve: Arc::new(curve(hours, Grade::Forecast)),
             basis: 0,
+            prices: None,
         };
         let node = |name: &str, zone: &str| NodeState {
             name: name.into(),
