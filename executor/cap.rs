@@ -131,7 +131,7 @@ impl<H: Helper> Holder<H> {
                     self.renew(&uuid, &token, to, now);
                 }
                 (None, Some(token)) => self.release(&uuid, token, now),
-                (None, None) => match self.gpus.get_mut(&uuid).and_then(|gpu| gpu.orphan.take()) {
+                (None, None) => match gpu.orphan.clone() {
                     Some((limit, attempt)) => self.acquire(&uuid, limit, attempt, now),
                     None => {
                         self.gpus.remove(&uuid);
@@ -211,7 +211,7 @@ impl<H: Helper> Holder<H> {
         if let (true, Some(lease)) = (answer.ok, &answer.lease) {
             let token = Token { lease: lease.clone(), limit };
             self.changed |= gpu.token.as_ref() != Some(&token);
-            (gpu.token, gpu.sent) = (Some(token), now);
+            (gpu.token, gpu.sent, gpu.orphan) = (Some(token), now, None);
             gpu.held.found = answer.found_milliwatts.map(Watts);
             gpu.held.requested = answer.requested_milliwatts.map(Watts);
             gpu.held.enforced = answer.enforced_milliwatts.map(Watts);
@@ -231,6 +231,10 @@ impl<H: Helper> Holder<H> {
             Some(Refusal::Inconclusive) => (Uncapped::Inconclusive, None),
         };
         gpu.held.because = Some(because);
+        if again.is_none_or(|pause| pause == HELD) {
+            // It is not ours, or nothing can be done about it.
+            gpu.orphan = None;
+        }
         match again {
             Some(pause) => gpu.not_before = now + pause,
             // With a lease it goes on at the limit it has.
