@@ -108,6 +108,7 @@ impl Caps {
                     let status = lost.status();
                     orphans = status.is_err() && Boot.now() < last;
                     take_over(&mut holder, &status.unwrap_or_default(), &attempts);
+                    next = next.min(Boot.now() + LOOK);
                 }
                 let wait = next.saturating_sub(Boot.now()).min(LOOK);
                 match inbox.recv_timeout(wait) {

@@ -303,3 +303,46 @@ fn a_helper_that_says_nothing_holds_up_nobody() {
     listener.set_nonblocking(true).expect("it can");
     assert!(listener.accept().is_ok() && listener.accept().is_err());
 }
+
+#[test]
+fn a_lost_lease_is_given_back_though_the_helper_is_busy_when_it_is_asked_first() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("power.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+    let (said, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut busy = true;
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut line = String::new();
+            std::io::BufRead::read_line(&mut std::io::BufReader::new(&stream), &mut line).expect("a request");
+            let request: Request = serde_json::from_str(&line).expect("a request");
+            let done = || Answer { ok: true, lease: Some("lost".into()), ..Answer::default() };
+            let answer = match &request {
+                Request::Status if std::mem::take(&mut busy) => Answer::no(1, Refusal::RateLimited, "wait"),
+                Request::Status => {
+                    let held = crate::powerd::Held {
+                        gpu: GPU.into(),
+                        state: "leased".into(),
+                        found_milliwatts: Some(500_000),
+                        requested_milliwatts: Some(200_000),
+                        attempt: Some("1-1".into()),
+                        settable_milliwatts: None,
+                    };
+                    Answer { gpus: vec![held], ..done() }
+                }
+                _ => done(),
+            };
+            let text = serde_json::to_string(&answer).expect("it serializes");
+            std::io::Write::write_all(&mut stream, format!("{text}\n").as_bytes()).expect("it listens");
+            if said.send(request).is_err() {
+                return;
+            }
+        }
+    });
+    let _caps = Caps::start(Socket(path), dir.path().join("caps.json"), vec!["1-1".into()]).expect("a thread");
+    let patience = Duration::from_secs(20);
+    let released = std::iter::from_fn(|| heard.recv_timeout(patience).ok())
+        .any(|request| matches!(request, Request::Release { lease, .. } if lease == "lost"));
+    assert!(released);
+}
