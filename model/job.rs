@@ -78,6 +78,9 @@ pub struct JobSpec {
     pub time: TimeTerms,
     /// What it consents to.
     pub flex: Flex,
+    /// What it does in all; `None`: emissions are told per job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub functional_unit: Option<crate::embodied::FunctionalUnit>,
     /// Jobs that have to end first.
     pub after: Vec<After>,
     /// What happens after an attempt is lost with its node.

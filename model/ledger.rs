@@ -2,7 +2,7 @@
 
 use crate::cap::CapUse;
 use crate::fleet::{Component, Quality, Source};
-use crate::footprint::{Footprint, Savings};
+use crate::footprint::{Beside, Bill, Footprint, Market, Savings};
 use crate::units::{GpuSeconds, GramsCo2e, Joules};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -165,8 +165,17 @@ pub struct Account {
     pub run_now: Footprint,
     /// Emissions promised at planning, as last told.
     pub planned: Option<GramsCo2e>,
+    /// What its energy cost, by currency; empty where no prices were known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bills: Vec<Bill>,
+    /// Its emissions by the market-based method; `None`: the site gives no factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub market: Option<Market>,
     /// GPUs held times time held.
     pub gpu_seconds: GpuSeconds,
+    /// Processor cores held times time held, in core seconds; accounts of earlier versions do not say.
+    #[serde(default)]
+    pub core_seconds: u64,
     /// Milliseconds for which readings were missing.
     pub gap_ms: u64,
     /// How well its energy is known.
@@ -202,6 +211,16 @@ impl Account {
     #[must_use]
     pub fn savings(&self) -> Savings {
         Savings { emits: self.actual.emits, instead_of: self.run_now.emits }
+    }
+
+    /// Books what stands beside the emissions of a span.
+    pub fn add_beside(&mut self, beside: &Beside) {
+        if let Some(bill) = &beside.bill {
+            bill.into_list(&mut self.bills);
+        }
+        if let Some(market) = beside.market {
+            self.market = Some(self.market.unwrap_or_default().and(market));
+        }
     }
 
     /// Books the parts of a span.

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cap;
+pub mod embodied;
 pub mod fleet;
 pub mod footprint;
 pub mod grid;

@@ -206,6 +206,9 @@ pub enum Event {
         actual: crate::footprint::Footprint,
         /// The same energy at the intensities from when the job first could have started.
         run_now: crate::footprint::Footprint,
+        /// What stands beside that, where anything is known; earlier versions do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beside: Option<Box<crate::footprint::Beside>>,
     },
     /// A node's meters counted energy.
     NodeMetered {

@@ -167,6 +167,8 @@ pub enum Remark {
     FirstRoom,
     /// The cleanest start that its promises allow.
     Cleanest,
+    /// The cheapest start that its promises allow, of a job that goes by prices.
+    Cheapest,
     /// The last start that keeps its promises.
     LatestStart {
         /// The finish-by it keeps, where there is one.

@@ -72,6 +72,12 @@ pub struct JobReport {
     pub capped: Option<Capped>,
     /// Power usage effectiveness of the zone, and whether it was stated.
     pub pue: Option<crate::units::Pue>,
+    /// Its share of the emissions of making what it reserved; `None`: the site states nothing about that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embodied: Option<crate::embodied::Embodied>,
+    /// What the intensities measure.
+    #[serde(default)]
+    pub kind: crate::grid::Kind,
     /// Rises with every change of this job; `GET …?after=N` waits for the next.
     pub revision: u64,
     /// How long it waited for the grid, up to now or to its start.
@@ -477,6 +483,18 @@ pub struct UsageRow {
     pub jobs: u64,
     /// GPU time.
     pub gpu_seconds: crate::units::GpuSeconds,
+    /// Time that processor cores were held, in core seconds.
+    #[serde(default)]
+    pub core_seconds: u64,
+    /// What the energy cost, by currency.
+    #[serde(default)]
+    pub bills: Vec<crate::footprint::Bill>,
+    /// Emissions by the market-based method; `None`: the site gives no factor.
+    #[serde(default)]
+    pub market: Option<crate::footprint::Market>,
+    /// The share of the emissions of making what was reserved; `None`: the site states nothing about that.
+    #[serde(default)]
+    pub embodied: Option<crate::embodied::Embodied>,
     /// Facility energy and emissions.
     pub actual: crate::footprint::Footprint,
     /// As if each had run at once.

@@ -118,7 +118,7 @@ impl Price {
     }
 }
 
-/// An amount of money in millionths of a currency unit; negative where somebody is paid to take electricity. Its currency
+/// An amount of money in billionths of a currency unit; negative where somebody is paid to take electricity. Its currency
 /// stands beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -128,19 +128,27 @@ impl Money {
     /// Currency units.
     #[must_use]
     pub fn in_base(self) -> f64 {
-        self.0 as f64 / 1e6
+        self.0 as f64 / 1e9
+    }
+}
+
+impl Add for Money {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
     }
 }
 
 impl Mul<Price> for Joules {
     type Output = Money;
 
-    /// What that energy costs at a price, rounded half away from zero: mJ × thousandths per MWh is 3.6 × 10⁹ of a millionth.
+    /// What that energy costs at a price, rounded half away from zero: mJ × thousandths per MWh is a billionth by 3.6 × 10⁶.
     fn mul(self, price: Price) -> Money {
-        const PER_MILLIONTH: i128 = 3_600_000_000;
+        const PER_BILLIONTH: i128 = 3_600_000;
         let product = i128::from(self.0) * i128::from(price.0);
-        let half = PER_MILLIONTH / 2 * product.signum();
-        let cost = (product + half) / PER_MILLIONTH;
+        let half = PER_BILLIONTH / 2 * product.signum();
+        let cost = (product + half) / PER_BILLIONTH;
         Money(i64::try_from(cost).unwrap_or(if cost < 0 { i64::MIN } else { i64::MAX }))
     }
 }
@@ -353,6 +361,13 @@ impl FromStr for Percent {
             what: "a share",
             example: "\"10%\"",
         })
+    }
+}
+
+impl FromStr for GramsCo2e {
+    type Err = QuantityError;
+    fn from_str(text: &str) -> Result<Self, QuantityError> {
+        read(text, "a mass of CO2e", "\"164 kg\"", &[("g", 1e6), ("kg", 1e9), ("t", 1e12)]).map(Self)
     }
 }
 

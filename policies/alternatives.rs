@@ -1,6 +1,6 @@
 //! The other ways to run a job: now, cleanest, latest, and what further consents would open.
 
-use crate::order::{latest_start, length};
+use crate::order::{by_price, latest_start, length};
 use crate::planner::priced::Curves;
 use crate::planner::search::{self, Choice};
 use crate::planner::{Desk, Plan};
@@ -44,7 +44,7 @@ pub fn alternatives(plan: &Plan, site: &Site, policy: &Policy, job: &Job) -> Vec
         && let Some(until) = latest
         && let Some(choice) = cleanest(job, &first, until)
     {
-        list.add(choice, Remark::Cleanest);
+        list.add(choice, if by_price(job) { Remark::Cheapest } else { Remark::Cleanest });
     }
     if !waits {
         let delayed = Job {
@@ -140,7 +140,8 @@ impl List<'_> {
     /// Marks the chosen way, adds it where it is none of the others, and sorts.
     fn mark(mut self, chosen: Option<Choice>) -> Vec<Alternative> {
         if let Some(choice) = chosen {
-            self.add(choice, Remark::Cleanest);
+            let by_price = by_price(self.job);
+            self.add(choice, if by_price { Remark::Cheapest } else { Remark::Cleanest });
             for (node, row) in &mut self.rows {
                 row.chosen = *node == choice.node && row.outlook.start == time(choice.start);
             }

@@ -1,5 +1,6 @@
 //! The site as its operators describe it, typed. Reading TOML is the binary's work; nothing here touches a file.
 
+mod tariff;
 mod vtn;
 
 pub use crate::feeds::providers::http_json::Layout;
@@ -10,6 +11,7 @@ use neap_model::units::{Intensity, Percent, Pue, Watts};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+pub use tariff::{DAY, Hours, STEP, Tariff};
 pub use vtn::{Level, Unit as PowerUnit, Vtn};
 
 /// Everything the scheduler needs to know at its start.
@@ -33,6 +35,8 @@ pub struct Config {
     pub event_keys: Vec<Key>,
     /// Servers of grid events that are polled.
     pub vtns: Vec<Vtn>,
+    /// Emissions of making the hardware; `None`: not stated, and in no figure.
+    pub embodied: Option<neap_model::embodied::Factors>,
     /// Queues by name; exactly one is the default.
     pub queues: BTreeMap<String, QueueConfig>,
     /// Metrics.
@@ -235,6 +239,10 @@ pub struct ZoneConfig {
     pub pue: Option<Pue>,
     /// Replaces the built-in yearly mean.
     pub annual_mean: Option<Intensity>,
+    /// What is paid there where no service says prices.
+    pub tariff: Option<Tariff>,
+    /// The factor of the market-based method: of the contract, or of the residual mix.
+    pub market: Option<Intensity>,
 }
 
 /// A node as configured.

@@ -236,6 +236,7 @@ pub type Footer = fn(&JobReport) -> String;
 #[derive(Debug)]
 pub struct Controller {
     config: Config,
+    terms: answers::Terms,
     /// The user the scheduler runs as; together with root it sees and does everything.
     uid: u32,
     footer: Footer,
@@ -272,7 +273,9 @@ impl Controller {
     /// A controller over a state that was replayed from the journal.
     #[must_use]
     pub fn new(config: Config, uid: u32, footer: Footer, state: State, now: DateTime<Utc>) -> Self {
+        let terms = answers::Terms::of(&config);
         let mut controller = Self {
+            terms,
             config,
             uid,
             footer,

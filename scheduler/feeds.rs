@@ -22,7 +22,7 @@ pub mod table;
 mod tests;
 pub mod wire;
 
-use crate::config::{Config, FeedConfig};
+use crate::config::{Config, FeedConfig, Tariff};
 use archive::Archive;
 use chain::{Tier, chain, fill_short_holes};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
@@ -80,6 +80,7 @@ pub struct Grid {
 struct Zone {
     name: String,
     row: Row,
+    tariff: Option<Tariff>,
     own: Option<Own>,
 }
 
@@ -100,6 +101,7 @@ impl Grid {
         let zones = config.zones.iter().map(|zone| Zone {
             name: zone.name.clone(),
             row: table::row(&zone.name, zone.annual_mean),
+            tariff: zone.tariff.clone(),
             own: None,
         });
         let archive = Archive::new(config.state_dir.join("grid"));
@@ -313,12 +315,18 @@ impl Grid {
         }
     }
 
-    /// The prices of each zone that has any.
+    /// The prices of each zone that has any: what a service says, else the site's own tariff.
     #[must_use]
     pub fn prices(&self, now: DateTime<Utc>) -> Vec<(String, PriceCurve)> {
+        let (from, until) = (now - BEHIND, now + AHEAD);
         let of = |zone: &Zone| {
-            let found = self.services.iter().find_map(|service| service.prices(&zone.name, now - BEHIND, now + AHEAD));
-            Some((zone.name.clone(), found?))
+            let found = self.services.iter().find_map(|service| service.prices(&zone.name, from, until));
+            let stated = || {
+                let tariff = zone.tariff.as_ref()?;
+                let origin = Origin { fetched: now, ..self.origin("tariff".to_owned(), zone) };
+                Some(PriceCurve { series: tariff.series(from, until), currency: tariff.currency.clone(), origin })
+            };
+            Some((zone.name.clone(), found.or_else(stated)?))
         };
         self.zones.iter().filter_map(of).collect()
     }

@@ -377,6 +377,20 @@ fn energy(page: &mut Page, controller: &Controller) {
             &labels,
             spent.estimated.in_base(),
         );
+        if controller.curves().get(zone).is_some_and(|known| known.prices.is_some()) {
+            page.counter(
+                "neap_energy_cost_total",
+                "Money paid for that energy at prices above zero, in the currency named by neap_tariff_info.",
+                &labels,
+                spent.cost.in_base(),
+            );
+            page.counter(
+                "neap_energy_credit_total",
+                "Money got for that energy at prices below zero, in the currency named by neap_tariff_info.",
+                &labels,
+                spent.credit.in_base(),
+            );
+        }
     }
     let mut idle: BTreeMap<&String, Joules> = BTreeMap::new();
     for ((zone, _), joules) in &totals.idle_energy {
@@ -419,6 +433,14 @@ fn grid(page: &mut Page, controller: &Controller, vitals: &Vitals, now: DateTime
             zone.pue.unwrap_or(Pue::ONE).ratio(),
         );
         let Some(known) = controller.curves().get(&zone.name) else { continue };
+        if let Some(prices) = &known.prices {
+            page.gauge(
+                "neap_tariff_info",
+                "Currency of the prices; the value is always 1.",
+                &[("zone", &zone.name), ("currency", &prices.currency)],
+                1.0,
+            );
+        }
         let kind = match controller.config().grid.kind {
             neap_model::grid::Kind::Average => "average",
             neap_model::grid::Kind::Marginal => "marginal",

@@ -7,6 +7,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 
+use crate::controller::answers::Terms;
 use crate::controller::state::Job;
 use crate::controller::{Answer, ArchiveQuery};
 use neap_model::job::JobId;
@@ -115,7 +116,7 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Opens the store under `state_dir`, or an empty one in its place if it cannot be opened or is damaged, or if it is
     /// not `wanted` as it is because it does not belong to the journal.
-    pub fn open(state_dir: &Path, wanted: bool) -> Self {
+    pub fn open(state_dir: &Path, wanted: bool, terms: Terms) -> Self {
         let path = state_dir.join("store");
         let marker = state_dir.join("store.opening");
         let (db, opened, trouble) = match open_or_clear(&path, &marker, wanted) {
@@ -129,7 +130,7 @@ impl Store {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
                 .name("neap-store".to_owned())
-                .spawn(move || Worker { db, path, shared, total: 0 }.run())
+                .spawn(move || Worker { db, path, terms, shared, total: 0 }.run())
                 .ok()
         };
         Self { shared, thread, opened }
@@ -180,6 +181,7 @@ impl Drop for Store {
 struct Worker {
     db: Option<sled::Db>,
     path: PathBuf,
+    terms: Terms,
     shared: Arc<Shared>,
     total: u64,
 }
@@ -207,7 +209,7 @@ impl Worker {
             for (query, reply) in queries {
                 let mut answer = None;
                 self.guarded("reading", |worker, db| {
-                    answer = Some(query::answer(db, &worker.path, query)?);
+                    answer = Some(query::answer(db, &worker.path, &worker.terms, query)?);
                     Ok(())
                 });
                 reply(answer.unwrap_or_else(|| Err(vec![rebuilding()])));

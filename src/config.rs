@@ -6,6 +6,7 @@ pub mod paths;
 mod power;
 pub mod powerd;
 mod site;
+mod tariff;
 #[cfg(test)]
 mod tests;
 mod vtn;

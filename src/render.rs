@@ -1,5 +1,6 @@
 //! Answers as text for people and as data for programs: one source for each figure, whatever the format.
 
+mod beside;
 mod capping;
 pub mod chart;
 pub mod data;

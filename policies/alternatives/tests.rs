@@ -17,6 +17,7 @@ fn ways(problem: &Problem, job: &Job, lines: &[&str]) {
                 Remark::FitsNow => "fits now".to_owned(),
                 Remark::FirstRoom => "first room".to_owned(),
                 Remark::Cleanest => "cleanest".to_owned(),
+                Remark::Cheapest => "cheapest".to_owned(),
                 Remark::LatestStart { .. } => "latest start".to_owned(),
                 Remark::Needs { flag } => format!("needs {flag}"),
             };

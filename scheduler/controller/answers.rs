@@ -2,9 +2,12 @@
 
 use super::state::Job;
 use super::{Controller, Grouping, ReportQuery, Viewer, ZoneCurve};
+use crate::config::Config;
 use chrono::{DateTime, TimeDelta, Utc};
+use neap_model::embodied::Factors;
 use neap_model::fleet::{Quality, Zone};
-use neap_model::grid::Series;
+use neap_model::footprint::Market;
+use neap_model::grid::{Kind, Series};
 use neap_model::lifecycle::{JobEvent, Outcome, Phase};
 use neap_model::plan::Verdict;
 use neap_model::protocol::{
@@ -31,10 +34,40 @@ pub fn decision_of(job: &Job) -> Option<neap_model::plan::Decision> {
     }
 }
 
+/// What the configuration says that stands beside a job's own figures.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    zones: Vec<(String, Option<Pue>)>,
+    home: String,
+    embodied: Option<Factors>,
+    kind: Kind,
+}
+
+impl Terms {
+    /// Of that configuration.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            zones: config.zones.iter().map(|zone| (zone.name.clone(), zone.pue)).collect(),
+            home: config.home().name.clone(),
+            embodied: config.embodied.clone(),
+            kind: config.grid.kind,
+        }
+    }
+
+    fn pue(&self, zone: Option<&str>) -> Option<Pue> {
+        let zone = zone.unwrap_or(&self.home);
+        self.zones.iter().find(|(name, _)| name == zone)?.1
+    }
+}
+
 /// A job as a message; `decision` is the planner's present word on it.
 #[must_use]
-pub fn report_of(job: &Job, decision: Option<neap_model::plan::Decision>, pue: Option<Pue>) -> JobReport {
+pub fn report_of(job: &Job, decision: Option<neap_model::plan::Decision>, terms: &Terms) -> JobReport {
+    let embodied = terms.embodied.as_ref();
     JobReport {
+        embodied: embodied.and_then(|factors| factors.of(job.account.gpu_seconds, job.account.core_seconds)),
+        kind: terms.kind,
         id: job.id,
         owner: job.owner.name.clone(),
         spec: job.spec.clone(),
@@ -51,7 +84,7 @@ pub fn report_of(job: &Job, decision: Option<neap_model::plan::Decision>, pue: O
         overridden: job.forced_by.is_some(),
         account: job.account.clone(),
         capped: job.capped.clone().map(|(limit, because)| neap_model::protocol::Capped { limit, because }),
-        pue,
+        pue: terms.pue(job.place.as_ref().map(|place| place.zone.as_str())),
         revision: job.revision,
         waited_for_grid: job.waited_for_grid,
     }
@@ -110,6 +143,9 @@ pub fn add_to_report(rows: &mut BTreeMap<String, UsageRow>, job: &Job, query: &R
     let account = &job.account;
     row.jobs += 1;
     row.gpu_seconds.0 += account.gpu_seconds.0;
+    row.core_seconds += account.core_seconds;
+    account.bills.iter().for_each(|bill| bill.into_list(&mut row.bills));
+    row.market = either(row.market, account.market, Market::and);
     row.actual = row.actual.and(account.actual);
     row.run_now = row.run_now.and(account.run_now);
     let measured: Joules =
@@ -118,14 +154,20 @@ pub fn add_to_report(rows: &mut BTreeMap<String, UsageRow>, job: &Job, query: &R
     row.waited_for_grid = row.waited_for_grid + job.waited_for_grid;
     row.missed += u64::from(job.missed_finish_by());
     row.overrides += u64::from(job.forced_by.is_some());
-    row.quality = match (row.quality, account.quality()) {
-        (Some(one), Some(other)) => Some(one.and(other)),
-        (one, other) => one.or(other),
-    };
+    row.quality = either(row.quality, account.quality(), Quality::and);
 }
 
-/// Puts the rows into a report: by size of emissions, failed work last, and their sum.
-pub fn complete_report(report: &mut UsageReport, rows: BTreeMap<String, UsageRow>) {
+/// Both together where both are known, else the one that is.
+fn either<T>(one: Option<T>, other: Option<T>, both: fn(T, T) -> T) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(both(one, other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// The rows of a report, by size of emissions, failed work last; and their sum.
+#[must_use]
+pub fn completed(rows: BTreeMap<String, UsageRow>, terms: &Terms) -> (Vec<UsageRow>, UsageRow) {
     let mut rows: Vec<UsageRow> = rows.into_values().collect();
     rows.sort_by(|a, b| {
         let key = |row: &UsageRow| (row.group == FAILED, std::cmp::Reverse(row.actual.emits), row.group.clone());
@@ -135,26 +177,27 @@ pub fn complete_report(report: &mut UsageReport, rows: BTreeMap<String, UsageRow
     for row in &rows {
         total.jobs += row.jobs;
         total.gpu_seconds.0 += row.gpu_seconds.0;
+        total.core_seconds += row.core_seconds;
+        row.bills.iter().for_each(|bill| bill.into_list(&mut total.bills));
+        total.market = either(total.market, row.market, Market::and);
         total.actual = total.actual.and(row.actual);
         total.run_now = total.run_now.and(row.run_now);
         total.measured_energy += row.measured_energy;
         total.waited_for_grid = total.waited_for_grid + row.waited_for_grid;
         total.missed += row.missed;
         total.overrides += row.overrides;
-        total.quality = match (total.quality, row.quality) {
-            (Some(one), Some(other)) => Some(one.and(other)),
-            (one, other) => one.or(other),
-        };
+        total.quality = either(total.quality, row.quality, Quality::and);
     }
-    (report.rows, report.total) = (rows, total);
+    for row in rows.iter_mut().chain([&mut total]) {
+        row.embodied = terms.embodied.as_ref().and_then(|factors| factors.of(row.gpu_seconds, row.core_seconds));
+    }
+    (rows, total)
 }
 
 impl Controller {
     pub(super) fn report_of(&self, job: &Job, now: DateTime<Utc>) -> JobReport {
         let decision = self.planning.decision(job.id).cloned().or_else(|| decision_of(job));
-        let place = job.place.as_ref().map(|p| p.zone.clone());
-        let zone = place.unwrap_or_else(|| self.config.home().name.clone());
-        let mut report = report_of(job, decision, self.pue_of(&zone));
+        let mut report = report_of(job, decision, &self.terms);
         if let Phase::Paused { since } = job.phase {
             report.waited_for_grid = Seconds(job.waited_for_grid.0 + Seconds::between(since, now).0);
         } else if job.first_leased.is_none() && matches!(job.phase, Phase::Queued | Phase::Held { .. }) {

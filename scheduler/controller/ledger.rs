@@ -6,13 +6,13 @@ use super::state::Job;
 use super::{Controller, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::{Component, Quality, Source};
-use neap_model::footprint::{EnergyOver, Footprint, footprint};
+use neap_model::footprint::{Beside, Bill, EnergyOver, Footprint, Market, footprint};
 use neap_model::grid::Grade;
 use neap_model::job::AttemptId;
 use neap_model::ledger::{EnergySpan, NodeSpan};
 use neap_model::lifecycle::{Event, JobEvent, Phase};
 use neap_model::seconds::Seconds;
-use neap_model::units::{GramsCo2e, Joules, Pue};
+use neap_model::units::{GramsCo2e, Joules, Money, Pue};
 use std::collections::BTreeMap;
 
 /// Zone, queue, project: the labels of energy and carbon.
@@ -55,6 +55,10 @@ pub struct Spent {
     pub run_now: GramsCo2e,
     /// The part of the emissions that rests on estimated power or fallback intensity.
     pub estimated: GramsCo2e,
+    /// Money paid for it at prices above zero, in the zone's currency,
+    pub cost: Money,
+    /// and got for it at prices below, as a positive amount.
+    pub credit: Money,
 }
 
 /// Sums since the journal began.
@@ -157,6 +161,15 @@ impl Totals {
         spent.estimated += actual.emits.saturating_sub(sure);
     }
 
+    pub(super) fn billed(&mut self, job: &Job, bill: Option<&Bill>) {
+        let Some((bill, place)) = bill.zip(job.place.as_ref()) else { return };
+        let (queue, project) = queue_and_project(job);
+        let spent = self.spent.entry((place.zone.clone(), queue, project)).or_default();
+        // Counters do not fall: what is paid and what is got are counted apart.
+        spent.cost = spent.cost + Money(bill.paid.0.max(0));
+        spent.credit = spent.credit + Money(bill.paid.0.saturating_neg().max(0));
+    }
+
     pub(super) fn node_metered(&mut self, node: &str, zone: &str, span: &NodeSpan) {
         for part in &span.parts {
             *self.node_energy.entry((node.to_owned(), part.component, part.source)).or_default() += part.energy;
@@ -212,6 +225,12 @@ impl Controller {
             _ => TimeDelta::zero(),
         };
         let over = [EnergyOver { from: span.from, until: span.until, energy }];
+        let prices = self.grid.get(zone).and_then(|grid| grid.prices.as_ref());
+        let bill = prices.map(|prices| Bill::of(&over[0], &prices.series, &prices.currency, shift));
+        let any = self.config.zones.iter().any(|zone| zone.market.is_some());
+        let factor = self.config.zones.iter().find(|known| known.name == zone).and_then(|zone| zone.market);
+        let market = any.then(|| Market::of(energy, factor));
+        let beside = (bill.is_some() || market.is_some()).then(|| Box::new(Beside { bill, market }));
         let (actual, run_now) = match self.grid.get(zone) {
             Some(grid) => (footprint(&over, &grid.past, TimeDelta::zero()), footprint(&over, &grid.past, shift)),
             None => {
@@ -219,7 +238,7 @@ impl Controller {
                 (unknown, unknown)
             }
         };
-        self.record(now, Event::Metered { attempt, span, actual, run_now }, turn);
+        self.record(now, Event::Metered { attempt, span, actual, run_now, beside }, turn);
     }
 
     /// Power usage effectiveness of a zone; `None`: not stated.

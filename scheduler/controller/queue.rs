@@ -160,6 +160,12 @@ impl Controller {
                     .note(format!("the limit is {limit}")),
             );
         }
+        if let Some(unit) = spec.functional_unit.as_ref().filter(|unit| !unit.is_sound()) {
+            wrong.push(
+                Refusal::new(Code::BadValue, "a functional unit is a count and a name".to_owned())
+                    .about("functional_unit", format!("{} {}", unit.count, unit.name)),
+            );
+        }
         if limit == Seconds::ZERO {
             wrong.push(Refusal::new(Code::BadValue, "a limit of no time at all").about("time.limit", "0"));
         }

@@ -103,14 +103,15 @@ impl Job {
         }
     }
 
-    /// Books the GPU time of an attempt that just ended.
-    fn hold_gpus(&mut self, before: &Phase, until: DateTime<Utc>) {
+    /// Books the time that an attempt which just ended held GPUs and cores.
+    fn hold(&mut self, before: &Phase, until: DateTime<Utc>) {
         let since = match before {
             Phase::Running { .. } | Phase::Stopping { since: Some(_), .. } => self.started,
             _ => None,
         };
         let held = since.map_or(Seconds::ZERO, |since| Seconds::between(since, until));
         self.account.gpu_seconds.0 += held.0 * self.gpus.len() as u64;
+        self.account.core_seconds += held.0 * u64::from(self.cpus);
     }
 
     /// Whether it missed its finish-by. A job that a person cancelled missed nothing.
@@ -216,17 +217,21 @@ impl State {
                 self.submitted(*job, at, owner, spec, key, digest);
             }
             Event::Job { job, happened } => self.happened(*job, at, happened)?,
-            Event::Metered { attempt, span, actual, run_now } => {
+            Event::Metered { attempt, span, actual, run_now, beside } => {
                 let Some(job) = self.jobs.get_mut(&attempt.job) else { return Ok(()) };
                 let job = Arc::make_mut(job);
                 job.account.add_parts(span);
                 job.account.actual = job.account.actual.and(*actual);
                 job.account.run_now = job.account.run_now.and(*run_now);
+                if let Some(beside) = beside {
+                    job.account.add_beside(beside);
+                }
                 if attempt.epoch == job.epoch {
                     job.booked = Some(span.seq);
                 }
                 job.revision = self.revision;
                 self.totals.metered(job, span, *actual, *run_now);
+                self.totals.billed(job, beside.as_ref().and_then(|beside| beside.bill.as_ref()));
                 self.changed.insert(attempt.job);
             }
             Event::NodeMetered { node, session, span } => {
@@ -354,7 +359,7 @@ impl State {
                 job.losses += 1;
                 self.totals.lost(job, "end.node_lost");
                 job.accounted = job.account.actual.energy;
-                job.hold_gpus(&before, at);
+                job.hold(&before, at);
             }
             JobEvent::AttemptEnded { end, at: ended, .. } => {
                 if matches!(end, AttemptEnd::NotStarted { .. }) {
@@ -377,7 +382,7 @@ impl State {
                     job.told = None;
                 }
                 job.accounted = job.account.actual.energy;
-                job.hold_gpus(&before, *ended);
+                job.hold(&before, *ended);
             }
             _ => {}
         }

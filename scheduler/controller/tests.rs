@@ -7,6 +7,7 @@ mod feeds;
 mod grid;
 mod holding;
 mod life;
+mod money;
 mod notices;
 mod pausing;
 mod power;

@@ -3,6 +3,7 @@
 use super::{Handle, Loop, LoopError, Message, Vitals, WAITING, changed, events, grid, replay};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::controller::answers::Terms;
 use crate::controller::state::State;
 use crate::controller::{Controller, Footer, Input};
 use crate::journal::disk::RealDisk;
@@ -99,7 +100,7 @@ pub fn start(config: Config, footer: Footer, options: Options) -> Result<Schedul
     let place = Place::take(&config.state_dir)?;
     let mut random = rand::rng();
     let seed = random.next_u64();
-    let (mut journal, mut state, store) = read(&place, options, seed)?;
+    let (mut journal, mut state, store) = read(&place, options, seed, &Terms::of(&config))?;
     let mut notices = Vec::new();
     if let Some((name, offset, length)) = &journal.torn {
         notices.push(format!(
@@ -177,15 +178,15 @@ fn named<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'stati
 }
 
 /// Reads the journal into a state, and brings the store to the same point; a store that belongs elsewhere is built anew.
-fn read(place: &Place, options: Options, seed: u64) -> Result<(Journal, State, Store), StartError> {
-    let store = Store::open(&place.path, true);
+fn read(place: &Place, options: Options, seed: u64, terms: &Terms) -> Result<(Journal, State, Store), StartError> {
+    let store = Store::open(&place.path, true, terms.clone());
     let opened = store.opened;
     let (journal, state, belongs) = read_with(place, options, seed, &store)?;
     if opened.is_none() || belongs {
         return Ok((journal, state, store));
     }
     drop((journal, state, store));
-    let store = Store::open(&place.path, false);
+    let store = Store::open(&place.path, false, terms.clone());
     let (journal, state, _) = read_with(place, options, seed, &store)?;
     Ok((journal, state, store))
 }

@@ -17,8 +17,14 @@ pub(super) fn now() -> DateTime<Utc> {
 }
 
 pub(super) fn site(zones: &[&str], file: Option<&Path>) -> Config {
-    let zone =
-        |(n, name): (usize, &&str)| ZoneConfig { name: (*name).into(), home: n == 0, pue: None, annual_mean: None };
+    let zone = |(n, name): (usize, &&str)| ZoneConfig {
+        name: (*name).into(),
+        home: n == 0,
+        pue: None,
+        annual_mean: None,
+        tariff: None,
+        market: None,
+    };
     let feed = |path: &Path| FeedConfig::File {
         path: path.to_owned(),
         zones: BTreeMap::from([("DE".into(), "germany".into())]),
@@ -44,6 +50,7 @@ pub(super) fn site(zones: &[&str], file: Option<&Path>) -> Config {
         nodes: Vec::new(),
         power_domains: Vec::new(),
         event_keys: Vec::new(),
+        embodied: None,
         vtns: Vec::new(),
         queues: BTreeMap::new(),
         metrics: MetricsConfig { max_projects: 1 },

@@ -4,6 +4,7 @@ use neap_model::lifecycle::{Event, JobEvent};
 
 fn submitted(command: &str) -> Event {
     let spec = JobSpec {
+        functional_unit: None,
         name: "llama-ft".into(),
         project: "nlp".into(),
         queue: Some("batch".into()),

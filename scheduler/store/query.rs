@@ -1,7 +1,7 @@
 //! Answers from the archive.
 
 use super::{JOB, StoreError, key_of, unseal};
-use crate::controller::answers::{add_to_report, complete_report, decision_of, history_of, matches, report_of};
+use crate::controller::answers::{Terms, add_to_report, completed, decision_of, history_of, matches, report_of};
 use crate::controller::state::Job;
 use crate::controller::{Answer, ArchiveQuery, Viewer};
 use neap_model::job::JobId;
@@ -12,16 +12,16 @@ use std::path::Path;
 
 type Answered = Result<Answer, Vec<Refusal>>;
 
-pub(super) fn answer(db: &sled::Db, path: &Path, query: ArchiveQuery) -> Result<Answered, StoreError> {
-    let reader = Reader { db, path };
+pub(super) fn answer(db: &sled::Db, path: &Path, terms: &Terms, query: ArchiveQuery) -> Result<Answered, StoreError> {
+    let reader = Reader { db, path, terms };
     Ok(match query {
         ArchiveQuery::Show(id, viewer) => match reader.job(id, &viewer)? {
-            Some(job) => Ok(Answer::Job(Box::new(report_of(&job, decision_of(&job), None)))),
+            Some(job) => Ok(Answer::Job(Box::new(report_of(&job, decision_of(&job), terms)))),
             None => Err(vec![no_such_job(id)]),
         },
         ArchiveQuery::Why(id, viewer) => match reader.job(id, &viewer)? {
             Some(job) => Ok(Answer::Why(Box::new(WhyReport {
-                job: report_of(&job, decision_of(&job), None),
+                job: report_of(&job, decision_of(&job), terms),
                 history: history_of(&job),
                 grid: None,
                 alternatives: Vec::new(),
@@ -37,7 +37,7 @@ pub(super) fn answer(db: &sled::Db, path: &Path, query: ArchiveQuery) -> Result<
             for job in reader.all() {
                 add_to_report(&mut rows, &job?, &query, &viewer);
             }
-            complete_report(&mut report, rows);
+            (report.rows, report.total) = completed(rows, terms);
             Ok(Answer::Report(report))
         }
     })
@@ -50,6 +50,7 @@ fn no_such_job(id: JobId) -> Refusal {
 struct Reader<'a> {
     db: &'a sled::Db,
     path: &'a Path,
+    terms: &'a Terms,
 }
 
 impl Reader<'_> {
@@ -88,7 +89,7 @@ impl Reader<'_> {
             if matches(&job, filter, viewer, planned) {
                 total += 1;
                 if jobs.len() < limit {
-                    jobs.push(report_of(&job, decision_of(&job), None));
+                    jobs.push(report_of(&job, decision_of(&job), self.terms));
                 }
             }
         }

@@ -1,4 +1,5 @@
 use super::{Store, seal, unseal};
+use crate::controller::answers::Terms;
 use crate::controller::state::{Job, State};
 use crate::controller::{Answer, ArchiveQuery, Grouping, ReportQuery, Viewer};
 use chrono::{DateTime, Utc};
@@ -38,6 +39,7 @@ fn jobs(count: u64) -> Vec<Arc<Job>> {
     let mut state = State::default();
     for id in 1..=count {
         let spec = JobSpec {
+            functional_unit: None,
             name: format!("n{}", id % 3),
             project: "p".into(),
             queue: Some("q".into()),
@@ -80,7 +82,9 @@ fn jobs(count: u64) -> Vec<Arc<Job>> {
             state.apply(at(0), &Event::Job { job: JobId(id), happened }).expect("legal");
         }
         let attempt = AttemptId { job: JobId(id), epoch };
-        state.apply(at(60), &Event::Metered { attempt, span, actual: print, run_now: print }).expect("legal");
+        state
+            .apply(at(60), &Event::Metered { attempt, span, actual: print, run_now: print, beside: None })
+            .expect("legal");
         let happened = JobEvent::AttemptEnded { epoch, end, at: at(60) };
         state.apply(at(60), &Event::Job { job: JobId(id), happened }).expect("legal");
     }
@@ -106,7 +110,7 @@ fn listed(store: &Store) -> Result<u64, String> {
 }
 
 fn filled(dir: &Path) -> [u8; 32] {
-    let store = Store::open(dir, true);
+    let store = Store::open(dir, true, Terms::default());
     assert_eq!(store.opened, None);
     store.push(jobs(50), (7, [7; 32]));
     assert_eq!(listed(&store), Ok(50));
@@ -117,7 +121,7 @@ fn filled(dir: &Path) -> [u8; 32] {
 fn what_was_handed_over_is_found_again() {
     let dir = tempfile::tempdir().expect("a directory");
     let chain = filled(dir.path());
-    let store = Store::open(dir.path(), true);
+    let store = Store::open(dir.path(), true, Terms::default());
     assert_eq!(store.opened, Some((7, chain)));
     assert_eq!(listed(&store), Ok(50));
     let query = ReportQuery { by: Grouping::Name, ..ReportQuery::default() };
@@ -145,7 +149,7 @@ fn what_was_handed_over_is_found_again() {
 fn nobody_finds_what_is_not_theirs() {
     let dir = tempfile::tempdir().expect("a directory");
     filled(dir.path());
-    let store = Store::open(dir.path(), true);
+    let store = Store::open(dir.path(), true, Terms::default());
     let viewer = Viewer { person: Person { uid: 1_000, name: "x".into() }, all: false };
     assert!(ask(&store, ArchiveQuery::Show(JobId(2), viewer.clone())).is_ok());
     let (other, absent) = (JobId(1), JobId(999));
@@ -156,7 +160,7 @@ fn nobody_finds_what_is_not_theirs() {
 #[test]
 fn a7_a_store_that_belongs_elsewhere_or_is_damaged_is_built_again() {
     let strange = |dir: &Path| {
-        let store = Store::open(dir, false);
+        let store = Store::open(dir, false, Terms::default());
         assert_eq!(store.opened, None);
         assert_eq!(listed(&store), Ok(0));
     };
@@ -167,7 +171,7 @@ fn a7_a_store_that_belongs_elsewhere_or_is_damaged_is_built_again() {
     let dir = tempfile::tempdir().expect("a directory");
     filled(dir.path());
     std::fs::write(dir.path().join("store.opening"), b"").expect("written");
-    assert_eq!(Store::open(dir.path(), true).opened, None);
+    assert_eq!(Store::open(dir.path(), true, Terms::default()).opened, None);
     assert!(!dir.path().join("store.opening").exists());
 }
 
@@ -179,7 +183,7 @@ fn a4_flipped_bits_in_the_store_are_never_served() {
     let file = dir.path().join("store").join("db");
     let good = std::fs::read(&file).expect("sled keeps its data there");
     let expected = {
-        let store = Store::open(dir.path(), true);
+        let store = Store::open(dir.path(), true, Terms::default());
         ask(&store, ArchiveQuery::List(JobFilter::default(), everybody())).expect("listed")
     };
     for n in 0..flips {
@@ -187,7 +191,7 @@ fn a4_flipped_bits_in_the_store_are_never_served() {
         let bit = (n * 2_654_435_761) as usize % (bad.len() * 8);
         bad[bit / 8] ^= 1 << (bit % 8);
         std::fs::write(&file, &bad).expect("written");
-        let store = Store::open(dir.path(), true);
+        let store = Store::open(dir.path(), true, Terms::default());
         match store.opened {
             None => assert_eq!(listed(&store), Ok(0)),
             Some(_) => {

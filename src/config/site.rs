@@ -6,6 +6,8 @@ use super::power;
 use super::vtn;
 use super::walk::{Source, Table};
 use crate::diagnostic::Problem;
+use chrono_tz::Tz;
+use neap_model::embodied::Factors;
 use neap_model::grid::{Kind, Scope};
 use neap_model::job::{Objective, is_name};
 use neap_model::refusal::{Code, Refusal};
@@ -33,16 +35,17 @@ pub fn read(text: &str, file: &str, paths: &Paths) -> Result<(Config, neap_execu
     if top.whole::<u32>("version").is_some_and(|version| version != 1) {
         top.wrong("P013", "version", bad("this program reads version 1 of the site's file"));
     }
-    let mut scheduler = server(top.table("server"), paths);
+    let (mut scheduler, timezone) = server(top.table("server"), paths);
     let mut grid_table = top.table("grid");
     scheduler.event_keys = power::event_keys(grid_table.table("webhook"));
     let servers = grid_table.tables("vtn");
-    scheduler.zones = zones(&mut top, paths);
+    scheduler.zones = zones(&mut top, paths, timezone);
     scheduler.grid = feeds::grid(grid_table, &scheduler.zones);
     scheduler.nodes = nodes(&mut top, &scheduler.zones);
     scheduler.power_domains = power::domains(&mut top, &scheduler.nodes);
     scheduler.vtns = vtn::vtns(servers, &scheduler);
     scheduler.queues = queues(&mut top, &scheduler.zones);
+    scheduler.embodied = embodied(top.table("embodied"));
     let mut metrics = top.table("metrics");
     scheduler.metrics.max_projects = metrics.whole("max_projects").unwrap_or(200);
     metrics.finish(&[]);
@@ -52,7 +55,7 @@ pub fn read(text: &str, file: &str, paths: &Paths) -> Result<(Config, neap_execu
     if problems.is_empty() { Ok((scheduler, executor)) } else { Err(problems) }
 }
 
-fn server(mut table: Table<'_>, paths: &Paths) -> Config {
+fn server(mut table: Table<'_>, paths: &Paths) -> (Config, Option<Tz>) {
     let state_dir = path(&mut table, "state_dir").unwrap_or_else(|| paths.state_dir());
     let socket = path(&mut table, "socket").unwrap_or_else(|| paths.socket());
     let listen = table.text("listen").and_then(|text| match text.parse::<std::net::SocketAddr>() {
@@ -70,8 +73,15 @@ fn server(mut table: Table<'_>, paths: &Paths) -> Config {
     });
     let token_file = path(&mut table, "token_file").unwrap_or_else(|| state_dir.join("token"));
     let listen = listen.map(|address| Listen { address, token_file });
-    table.finish(&["metrics", "timezone"]);
-    Config {
+    let timezone = table.text("timezone").and_then(|name| {
+        let zone = name.parse().ok();
+        if zone.is_none() {
+            table.wrong("P013", "timezone", bad(format!("`{name}` is no time zone: a name such as Europe/Berlin")));
+        }
+        zone
+    });
+    table.finish(&["metrics"]);
+    let config = Config {
         socket: Some(socket),
         state_dir,
         listen,
@@ -87,9 +97,23 @@ fn server(mut table: Table<'_>, paths: &Paths) -> Config {
         power_domains: Vec::new(),
         event_keys: Vec::new(),
         vtns: Vec::new(),
+        embodied: None,
         queues: BTreeMap::new(),
         metrics: MetricsConfig { max_projects: 200 },
+    };
+    (config, timezone)
+}
+
+/// Emissions of making hardware. `None`: the site states none.
+fn embodied(mut table: Table<'_>) -> Option<Factors> {
+    let (gpu, core) = (table.quantity("gpu"), table.quantity("core"));
+    let life = table.quantity::<Seconds>("life").unwrap_or(Seconds::hours(4 * 365 * 24));
+    if life < Seconds::hours(24) {
+        table.wrong("P013", "life", bad("hardware lives for a day at least: \"1460d\""));
     }
+    let source = table.text("source").unwrap_or_else(|| "assumed".to_owned());
+    table.finish(&[]);
+    (gpu.is_some() || core.is_some()).then_some(Factors { gpu, core, life, source })
 }
 
 /// An absolute path: a daemon's own directory is nobody's business.
@@ -102,7 +126,7 @@ pub(super) fn path(table: &mut Table<'_>, key: &'static str) -> Option<PathBuf> 
     None
 }
 
-fn zones(top: &mut Table<'_>, paths: &Paths) -> Vec<ZoneConfig> {
+fn zones(top: &mut Table<'_>, paths: &Paths, timezone: Option<Tz>) -> Vec<ZoneConfig> {
     let mut all: Vec<ZoneConfig> = Vec::new();
     for mut table in top.tables("zone") {
         let name = named(&mut table, "a zone");
@@ -117,18 +141,19 @@ fn zones(top: &mut Table<'_>, paths: &Paths) -> Vec<ZoneConfig> {
         if home && all.iter().any(|zone| zone.home) {
             table.wrong("P017", "home", bad("two zones cannot both be home"));
         }
-        let annual_mean = table.quantity("annual_mean");
+        let (annual_mean, market) = (table.quantity("annual_mean"), table.quantity("market_factor"));
+        let tariff = super::tariff::tariff(&mut table, timezone);
         if let Some(name) = name {
             if all.iter().any(|zone| zone.name == name) {
                 table.wrong("P017", "name", bad(format!("zone `{name}` stands here twice")));
             }
-            all.push(ZoneConfig { name, home, pue, annual_mean });
+            all.push(ZoneConfig { name, home, pue, annual_mean, tariff, market });
         }
-        table.finish(&["price_per_kwh", "currency", "tariff"]);
+        table.finish(&[]);
     }
     if all.is_empty() {
         let name = paths.zone.clone().filter(|name| is_name(name)).unwrap_or_else(|| NOWHERE.to_owned());
-        all.push(ZoneConfig { name, home: true, pue: None, annual_mean: None });
+        all.push(ZoneConfig { name, home: true, pue: None, annual_mean: None, tariff: None, market: None });
     }
     if !all.iter().any(|zone| zone.home) {
         all[0].home = true;

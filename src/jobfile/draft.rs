@@ -5,6 +5,7 @@ use super::times;
 use crate::diagnostic::{Place, Problem, did_you_mean};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use neap_model::embodied::FunctionalUnit;
 use neap_model::job::{
     After, Flex, JobId, JobSpec, Launch, Objective, OnExpire, Pause, Resources, Retry, Task, TimeTerms, is_name,
 };
@@ -154,6 +155,7 @@ impl Draft {
                 pause: reader.pause(),
                 zones: reader.list("zones"),
             },
+            functional_unit: reader.functional_unit(),
             after: reader.after(),
             retry: reader.retry(),
             hold: reader.said.contains_key("hold"),
@@ -300,6 +302,19 @@ impl Reader<'_> {
             self.wrong(flag, Refusal::new(Code::BadValue, format!("`{text}` is none of {}", words.join(", "))));
         }
         found
+    }
+
+    fn functional_unit(&mut self) -> Option<FunctionalUnit> {
+        let text = self.text("functional-unit")?;
+        let (count, name) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        let count = count.parse().ok();
+        let unit = count.map(|count| FunctionalUnit { count, name: name.trim().to_owned() });
+        let sound = unit.filter(FunctionalUnit::is_sound);
+        if sound.is_none() {
+            let message = format!("`{text}` is no whole number and what it counts: '1000 inferences', '10 epochs'");
+            self.wrong("functional-unit", Refusal::new(Code::BadValue, message));
+        }
+        sound
     }
 
     fn delay(&mut self) -> Option<Objective> {

@@ -48,6 +48,7 @@ pub fn changed(
             "slowdown" => spec.flex.slowdown = anew.flex.slowdown,
             "zones" => spec.flex.zones.clone_from(&anew.flex.zones),
             "pause" => spec.flex.pause.clone_from(&anew.flex.pause),
+            "functional-unit" => spec.functional_unit.clone_from(&anew.functional_unit),
             "retry" => spec.retry = anew.retry,
             "env" => spec.task.env.extend(anew.task.env.clone()),
             "workdir" => spec.task.workdir.clone_from(&anew.task.workdir),

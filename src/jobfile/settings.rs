@@ -102,6 +102,13 @@ pub const SETTINGS: &[Setting] = &[
         Shape::Text,
         "May be paused in dirty hours: signal that makes it save itself, and grace, such as SIGUSR1:90s",
     ),
+    setting(
+        "functional-unit",
+        "functional_unit",
+        "N NAME",
+        Shape::Text,
+        "What it does in all, such as '1000 inferences': emissions are told per one of them",
+    ),
     setting("retry", "retry", "N|never", Shape::Text, "Further attempts after a node was lost [default: 2]"),
     setting("env", "env", "K=V", Shape::Pairs, "A variable of its environment; K alone takes yours"),
     setting("workdir", "workdir", "DIR", Shape::Text, "Where it starts [default: here]"),

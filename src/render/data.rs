@@ -1,6 +1,7 @@
 //! Answers for programs: base units in the names, UTC, `null` for unknown, quality beside the figure. Within version 1 of
 //! a schema fields are added, never renamed or retyped.
 
+use super::beside;
 use chrono::{DateTime, SecondsFormat, Utc};
 use neap_model::footprint::Footprint;
 use neap_model::lifecycle::Phase;
@@ -152,9 +153,14 @@ pub fn job(job: &JobReport) -> Value {
         "uncovered_joules": account.actual.uncovered.in_base(),
         "gpu_seconds": account.gpu_seconds.0,
         "meter_gap_seconds": account.gap_ms as f64 / 1e3,
+        "signal_kind": job.kind,
         "provisional": account.provisional,
         "revision": job.revision,
     });
+    beside::values(&mut value, &account.bills, account.market.as_ref(), job.embodied.as_ref());
+    let sci = beside::sci(job);
+    value["sci_grams"] = sci.into();
+    value["sci_unit"] = sci.map(|_| job.spec.functional_unit.as_ref().map_or("job", |unit| unit.name.as_str())).into();
     // Absent where nothing was ever wanted, never zero.
     if (!account.cap.is_empty() || job.capped.is_some())
         && let (Some(all), Value::Object(more)) = (value.as_object_mut(), super::capping::values(job))
@@ -177,6 +183,7 @@ fn alternative(row: &Alternative, now: DateTime<Utc>) -> Value {
         Remark::FitsNow => ("fits_now", None),
         Remark::FirstRoom => ("first_room", None),
         Remark::Cleanest => ("cleanest", None),
+        Remark::Cheapest => ("cheapest", None),
         Remark::LatestStart { .. } => ("latest_start", None),
         Remark::Needs { flag } => ("needs", Some(flag.clone())),
     };
@@ -321,7 +328,7 @@ fn footprint(footprint: &Footprint) -> (f64, f64) {
 
 fn usage(row: &UsageRow) -> Value {
     let ((energy, carbon), (_, run_now)) = (footprint(&row.actual), footprint(&row.run_now));
-    json!({
+    let mut value = json!({
         "group": row.group,
         "jobs": row.jobs,
         "gpu_seconds": row.gpu_seconds.0,
@@ -337,7 +344,10 @@ fn usage(row: &UsageRow) -> Value {
         "waited_for_grid_seconds": row.waited_for_grid.0,
         "finish_by_missed": row.missed,
         "overrides": row.overrides,
-    })
+        "core_seconds": row.core_seconds,
+    });
+    beside::values(&mut value, &row.bills, row.market.as_ref(), row.embodied.as_ref());
+    value
 }
 
 /// The rows of a report, each on its own.

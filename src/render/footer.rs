@@ -1,6 +1,6 @@
 //! The end of every job's log: what it used, how sure that is, and what running at once would have been.
 
-use super::{escape, numbers};
+use super::{beside, escape, numbers};
 use neap_model::fleet::{Component, Quality};
 use neap_model::ledger::Account;
 use neap_model::lifecycle::{Outcome, Phase};
@@ -88,6 +88,12 @@ pub fn used(job: &JobReport) -> String {
         parts.push(format!("planned was {}", numbers::carbon(planned)));
     }
     text.push_str(&join(&parts));
+    for bill in account.bills.iter().filter(|bill| bill.priced > Joules::ZERO) {
+        text.push_str(&join(&beside::cost(bill)));
+    }
+    if let Some(parts) = beside::hardware(job) {
+        text.push_str(&join(&parts));
+    }
     if let Some(parts) = super::capping::line(job) {
         text.push_str(&join(&parts));
     }

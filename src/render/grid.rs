@@ -49,9 +49,7 @@ fn prices(zone: &ZoneGrid, now: DateTime<Utc>, style: &Style) -> Option<String> 
     let low = next.iter().min_by_key(|span| span.value.0).map_or_else(|| "–".to_owned(), at);
     let high = next.iter().max_by_key(|span| span.value.0).map_or_else(|| "–".to_owned(), at);
     let (name, currency, feed) = (escape(&zone.zone.name), escape(&prices.currency), escape(&prices.origin.feed));
-    Some(format!(
-        "price {name}: now {present}, lowest {low}, highest {high} {currency}/MWh, {feed}; it shifts nothing yet"
-    ))
+    Some(format!("price {name}: now {present}, lowest {low}, highest {high} {currency}/MWh, {feed}; for --delay price"))
 }
 
 /// What the figures measure.

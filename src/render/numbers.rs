@@ -34,10 +34,20 @@ fn unit_of(value: f64, units: &[(f64, Unit)]) -> Unit {
 }
 
 /// An amount of money: two decimals, more where it is small.
-fn money(amount: Money, currency: &str) -> String {
+#[must_use]
+pub fn money(amount: Money, currency: &str) -> String {
+    format!("{} {}", self::amount(amount), super::escape(currency))
+}
+
+/// The same without its currency.
+#[must_use]
+pub fn amount(amount: Money) -> String {
     let value = amount.in_base();
-    let decimals = if value.abs() >= 1.0 || value == 0.0 { 2 } else { 4 };
-    format!("{value:.decimals$} {}", super::escape(currency))
+    // Cents, or three digits of what is less than one.
+    let small = value != 0.0 && value.abs() < 1.0;
+    let decimals = if small { 2 - (value.abs().log10().floor() as i32).clamp(-7, -1) } else { 2 };
+    let decimals = usize::try_from(decimals).unwrap_or(2);
+    format!("{value:.decimals$}")
 }
 
 /// What a run costs later, against now: `1.20 → 0.40 EUR, 67 % less`.

@@ -101,6 +101,7 @@ fn remark(remark: &Remark, style: &Style) -> String {
         Remark::FitsNow => "fits now".to_owned(),
         Remark::FirstRoom => "first room".to_owned(),
         Remark::Cleanest => "cleanest it allows".to_owned(),
+        Remark::Cheapest => "cheapest it allows".to_owned(),
         Remark::LatestStart { finish_by: Some(by) } => format!("latest start for {}", times::clock(*by, style)),
         Remark::LatestStart { finish_by: None } => "latest start".to_owned(),
         Remark::Needs { flag } => format!("needs {}", escape(flag)),

@@ -15,7 +15,12 @@ fn table(report: &UsageReport) -> Table {
     let energy = numbers::energy_column(report.total.actual.energy);
     let carbon = numbers::carbon_column(report.total.actual.emits.max(report.total.run_now.emits));
     let carbon_name = format!("{}CO2e", carbon.name);
-    let mut table = Table::new(&[
+    // A column of money where all of it has one currency.
+    let currency = match report.total.bills.as_slice() {
+        [bill] if bill.priced.0 > 0 => Some(escape(&bill.currency)),
+        _ => None,
+    };
+    let mut heads = vec![
         ("", Side::Left),
         ("JOBS", Side::Right),
         ("GPU-h", Side::Right),
@@ -24,7 +29,9 @@ fn table(report: &UsageReport) -> Table {
         ("RUN-NOW", Side::Right),
         ("SAVED", Side::Right),
         ("WAITED FOR IT", Side::Right),
-    ]);
+    ];
+    heads.extend(currency.as_deref().map(|name| (name, Side::Right)));
+    let mut table = Table::new(&heads);
     for row in report.rows.iter().chain([&report.total]) {
         let savings = Savings { emits: row.actual.emits, instead_of: row.run_now.emits };
         let saved = match savings.ratio() {
@@ -35,7 +42,7 @@ fn table(report: &UsageReport) -> Table {
             _ => "0".to_owned(),
         };
         let waited = if row.waited_for_grid.0 == 0 { "–".to_owned() } else { row.waited_for_grid.to_string() };
-        table.row([
+        let cells = [
             escape(&row.group),
             row.jobs.to_string(),
             numbers::digits(row.gpu_seconds.in_hours()),
@@ -44,7 +51,12 @@ fn table(report: &UsageReport) -> Table {
             carbon.of(row.run_now.emits.in_base()),
             saved,
             waited,
-        ]);
+        ];
+        let cost = currency.as_ref().map(|currency| {
+            let paid = row.bills.iter().find(|bill| bill.currency == *currency && bill.priced.0 > 0);
+            paid.map_or_else(|| "–".to_owned(), |bill| numbers::amount(bill.paid))
+        });
+        table.row(cells.into_iter().chain(cost));
     }
     table
 }
@@ -83,6 +95,16 @@ fn notes(report: &UsageReport) -> String {
             "work that did not succeed: {} of the energy.",
             share(failed.actual.energy.0, actual.energy.0)
         );
+    }
+    for bill in report.total.bills.iter().filter(|bill| bill.priced.0 > 0) {
+        let _ = writeln!(text, "{}", super::beside::cost(bill).join(" · ").replacen("cost   ", "cost", 1));
+    }
+    if let Some(embodied) = &report.total.embodied {
+        let (emits, source) = (numbers::carbon(embodied.emits), escape(&embodied.source));
+        let _ = writeln!(text, "making of the hardware held: {emits} ({source}), in no other figure.");
+    }
+    if let Some(market) = report.total.market.filter(|market| !market.is_empty()) {
+        let _ = writeln!(text, "market-based: {}, never added to the location-based.", super::beside::market(&market));
     }
     if !report.credits.is_empty() {
         let _ = writeln!(text, "credit: {}", escape(&report.credits.join(" · ")));

@@ -5,7 +5,7 @@
 use crate::controller::Controller;
 use crate::controller::state::Job;
 use chrono::{DateTime, Utc};
-use neap_model::job::{JobId, JobSpec};
+use neap_model::job::{JobId, JobSpec, Objective};
 use neap_model::seconds::Seconds;
 use neap_model::units::Joules;
 use neap_policies::trip::{Cause, Held, Trip};
@@ -31,7 +31,9 @@ fn outcome(job: &Job) -> Option<Held> {
     let at = job.ended.filter(|_| job.waited_for_grid > Seconds::ZERO)?;
     job.started?;
     let (actual, run_now) = (job.account.actual, job.account.run_now);
-    let metered = actual.energy > Joules::ZERO && actual.uncovered == Joules::ZERO;
+    // Who waited for cheaper hours promised nothing about emissions.
+    let carbon = job.spec.flex.delay != Some(Objective::Price);
+    let metered = carbon && actual.energy > Joules::ZERO && actual.uncovered == Joules::ZERO;
     Some(Held { at, missed: job.missed_finish_by(), emits: metered.then_some((actual.emits, run_now.emits)) })
 }
 

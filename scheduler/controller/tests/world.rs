@@ -73,7 +73,14 @@ pub fn config() -> Config {
         replan_gain: Percent::whole(5),
         pause: PauseConfig::default(),
     };
-    let zone = |name: &str, home| ZoneConfig { name: name.into(), home, pue: None, annual_mean: None };
+    let zone = |name: &str, home| ZoneConfig {
+        name: name.into(),
+        home,
+        pue: None,
+        annual_mean: None,
+        tariff: None,
+        market: None,
+    };
     Config {
         state_dir: "/nonexistent".into(),
         socket: None,
@@ -90,6 +97,7 @@ pub fn config() -> Config {
         power_domains: Vec::new(),
         event_keys: Vec::new(),
         vtns: Vec::new(),
+        embodied: None,
         queues: BTreeMap::from([("batch".to_owned(), queue)]),
         metrics: MetricsConfig { max_projects: 200 },
     }
@@ -98,6 +106,7 @@ pub fn config() -> Config {
 /// A job of one core that takes so long.
 pub fn job(name: &str, length: TimeDelta) -> JobSpec {
     JobSpec {
+        functional_unit: None,
         name: name.into(),
         project: "test".into(),
         queue: None,

@@ -1,8 +1,9 @@
 //! The scene: two zones, three nodes with eight GPUs each, and people who want them.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use neap_model::embodied::{Factors, FunctionalUnit};
 use neap_model::fleet::{Component, Gpu, Inventory, Meter, Source, Zone};
-use neap_model::footprint::{EnergyOver, footprint};
+use neap_model::footprint::{Bill, EnergyOver, Market, footprint};
 use neap_model::grid::{Accounting, Basis, Curve, Grade, Kind, Origin, Scope, Series, Span};
 use neap_model::job::{
     After, Epoch, Flex, JobId, JobSpec, Launch, Objective, OnExpire, Person, Resources, Retry, Task, TimeTerms,
@@ -17,7 +18,7 @@ use neap_model::protocol::{
 };
 use neap_model::reason::{Reason, WhyNow};
 use neap_model::seconds::Seconds;
-use neap_model::units::{Bytes, GpuSeconds, GramsCo2e, Intensity, Joules, Percent, Pue, Watts};
+use neap_model::units::{Bytes, GpuSeconds, GramsCo2e, Intensity, Joules, Percent, Price, Pue, Watts};
 use neap_policies::problem::{Delay, Job, NodeState, Occupant, Policy, Problem, Site, ZoneState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,6 +64,12 @@ fn basis() -> Basis {
 
 fn consent(objective: Objective) -> Delay {
     Delay { objective, max: Seconds::hours(12), min_saving: Percent::whole(10), replan_gain: Percent::whole(5) }
+}
+
+/// What its site states about making the hardware.
+fn factors() -> Factors {
+    let gpu = "164 kg".parse().ok();
+    Factors { gpu, core: None, life: Seconds::hours(4 * 365 * 24), source: "assumed".into() }
 }
 
 /// The site and everybody's wishes, with the planner's decisions.
@@ -191,6 +198,7 @@ impl Scene {
                 ..Flex::default()
             },
             after: if id == 1434 { vec![After { job: JobId(1431), any: false }] } else { Vec::new() },
+            functional_unit: (id == 1432).then(|| FunctionalUnit { count: 3, name: "epochs".into() }),
             retry: Retry::default(),
             hold: id == 1435,
         }
@@ -205,6 +213,11 @@ impl Scene {
             _ => Phase::Queued,
         };
         let decision = Some(if running { started("gpu02", WhyNow::NotAsked) } else { self.decision(id) });
+        let account = if running {
+            self.account(Joules(3_960_000_000), "2026-11-23T15:54:00+01:00", 131)
+        } else {
+            Account::default()
+        };
         JobReport {
             id: JobId(id),
             owner: "ada".into(),
@@ -220,13 +233,11 @@ impl Scene {
             log: running.then(|| "/var/lib/neap/run/logs/1431-1.log".into()),
             attempts: u32::from(running),
             overridden: false,
-            account: if running {
-                self.account(Joules(3_960_000_000), "2026-11-23T15:54:00+01:00", 131)
-            } else {
-                Account::default()
-            },
+            embodied: factors().of(account.gpu_seconds, account.core_seconds),
+            account,
             capped: None,
             pue: Pue::new(1.25),
+            kind: neap_model::grid::Kind::Average,
             revision: 3,
             waited_for_grid: Seconds::ZERO,
         }
@@ -250,6 +261,14 @@ impl Scene {
         let actual = footprint(&over, &past, TimeDelta::zero());
         let mut run_now = actual;
         run_now.emits = actual.emits.scaled(417, 259);
+        let price = |value, hours| Span {
+            from: from + TimeDelta::hours(hours),
+            until: from + TimeDelta::hours(hours + 24),
+            value: Price(value),
+            grade: Grade::Measured,
+        };
+        let prices = Series::new([price(96_500, -24), price(61_200, 0)]);
+        let bill = Bill::of(&over[0], &prices, "EUR", TimeDelta::hours(-12));
         Account {
             parts: vec![
                 Part { component: Component::Gpu, source: Source::NvmlEnergy, energy: gpu },
@@ -258,6 +277,9 @@ impl Scene {
             actual,
             run_now,
             planned: None,
+            bills: vec![bill],
+            market: Some(Market::of(actual.energy, Some(Intensity::grams(412)))),
+            core_seconds: 64 * 60 * minutes as u64,
             gpu_seconds: GpuSeconds(8 * 60 * minutes as u64),
             gap_ms: 0,
             metering: neap_model::ledger::Metering::default(),
@@ -332,6 +354,7 @@ impl Scene {
         job.attempts = 1;
         job.account = self.account(Joules(82_440_000_000), "2026-11-24T02:50:00+01:00", 268);
         job.account.planned = told.expected.map(|expected| expected.emits);
+        job.embodied = factors().of(job.account.gpu_seconds, job.account.core_seconds);
         job.waited_for_grid = Seconds(31_500);
         why.alternatives.clear();
         why.now = time("2026-11-24T08:00:00+01:00");
@@ -397,6 +420,10 @@ impl Scene {
                 missed: 0,
                 overrides: jobs % 3,
                 quality: account.quality(),
+                core_seconds: account.core_seconds,
+                bills: account.bills.clone(),
+                market: account.market,
+                embodied: factors().of(GpuSeconds(kwh * 4_320), account.core_seconds),
             }
         };
         let rows = vec![row("llama-ft", 14, 411, 36), row("sweeps", 212, 388, 10), row("failed", 9, 61, 0)];
@@ -410,7 +437,11 @@ impl Scene {
             total.waited_for_grid = total.waited_for_grid + row.waited_for_grid;
             total.overrides += row.overrides;
             total.quality = row.quality;
+            row.bills.iter().for_each(|bill| bill.into_list(&mut total.bills));
+            total.market = Some(total.market.unwrap_or_default().and(row.market.expect("it has one")));
+            total.core_seconds += row.core_seconds;
         }
+        total.embodied = factors().of(total.gpu_seconds, total.core_seconds);
         UsageReport {
             since: Some(time("2026-11-01T00:00:00+01:00")),
             until: Some(time("2026-11-23T00:00:00+01:00")),
