@@ -206,27 +206,37 @@ fn converse(mut stream: &UnixStream, door: &Door) {
     drop(std::io::copy(&mut Until(stream, ends).take(DRAINED), &mut std::io::sink()));
 }
 
+/// What a user asks with a line, if that user may ask it.
+pub(super) fn admitted(uid: u32, line: &[u8], uids: &[u32], grants: Option<&Path>) -> Result<Request, Answer> {
+    if !uids.contains(&uid) {
+        return Err(refuse(Refusal::NotAllowed, format!("user {uid} may not set limits here")));
+    }
+    let request: Request = serde_json::from_slice(line)
+        .map_err(|error| refuse(Refusal::BadRequest, error.to_string().chars().take(200).collect::<String>()))?;
+    if let (Some(grants), Request::Acquire { gpu, .. }) = (grants, &request) {
+        let granted = is_uuid(gpu).then(|| std::fs::read_to_string(grants.join(gpu)).ok()).flatten();
+        if granted.and_then(|text| text.trim().parse().ok()) != Some(uid) {
+            return Err(refuse(Refusal::NotAllowed, format!("no grant lets user {uid} hold that GPU")));
+        }
+    }
+    Ok(request)
+}
+
 fn answered(stream: &UnixStream, door: &Door, ends: Duration) -> Answer {
     let Ok(peer) = socket_peercred(stream) else { return refuse(Refusal::NotAllowed, "nobody vouches for who asks") };
     let uid = peer.uid.as_raw();
-    if !door.uids.contains(&uid) {
-        return refuse(Refusal::NotAllowed, format!("user {uid} may not set limits here"));
-    }
     let mut line = Vec::new();
-    let read = BufReader::new(Until(stream, ends).take(LONGEST as u64)).read_until(b'\n', &mut line);
-    if read.is_err() || !line.ends_with(b"\n") {
-        return refuse(Refusal::BadRequest, format!("no line of at most {LONGEST} bytes within a second"));
-    }
-    let request: Request = match serde_json::from_slice(&line) {
-        Ok(request) => request,
-        Err(error) => return refuse(Refusal::BadRequest, error.to_string().chars().take(200).collect::<String>()),
-    };
-    if let (Some(grants), Request::Acquire { gpu, .. }) = (&door.grants, &request) {
-        let granted = is_uuid(gpu).then(|| std::fs::read_to_string(grants.join(gpu)).ok()).flatten();
-        if granted.and_then(|text| text.trim().parse().ok()) != Some(uid) {
-            return refuse(Refusal::NotAllowed, format!("no grant lets user {uid} hold that GPU"));
+    // Who may ask nothing is not listened to.
+    if door.uids.contains(&uid) {
+        let read = BufReader::new(Until(stream, ends).take(LONGEST as u64)).read_until(b'\n', &mut line);
+        if read.is_err() || !line.ends_with(b"\n") {
+            return refuse(Refusal::BadRequest, format!("no line of at most {LONGEST} bytes within a second"));
         }
     }
+    let request = match admitted(uid, &line, &door.uids, door.grants.as_deref()) {
+        Ok(request) => request,
+        Err(answer) => return answer,
+    };
     let (reply, answer) = sync_channel(1);
     if door.asks.try_send((uid, request, reply)).is_err() {
         return refuse(Refusal::RateLimited, "too many requests wait");

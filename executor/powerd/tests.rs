@@ -1,5 +1,7 @@
 //! The rules of leases against made-up boards that fail, reload, are set by others, and crash between any two steps.
 
+mod fuzz;
+
 use super::board::{Boards, Limits};
 use super::keeper::{Event, Keeper, LOOK};
 use super::record::{Directory, Record, Records, Stored};
