@@ -30,6 +30,8 @@ use tokio::sync::mpsc;
 const LOOK: Duration = Duration::from_millis(20);
 /// How often meters are read.
 const READ: Duration = Duration::from_secs(1);
+/// Keeps the node's books, in the run directory.
+const NODE: &str = "node.json";
 /// How long the scheduler may hold an answer back.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long what a dead guard left behind may take to die.
@@ -107,7 +109,7 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
         notice(&line);
     }
     let mut executor = Executor {
-        node_meter: NodeMeter::new(Utc::now()),
+        node_meter: NodeMeter::resume(run.read(NODE), Utc::now(), rand::rng().random()),
         caps: None,
         seeker: Seeker::default(),
         session: rand::rng().random(),
@@ -257,6 +259,9 @@ impl Executor {
                 let _ = std::fs::write(attempt.dir.0.join("metered"), b"");
             }
         }
+        if !ended.is_empty() {
+            self.node_meter.job_ended();
+        }
         !ended.is_empty()
     }
 
@@ -324,6 +329,8 @@ impl Executor {
             // Every reading is kept: an executor that is killed does not make energy appear twice.
             let _ = attempt.dir.write("meter.json", &attempt.meter);
         }
+        // Between these files an executor can be killed: then the node's books lack one reading that a job's have.
+        let _ = self.run.write(NODE, &self.node_meter);
         closed
     }
 
@@ -353,6 +360,7 @@ impl Executor {
             number: self.beats,
             inventory: self.node.inventory.clone(),
             holds,
+            node_books: Some(self.node_meter.books),
             node_spans: self.node_meter.closed.clone(),
             patience_ms: u32::try_from(patience.as_millis()).unwrap_or(0),
         }

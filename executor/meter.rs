@@ -29,6 +29,8 @@ const RAPL_OFF: f64 = 0.05;
 
 /// A span is closed after so long, and at the end of its attempt.
 pub const SPAN: TimeDelta = TimeDelta::seconds(60);
+/// The node's span is closed after so long where a job ended in it.
+const SOON: TimeDelta = TimeDelta::seconds(10);
 /// Two readings further apart than that leave a gap: the energy between is filled in.
 const GAP: TimeDelta = TimeDelta::seconds(10);
 
@@ -207,9 +209,14 @@ impl AttemptMeter {
     }
 }
 
-/// The energy of the node on its way to the scheduler.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The energy of the node on its way to the scheduler. Kept on disk, so that what jobs and idle boards used adds up to it over a
+/// start of the executor as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeMeter {
+    /// Names these books; random.
+    pub books: u64,
+    /// A job's books were closed since the last span.
+    ended: bool,
     seen: DateTime<Utc>,
     next: u32,
     from: DateTime<Utc>,
@@ -222,10 +229,12 @@ pub struct NodeMeter {
 }
 
 impl NodeMeter {
-    /// From now on.
+    /// From now on, in new books.
     #[must_use]
-    pub fn new(from: DateTime<Utc>) -> Self {
+    pub fn new(from: DateTime<Utc>, books: u64) -> Self {
         Self {
+            books,
+            ended: false,
             seen: from,
             next: 0,
             from,
@@ -237,6 +246,17 @@ impl NodeMeter {
         }
     }
 
+    /// Goes on with the books of an earlier life, whose last span ends where that life did; without them, with new ones.
+    #[must_use]
+    pub fn resume(kept: Option<Self>, now: DateTime<Utc>, books: u64) -> Self {
+        let Some(mut kept) = kept else { return Self::new(now, books) };
+        if !kept.parts.is_empty() {
+            kept.close();
+        }
+        (kept.from, kept.seen) = (now, now);
+        kept
+    }
+
     /// Takes what was counted up to `at`.
     pub fn take(&mut self, shares: &Shares, at: DateTime<Utc>) {
         shares.node.iter().for_each(|part| add(&mut self.parts, *part));
@@ -246,18 +266,28 @@ impl NodeMeter {
             self.gap_ms += u64::try_from((at - self.seen).num_milliseconds()).unwrap_or(0);
         }
         self.seen = self.seen.max(at);
-        if self.seen - self.from >= SPAN {
-            self.closed.push(NodeSpan {
-                seq: self.next,
-                from: self.from,
-                until: self.seen,
-                parts: std::mem::take(&mut self.parts),
-                attributed: std::mem::take(&mut self.attributed),
-                gap_ms: std::mem::take(&mut self.gap_ms),
-                unattributed: std::mem::take(&mut self.unattributed),
-            });
-            (self.next, self.from) = (self.next + 1, self.seen);
+        if self.seen - self.from >= if self.ended { SOON } else { SPAN } {
+            self.close();
         }
+    }
+
+    fn close(&mut self) {
+        self.ended = false;
+        self.closed.push(NodeSpan {
+            seq: self.next,
+            from: self.from,
+            until: self.seen,
+            parts: std::mem::take(&mut self.parts),
+            attributed: std::mem::take(&mut self.attributed),
+            gap_ms: std::mem::take(&mut self.gap_ms),
+            unattributed: std::mem::take(&mut self.unattributed),
+        });
+        (self.next, self.from) = (self.next + 1, self.seen);
+    }
+
+    /// A job's books are closed: the node's follow soon.
+    pub fn job_ended(&mut self) {
+        self.ended = true;
     }
 
     /// Drops what the scheduler wrote down.

@@ -136,6 +136,22 @@ impl RunDir {
         self.path.join("logs").join(format!("{id}.log"))
     }
 
+    /// One of its own files; `None` if it is not there or is not whole.
+    #[must_use]
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_slice(&std::fs::read(self.path.join(name)).ok()?).ok()
+    }
+
+    /// Writes one of its own files, whole for whoever reads it after a process that was killed. A power cut may lose it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write<T: Serialize>(&self, name: &str, content: &T) -> io::Result<()> {
+        let (path, temporary) = (self.path.join(name), self.path.join(format!("{name}.new")));
+        std::fs::write(&temporary, serde_json::to_vec(content)?)?;
+        std::fs::rename(temporary, path)
+    }
+
     /// Every attempt that has a directory.
     ///
     /// # Errors

@@ -137,7 +137,7 @@ impl EnergySpan {
 /// What a node's own meters counted between two instants, whoever it was for; for the unattributed row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpan {
-    /// Rises by one within a session of the executor, from 0.
+    /// Rises by one within a node's books, from 0.
     pub seq: u32,
     /// First instant.
     pub from: DateTime<Utc>,

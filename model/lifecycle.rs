@@ -214,7 +214,7 @@ pub enum Event {
     NodeMetered {
         /// The node.
         node: String,
-        /// Its executor's session.
+        /// The books it comes from, at first the executor's session.
         session: u64,
         /// What was counted.
         span: NodeSpan,

@@ -340,6 +340,9 @@ pub struct Beat {
     pub session: u64,
     /// Rises by one with each beat of a session; of two that overtake each other on the way the higher one is believed.
     pub number: u64,
+    /// The books that `node_spans` come from: random, kept over starts of the executor; earlier versions: the session.
+    #[serde(default)]
+    pub node_books: Option<u64>,
     /// What the node has.
     pub inventory: Inventory,
     /// Every attempt it has a guard or an exit record for.
@@ -396,7 +399,7 @@ pub struct BeatReply {
     pub stale: Vec<AttemptId>,
     /// Highest energy span written down, by attempt.
     pub booked: Vec<(AttemptId, u32)>,
-    /// Highest node span written down of this session.
+    /// Highest node span written down of these books.
     pub node_booked: Option<u32>,
     /// What the limits of running attempts should be; an attempt that is not named keeps what it has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -18,6 +18,11 @@ pub const SILENT: TimeDelta = TimeDelta::seconds(20);
 /// Time between TERM and KILL.
 const GRACE: Seconds = Seconds(30);
 
+/// The books that a beat's node spans come from.
+fn books(beat: &Beat) -> u64 {
+    beat.node_books.unwrap_or(beat.session)
+}
+
 impl Controller {
     pub(super) fn beat(&mut self, now: DateTime<Utc>, beat: Beat, caller: Caller, turn: &mut Turn) {
         if beat.protocol != PROTOCOL {
@@ -33,7 +38,7 @@ impl Controller {
         for span in &beat.node_spans {
             self.book_node(now, &beat, span, turn);
         }
-        reply.node_booked = self.state.nodes[&beat.node].booked.filter(|(s, _)| *s == beat.session).map(|(_, n)| n);
+        reply.node_booked = self.state.nodes[&beat.node].booked.filter(|(s, _)| *s == books(&beat)).map(|(_, n)| n);
         for report in &beat.holds {
             self.hear_attempt(now, &beat.node, report, &mut reply, turn);
         }
@@ -85,10 +90,10 @@ impl Controller {
 
     fn book_node(&mut self, now: DateTime<Utc>, beat: &Beat, span: &neap_model::ledger::NodeSpan, turn: &mut Turn) {
         let booked = self.state.nodes[&beat.node].booked;
-        if booked.is_some_and(|(session, seq)| session == beat.session && span.seq <= seq) {
+        if booked.is_some_and(|(known, seq)| known == books(beat) && span.seq <= seq) {
             return;
         }
-        let event = Event::NodeMetered { node: beat.node.clone(), session: beat.session, span: span.clone() };
+        let event = Event::NodeMetered { node: beat.node.clone(), session: books(beat), span: span.clone() };
         self.record(now, event, turn);
     }
 

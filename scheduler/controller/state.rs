@@ -136,7 +136,7 @@ pub struct Node {
     pub heard: Option<DateTime<Utc>>,
     /// Its executor's session, and the highest beat of it.
     pub session: Option<(u64, u64)>,
-    /// Highest node span booked of the latest session.
+    /// Highest node span booked of the latest books.
     pub booked: Option<(u64, u32)>,
 }
 

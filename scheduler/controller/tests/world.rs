@@ -403,6 +403,7 @@ impl World {
             })
             .collect();
         let beat = Beat {
+            node_books: None,
             protocol: PROTOCOL,
             node: "n1".into(),
             zone: None,
