@@ -11,11 +11,12 @@ pub mod rest;
 pub mod share;
 pub mod track;
 
+use crate::clock::millis;
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::cap::CapUse;
 use neap_model::fleet::{Component, Source};
 use neap_model::job::AttemptId;
-use neap_model::ledger::{EnergySpan, Metering, NodeSpan, Part, Unattributed};
+use neap_model::ledger::{EnergySpan, GpuSpan, Metering, NodeSpan, Part, Unattributed};
 use neap_model::units::{Joules, Watts};
 use serde::{Deserialize, Serialize};
 use share::{GpuUse, share};
@@ -60,6 +61,8 @@ pub struct Shares {
     pub metering: BTreeMap<AttemptId, Metering>,
     /// GPU energy that went to none.
     pub unattributed: Unattributed,
+    /// What each GPU used, by UUID.
+    pub gpus: BTreeMap<String, GpuSpan>,
 }
 
 /// Which attempts hold which GPU or MIG part, by UUID.
@@ -92,6 +95,8 @@ pub fn divide(interval: &Interval, holders: &Holders, watts_per_cpu: Watts) -> S
     add(&mut shares.attributed, Part { component: Component::Cpu, source, energy: given });
     for (uuid, used) in &interval.gpus {
         let parted = share(uuid, used, holders);
+        let energy = parted.node.iter().map(|(_, energy)| *energy).sum();
+        shares.gpus.insert(uuid.clone(), GpuSpan { energy, bound_ms: millis(used.bound) });
         for (source, energy) in parted.node {
             add(&mut shares.node, Part { component: Component::Gpu, source, energy });
         }
@@ -224,6 +229,8 @@ pub struct NodeMeter {
     attributed: Vec<Part>,
     gap_ms: u64,
     unattributed: Unattributed,
+    #[serde(default)]
+    gpus: BTreeMap<String, GpuSpan>,
     /// Closed and not booked yet.
     pub closed: Vec<NodeSpan>,
 }
@@ -242,6 +249,7 @@ impl NodeMeter {
             attributed: Vec::new(),
             gap_ms: 0,
             unattributed: Unattributed::default(),
+            gpus: BTreeMap::new(),
             closed: Vec::new(),
         }
     }
@@ -262,6 +270,10 @@ impl NodeMeter {
         shares.node.iter().for_each(|part| add(&mut self.parts, *part));
         shares.attributed.iter().for_each(|part| add(&mut self.attributed, *part));
         self.unattributed.add(&shares.unattributed);
+        for (uuid, used) in &shares.gpus {
+            let known = self.gpus.entry(uuid.clone()).or_default();
+            *known = known.and(*used);
+        }
         if at - self.seen > GAP {
             self.gap_ms += u64::try_from((at - self.seen).num_milliseconds()).unwrap_or(0);
         }
@@ -281,6 +293,7 @@ impl NodeMeter {
             attributed: std::mem::take(&mut self.attributed),
             gap_ms: std::mem::take(&mut self.gap_ms),
             unattributed: std::mem::take(&mut self.unattributed),
+            gpus: std::mem::take(&mut self.gpus),
         });
         (self.next, self.from) = (self.next + 1, self.seen);
     }

@@ -34,6 +34,8 @@ pub struct Node {
     gpus: Option<Gpus>,
     /// What of each GPU's energy is divided already.
     divided: BTreeMap<String, Tally>,
+    /// For how long limits have held clocks down in all, by UUID.
+    bounds: BTreeMap<String, Duration>,
     busy_ms: u64,
     stated: Stated,
     read: Duration,
@@ -101,6 +103,7 @@ impl Node {
                 rest: config.rest_watts,
                 supply_efficiency: config.supply_efficiency,
             },
+            bounds: BTreeMap::new(),
             read: Boot.now(),
             troubles: BTreeMap::new(),
             inventory,
@@ -205,8 +208,11 @@ impl Node {
             gpus.tend();
             for (uuid, live) in gpus.live() {
                 let before = self.divided.insert(uuid.clone(), live.tally()).unwrap_or_default();
+                let bound = live.bound.saturating_sub(self.bounds.insert(uuid.clone(), live.bound).unwrap_or_default());
                 let model = self.inventory.gpus.iter().find(|gpu| gpu.uuid == uuid).map(|gpu| gpu.model.as_str());
-                interval.gpus.insert(uuid, gpu_use(&live, &before, whose, gain(model.unwrap_or_default())));
+                interval
+                    .gpus
+                    .insert(uuid, GpuUse { bound, ..gpu_use(&live, &before, whose, gain(model.unwrap_or_default())) });
             }
         }
         let mut shares = divide(&interval, holders, self.inventory.watts_per_cpu);
@@ -232,7 +238,7 @@ fn gpu_use(live: &Live, before: &Tally, whose: &BTreeMap<i32, AttemptId>, gain: 
         multiprocessors: u64::from(part.multiprocessors),
         activity: part.activity,
     });
-    GpuUse { tally, idle, gain, works: works.collect(), parts: parts.collect() }
+    GpuUse { tally, idle, gain, works: works.collect(), parts: parts.collect(), bound: Duration::ZERO }
 }
 
 fn memory() -> Option<Bytes> {

@@ -6,6 +6,7 @@ use crate::footprint::{Beside, Bill, Footprint, Market, Savings};
 use crate::units::{GpuSeconds, GramsCo2e, Joules};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Energy of one component over a span, and how it was got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +153,26 @@ pub struct NodeSpan {
     /// GPU energy that went to no attempt, and why.
     #[serde(default, skip_serializing_if = "Unattributed::is_empty")]
     pub unattributed: Unattributed,
+    /// What each GPU used, whoever it was for; spans of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gpus: BTreeMap<String, GpuSpan>,
+}
+
+/// One GPU's part of a node's span.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuSpan {
+    /// What its meter counted.
+    pub energy: Joules,
+    /// Milliseconds for which its power limit held its clocks down.
+    pub bound_ms: u64,
+}
+
+impl GpuSpan {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { energy: self.energy + other.energy, bound_ms: self.bound_ms + other.bound_ms }
+    }
 }
 
 /// A job's sums over all its attempts.

@@ -300,6 +300,12 @@ impl Controller {
         controller
     }
 
+    /// How the limit of a GPU stands, as its executor said last. `None`: none was asked for by what runs there.
+    #[must_use]
+    pub fn cap_held(&self, gpu: &str) -> Option<&neap_model::cap::CapHeld> {
+        self.budgets.held(gpu)
+    }
+
     /// What is known, for metrics, store and tests.
     #[must_use]
     pub fn state(&self) -> &State {

@@ -7,7 +7,7 @@ use crate::controller::Controller;
 use crate::controller::ledger::{DELAY_BOUNDS, Histogram};
 use crate::daemon::Vitals;
 use chrono::{DateTime, TimeDelta, Utc};
-use neap_model::fleet::Component;
+use neap_model::fleet::{Component, Gpu};
 use neap_model::units::{Joules, Pue};
 use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
@@ -185,6 +185,31 @@ fn power(page: &mut Page, controller: &Controller, now: DateTime<Utc>) {
     }
 }
 
+fn gpu_limits(page: &mut Page, controller: &Controller, gpu: &Gpu, labels: &[(&str, &str); 3]) {
+    let held = controller.cap_held(&gpu.uuid);
+    let found = held.and_then(|held| held.found).unwrap_or(gpu.limit);
+    let limits = [
+        ("enforced", held.and_then(|held| held.enforced).or(Some(found))),
+        ("requested", held.and_then(|held| held.requested)),
+        ("found", Some(found)),
+    ];
+    for (kind, limit) in limits.into_iter().filter_map(|(kind, limit)| Some((kind, limit?))) {
+        let [node, index, uuid] = *labels;
+        page.gauge(
+            "neap_gpu_limit_watts",
+            "Power limits of the graphics processor: in force, asked for by us, found before ours.",
+            &[node, index, uuid, ("kind", kind)],
+            limit.in_base(),
+        );
+    }
+    page.gauge(
+        "neap_gpu_cappable",
+        "Whether limits can be set on the graphics processor.",
+        labels,
+        f64::from(u8::from(gpu.settable.is_some())),
+    );
+}
+
 fn fleet(page: &mut Page, controller: &Controller) {
     let mut states: BTreeMap<(String, &str), u64> = BTreeMap::new();
     let mut gpus: BTreeMap<(String, String, &str), u64> = BTreeMap::new();
@@ -208,13 +233,14 @@ fn fleet(page: &mut Page, controller: &Controller) {
             let state = if held.contains(&gpu.uuid) { "allocated" } else { "free" };
             *gpus.entry((node.zone.clone(), gpu.model.clone(), state)).or_default() += 1;
             let index = gpu.index.to_string();
-            let labels = [("node", node.name.as_str()), ("gpu", &index), ("uuid", &gpu.uuid), ("kind", "enforced")];
-            page.gauge(
-                "neap_gpu_limit_watts",
-                "Power limits of the graphics processor: in force, asked for, found before ours, factory default.",
-                &labels,
-                gpu.limit.in_base(),
-            );
+            let labels = [("node", node.name.as_str()), ("gpu", &index), ("uuid", &gpu.uuid)];
+            gpu_limits(page, controller, gpu, &labels);
+            let used = controller.state().totals.gpus.get(&(node.name.clone(), gpu.uuid.clone()));
+            let used = used.copied().unwrap_or_default();
+            let help = "Energy used by the graphics processor, whoever it was for.";
+            page.counter("neap_gpu_energy_joules_total", help, &labels, used.energy.in_base());
+            let help = "Time for which the power limit held the graphics processor back.";
+            page.counter("neap_gpu_cap_bound_seconds_total", help, &labels, used.bound_ms as f64 / 1e3);
         }
         for meter in &node.inventory.meters {
             let (component, source) = (meter.component.word(), meter.source.word());

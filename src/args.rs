@@ -156,6 +156,21 @@ pub struct EventArgs {
     pub reason: Option<String>,
 }
 
+/// What `node cap` was asked for, as typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeCapArgs {
+    /// Which node.
+    pub node: String,
+    /// Watts, or `off`.
+    pub limit: String,
+    /// How long it lasts,
+    pub lasts: Option<String>,
+    /// or until when.
+    pub until: Option<String>,
+    /// In the person's words.
+    pub reason: Option<String>,
+}
+
 /// What `simulate` was asked for, as typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SimulateArgs {
@@ -189,6 +204,7 @@ pub enum Verb {
     Status,
     PolicyEvent(Box<EventArgs>),
     PolicyCheck(Option<String>),
+    NodeCap(Box<NodeCapArgs>),
     Powerd { file: Option<PathBuf>, restore_all: bool, check: bool },
     Serve { check: bool, dev: bool },
     Executor { check: bool, nvml_lib: Option<std::path::PathBuf> },
@@ -337,6 +353,16 @@ fn verb(name: &str, given: &ArgMatches) -> Result<Verb, Instead> {
             Some(("event", given)) => Verb::PolicyEvent(Box::new(event(given)?)),
             Some((_, given)) => Verb::PolicyCheck(text(given, "file")),
             None => return Err(wrong::bad_value("policy", "", "check or event")),
+        },
+        "node" => match given.subcommand() {
+            Some((_, given)) => Verb::NodeCap(Box::new(NodeCapArgs {
+                node: text(given, "node").unwrap_or_default(),
+                limit: text(given, "limit").unwrap_or_default(),
+                lasts: text(given, "for"),
+                until: text(given, "until"),
+                reason: text(given, "reason"),
+            })),
+            None => return Err(wrong::bad_value("node", "", "cap")),
         },
         "serve" => Verb::Serve { check: flag("check"), dev: flag("dev") },
         "executor" => Verb::Executor { check: flag("check"), nvml_lib: text(given, "nvml-lib").map(Into::into) },

@@ -139,6 +139,7 @@ async fn ask(session: &Session, verb: Verb) -> Left {
         Verb::Report(args) => site::report(session, &args).await,
         Verb::Status => site::status(session).await,
         Verb::PolicyEvent(args) => policy::event(session, &args).await,
+        Verb::NodeCap(args) => policy::node_cap(session, &args).await,
         Verb::Serve { check, dev } => daemons::serve(session, check, dev).await,
         Verb::Executor { check, nvml_lib } => daemons::executor(session, check, nvml_lib).await,
         Verb::Doctor { .. }

@@ -73,6 +73,9 @@ fn views(site: &Site) -> Views {
         let rest = labels.split("project=\"").nth(1).expect("a project");
         rest.split('"').next().expect("its end").to_owned()
     };
+    let node = family(&text, "neap_node_energy_joules_total");
+    let of_gpus: i64 = node.iter().filter(|(labels, _)| labels.contains("component=\"gpu\"")).map(|(_, e)| e).sum();
+    assert_eq!(family(&text, "neap_gpu_energy_joules_total").values().sum::<i64>(), of_gpus, "board by board");
     Views {
         jobs,
         report: rows
@@ -80,7 +83,7 @@ fn views(site: &Site) -> Views {
             .collect(),
         report_total: millijoules(&report["total"]["energy_joules"]),
         metrics: family(&text, "neap_energy_joules_total").into_iter().map(|(l, value)| (project(&l), value)).collect(),
-        node: family(&text, "neap_node_energy_joules_total").values().sum(),
+        node: node.values().sum(),
     }
 }
 

@@ -239,6 +239,39 @@ fn without_a_helper_a_job_runs_and_says_why_it_was_not_held() {
 }
 
 #[test]
+fn an_operator_holds_a_node_down_changes_that_and_gives_it_back() {
+    let mut place = Place::new();
+    place.start_helper();
+    place.site.start_scheduler();
+    place.site.start_executor();
+    let (mut job, steps) = place.job(&[]);
+    place.until("it runs", Duration::from_secs(20), || place.text(&["ls"]).contains("running"));
+    // The next one replaces the last, and nothing has to be named.
+    for watts in [150, 180] {
+        let said = place.text(&["node", "cap", "here", &format!("{watts}W"), "--reason", "a fan is broken"]);
+        assert!(said.contains(&format!("{watts} W")), "{said}");
+        place.until("it is held", Duration::from_secs(15), || place.limit() == watts);
+    }
+    let (status, body) = place.site.connect().call("GET", "/metrics", b"").expect("the scheduler answers");
+    let text = String::from_utf8(body).expect("text");
+    let series = |kind: &str, watts: u64| {
+        let line = text.lines().find(|line| line.starts_with("neap_gpu_limit_watts") && line.contains(kind));
+        assert!(line.is_some_and(|line| line.ends_with(&format!("}} {watts}"))), "{status} {kind}: {line:?}");
+    };
+    place.until("the executor told it", Duration::from_secs(10), || place.text(&["show", "last"]).contains("180 W"));
+    series("kind=\"found\"", 250);
+    assert!(text.contains("neap_gpu_cappable{") && text.contains("neap_gpu_cap_bound_seconds_total{"), "{text}");
+    place.text(&["node", "cap", "here", "off"]);
+    place.until("it is given back", Duration::from_secs(15), || place.limit() == 250);
+    // And once more after it was turned off.
+    place.text(&["node", "cap", "here", "160W", "--for", "1h"]);
+    place.until("it is held again", Duration::from_secs(15), || place.limit() == 160);
+    steps.end();
+    assert!(job.wait().expect("it ends").success());
+    place.until("its end gives it back", Duration::from_secs(15), || place.limit() == 250);
+}
+
+#[test]
 fn a_call_lowers_the_limits_of_its_power_domain_and_its_end_gives_them_back() {
     let row = "[[power_domain]]\nname = \"row\"\nnodes = [\"here\"]\ncap = \"1 MW\"\n\
                when_over = [\"cap_gpus\", \"stop_starting\"]\nmin_gpu_cap = \"50%\"\n";

@@ -9,6 +9,7 @@ use neap_model::fleet::Source;
 use neap_model::job::AttemptId;
 use neap_model::ledger::{Metering, Unattributed};
 use neap_model::units::Joules;
+use std::time::Duration;
 
 /// Work of one process on a GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct GpuUse {
     pub works: Vec<Work>,
     /// Its parts under MIG.
     pub parts: Vec<BoardPart>,
+    /// For how long its power limit held its clocks down.
+    pub bound: Duration,
 }
 
 /// A GPU's energy, divided.

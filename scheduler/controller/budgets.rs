@@ -90,6 +90,11 @@ impl Budgets {
         self.news = true;
     }
 
+    /// How the limit of a GPU stands, as its executor said last. `None`: nothing was ever asked of it for what runs there.
+    pub(super) fn held(&self, gpu: &str) -> Option<&CapHeld> {
+        self.heard.values().flat_map(|heard| &heard.caps).find(|held| held.gpu == gpu)
+    }
+
     /// Its attempt is over.
     pub(super) fn forget(&mut self, id: JobId) {
         self.news |= self.heard.remove(&id).is_some();

@@ -9,7 +9,7 @@ use neap_model::fleet::{Component, Quality, Source};
 use neap_model::footprint::{Beside, Bill, EnergyOver, Footprint, Market, footprint};
 use neap_model::grid::Grade;
 use neap_model::job::AttemptId;
-use neap_model::ledger::{EnergySpan, NodeSpan};
+use neap_model::ledger::{EnergySpan, GpuSpan, NodeSpan};
 use neap_model::lifecycle::{Event, JobEvent, Phase};
 use neap_model::seconds::Seconds;
 use neap_model::units::{GramsCo2e, Joules, Money, Pue};
@@ -86,6 +86,8 @@ pub struct Totals {
     pub node_energy: BTreeMap<(String, Component, Source), Joules>,
     /// Energy of the computers nobody's job used, by zone and node.
     pub idle_energy: BTreeMap<(String, String), Joules>,
+    /// What each GPU used, by node and UUID.
+    pub gpus: BTreeMap<(String, String), GpuSpan>,
     /// Milliseconds without readings, by node and component.
     pub gaps: BTreeMap<(String, Component), u64>,
     /// Energy of attempts whose work was lost, by queue and reason.
@@ -174,6 +176,10 @@ impl Totals {
         for part in &span.parts {
             *self.node_energy.entry((node.to_owned(), part.component, part.source)).or_default() += part.energy;
             *self.gaps.entry((node.to_owned(), part.component)).or_default() += span.gap_ms;
+        }
+        for (uuid, used) in &span.gpus {
+            let known = self.gpus.entry((node.to_owned(), uuid.clone())).or_default();
+            *known = known.and(*used);
         }
         let counted: Joules = span.parts.iter().map(|p| p.energy).sum();
         let used: Joules = span.attributed.iter().map(|p| p.energy).sum();

@@ -17,7 +17,6 @@ pub const NOT_BUILT: &[&str] = &[
     "budget",
     "demo",
     "selftest",
-    "node",
     "journal",
     "audit",
     "shadow",
@@ -164,6 +163,7 @@ fn of_the_site() -> Vec<Command> {
         simulate(),
         verb("status", "Is all well?"),
         policy(),
+        node(),
         verb("serve", "The scheduler")
             .arg(switch("check", "Check the configuration and leave"))
             .arg(switch("dev", "With an executor in the same process")),
@@ -213,6 +213,17 @@ fn policy() -> Command {
             "Which [default: the one in use]",
         )),
     ])
+}
+
+fn node() -> Command {
+    verb("node", "A node of the site").subcommand_required(true).subcommand(
+        verb("cap", "Hold every GPU of a node at a limit, or give the limits back")
+            .arg(position("node", "NODE", "Which").required(true))
+            .arg(position("limit", "250W|off", "The limit of each GPU; off: as they were found").required(true))
+            .arg(value("for", "D", "How long: 2h"))
+            .arg(value("until", "T", "Until when [default: until it is turned off]"))
+            .arg(reason()),
+    )
 }
 
 /// A replay has a format of its own, that of its trace; how results are printed is `-o` here.

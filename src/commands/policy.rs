@@ -1,7 +1,7 @@
 //! `neap policy event` and `neap policy check`: what operators announce, and whether a site's file is right.
 
 use super::{Left, print};
-use crate::args::EventArgs;
+use crate::args::{EventArgs, NodeCapArgs};
 use crate::config::{self, Config};
 use crate::jobfile::times;
 use crate::output;
@@ -27,6 +27,32 @@ pub async fn event(session: &Session, args: &EventArgs) -> Left {
     let notice = reached.client.announce(&announcement).await.map_err(problems)?;
     let now = session.now();
     print(session, || health::announced(&notice, now, &session.style), || data::notice(&notice))
+}
+
+/// `neap node cap`: an event of one fixed name a node, which the next one replaces.
+pub async fn node_cap(session: &Session, args: &NodeCapArgs) -> Left {
+    let (id, reason) = (Some(format!("node-cap-{}", args.node)), args.reason.clone());
+    if args.limit == "off" {
+        let stray = [("for", &args.lasts), ("until", &args.until)];
+        if let Some((flag, _)) = stray.into_iter().find(|(_, given)| given.is_some()) {
+            let refusal = Refusal::new(Code::Contradiction, format!("`off` is for good: `--{flag}` says nothing"));
+            return Err(problem(refusal));
+        }
+        return event(session, &EventArgs { cancel: id, reason, ..EventArgs::default() }).await;
+    }
+    let later = u64::try_from(session.now().timestamp_millis()).unwrap_or_default();
+    let args = EventArgs {
+        kind: Some("gpu_cap".to_owned()),
+        limit: Some(args.limit.clone()),
+        lasts: args.lasts.clone(),
+        until: args.until.clone(),
+        site: Some(args.node.clone()),
+        id,
+        revision: Some(later),
+        reason,
+        ..EventArgs::default()
+    };
+    event(session, &args).await
 }
 
 fn announcement(session: &Session, args: &EventArgs) -> Result<Announcement, Problems> {

@@ -9,6 +9,7 @@ fn attempt(job: u64) -> AttemptId {
 
 fn used(energy: u64, idle: u64, works: &[(Option<u64>, u64)]) -> GpuUse {
     GpuUse {
+        bound: Duration::ZERO,
         tally: Tally { counted: Joules(energy), ..Tally::default() },
         idle: Joules(idle),
         works: works.iter().map(|(whose, activity)| Work { whose: whose.map(attempt), activity: *activity }).collect(),

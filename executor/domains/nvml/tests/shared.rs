@@ -16,6 +16,7 @@ fn used(live: &Live, before: &Tally) -> GpuUse {
     // Processes below 100 are ours, one a job.
     let whose = |pid: u32| (pid < 100).then(|| attempt(u64::from(pid)));
     GpuUse {
+        bound: Duration::ZERO,
         tally,
         idle: live.idle.watts().map_or(Joules(0), |watts| watts * tally.window),
         gain: 60,
