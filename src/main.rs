@@ -88,7 +88,7 @@ fn act(session: &Session, verb: Verb) -> Left {
         Verb::Simulate(args) => commands::simulate::simulate(session, &args),
         Verb::Powerd { file, restore_all, check } => node::powerd(file, restore_all, check),
         Verb::PolicyCheck(file) => policy::check(session, file.as_deref()),
-        Verb::Doctor { strict, nvml_lib } => node::doctor(session, strict, nvml_lib),
+        Verb::Doctor { strict, gpu, nvml_lib } => node::doctor(session, strict, gpu, nvml_lib),
         Verb::Completion(shell) => {
             output::bytes(&args::completion(&shell));
             Ok(0)

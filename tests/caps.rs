@@ -239,6 +239,20 @@ fn without_a_helper_a_job_runs_and_says_why_it_was_not_held() {
 }
 
 #[test]
+fn doctor_tries_a_board_and_puts_back_what_it_found() {
+    let mut place = Place::new();
+    // Nobody may be asked, so nothing is set.
+    let said = place.text(&["doctor", "--gpu"]);
+    assert!(said.contains("no limit was set") && place.node.gpu(0).truth().sets == 0, "{said}");
+    place.start_helper();
+    let said = place.text(&["doctor", "--gpu", "--yes"]);
+    let line = |topic: &str| said.lines().find(|line| line[6..].starts_with(topic)).unwrap_or_else(|| panic!("{said}"));
+    assert!(line("cap").starts_with("ok") && line("cap").contains("200 W set and read back"), "{said}");
+    assert!(line("meter").starts_with("ok") && line("meter").contains("of the integral"), "{said}");
+    assert_eq!((place.limit(), place.node.gpu(0).truth().sets), (250, 2));
+}
+
+#[test]
 fn an_operator_holds_a_node_down_changes_that_and_gives_it_back() {
     let mut place = Place::new();
     place.start_helper();

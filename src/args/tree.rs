@@ -174,11 +174,11 @@ fn of_the_site() -> Vec<Command> {
             .arg(position("file", "FILE", "Its configuration, root's alone [default: /etc/neap/powerd.toml]"))
             .arg(switch("restore-all", "Give back every limit and leave"))
             .arg(switch("check", "Check the configuration and leave")),
-        verb("doctor", "What this node can measure and do").arg(switch("strict", "A warning is an error")).arg(value(
-            "nvml-lib",
-            "PATH",
-            "NVIDIA's management library [default: executor.nvml_lib]",
-        )),
+        verb("doctor", "What this node can measure and do")
+            .arg(switch("strict", "A warning is an error"))
+            .arg(switch("gpu", "Watch each GPU's meter for ten seconds and, asked first, set a limit and give it back"))
+            .arg(switch("yes", "With --gpu: set limits without asking"))
+            .arg(value("nvml-lib", "PATH", "NVIDIA's management library [default: executor.nvml_lib]")),
         verb("completion", "Completions for a shell")
             .arg(position("shell", "bash|zsh|fish", "Which").required(true).value_parser(["bash", "zsh", "fish"])),
         verb("man", "The manual page of a verb").arg(position("verb", "VERB", "Which; none: the first page")),

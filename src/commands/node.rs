@@ -5,15 +5,15 @@ use crate::config::powerd as powerd_file;
 use crate::output;
 use crate::render::Style;
 use crate::session::{Session, problem};
-use neap_executor::doctor::{Finding, Level, examine};
+use neap_executor::doctor::{Finding, Level, examine, trial};
 use neap_executor::powerd::serve;
 use neap_model::refusal::{Code, Refusal};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// `neap doctor`.
-pub fn doctor(session: &Session, strict: bool, nvml_lib: Option<PathBuf>) -> Left {
+/// `neap doctor`. `gpu`: boards are tried as well; whether limits may be set without asking.
+pub fn doctor(session: &Session, strict: bool, gpu: Option<bool>, nvml_lib: Option<PathBuf>) -> Left {
     let config = session.config()?;
     let mut executor = config.executor.clone();
     executor.nvml_lib_typed = nvml_lib;
@@ -25,6 +25,9 @@ pub fn doctor(session: &Session, strict: bool, nvml_lib: Option<PathBuf>) -> Lef
         None => ok("config", "built in (no file was found); neap help config".to_owned()),
     }];
     findings.extend(examine(&executor));
+    if let Some(yes) = gpu {
+        findings.extend(trial(&executor, yes || may_set()));
+    }
     findings.push(grid(&config.scheduler));
     let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
     let values = || {
@@ -36,6 +39,17 @@ pub fn doctor(session: &Session, strict: bool, nvml_lib: Option<PathBuf>) -> Lef
         (Level::Fail, _) | (Level::Warn, true) => 1,
         _ => 0,
     })
+}
+
+/// Asks whether limits may be set; where nobody can be asked they may not.
+fn may_set() -> bool {
+    use std::io::IsTerminal;
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return false;
+    }
+    output::raw("A limit a fifth lower is set on every GPU for about a second and given back. Go on? [y/N] ");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).is_ok() && matches!(line.trim(), "y" | "yes")
 }
 
 /// `neap powerd`.
