@@ -7,10 +7,11 @@ use super::state::{Job, Node};
 use super::{Controller, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::cap::{CapPoint, CapReason, Pace, Settable};
+use neap_model::embodied::Factors;
 use neap_model::fleet::Gpu;
 use neap_model::job::JobId;
 use neap_model::lifecycle::{JobEvent, Phase};
-use neap_model::units::{Percent, Watts};
+use neap_model::units::{GpuSeconds, Percent, Watts};
 use neap_policies::power::{Choice, Curve, Key, Learned, Next, Point, Probe, Terms};
 use std::collections::BTreeMap;
 
@@ -108,7 +109,8 @@ impl Controller {
         let host = self.node_of(&job).map_or(Watts::ZERO, |node| {
             Watts(node.inventory.watts_per_cpu.0 * u64::from(job.cpus) / job.gpus.len() as u64)
         });
-        let terms = Terms { host: host.in_base(), ..Terms::within(job.spec.flex.slowdown.ratio()) };
+        let delay = self.making_watts(&job);
+        let terms = Terms { host: host.in_base(), delay, ..Terms::within(job.spec.flex.slowdown.ratio()) };
         let top = rungs.first().copied().unwrap_or_default();
         let probe = Probe::new(&rungs, terms, known, id.0);
         let next = probe.next();
@@ -128,6 +130,23 @@ impl Controller {
         // What is known of it already needs no watching.
         if let Some(Next::Stay(choice)) = next {
             self.stay(now, id, choice, turn);
+        }
+    }
+
+    /// What the making of the hardware that a job holds comes to, as watts a GPU at the grid's present intensity: going slower
+    /// holds it for longer, which on a clean grid weighs more than what that saves. 0 where the site states nothing.
+    fn making_watts(&self, job: &Job) -> f64 {
+        let Some(zone) = job.place.as_ref().map(|place| place.zone.as_str()) else { return 0.0 };
+        let now = self.planning.site.now;
+        let intensity = self.grid.get(zone).and_then(|grid| grid.curve.series.at(now)).map(|span| span.value);
+        let (gpus, cores) = (job.gpus.len() as u64, u64::from(job.cpus));
+        // An hour of what it holds.
+        let hour = |factors: &Factors| factors.of(GpuSeconds(gpus * 3_600), cores * 3_600);
+        let making = self.config.embodied.as_ref().and_then(hour).map_or(0.0, |embodied| embodied.emits.in_base());
+        match intensity.map(|intensity| intensity.in_base() * self.pue_of(zone).unwrap_or_default().ratio()) {
+            // Grams an hour by grams a kilowatt-hour are kilowatts.
+            Some(grams_per_kwh) if grams_per_kwh > 0.0 => making / grams_per_kwh * 1e3 / gpus.max(1) as f64,
+            _ => 0.0,
         }
     }
 

@@ -4,9 +4,12 @@ use super::notices::{announce, root};
 use super::world::*;
 use chrono::TimeDelta;
 use neap_model::cap::CapReason;
+use neap_model::embodied::Factors;
+use neap_model::grid::Grade;
 use neap_model::job::{JobId, JobSpec};
 use neap_model::lifecycle::JobEvent;
 use neap_model::notice::Announcement;
+use neap_model::seconds::Seconds;
 use neap_model::units::{Percent, Watts};
 
 /// A board found at 300 W whose power is 40 + 260·x³ W at speed x; below the limit it gives all it has.
@@ -166,4 +169,25 @@ fn an_operators_limit_for_a_node_holds_for_everybody_and_ends() {
     assert_eq!((world.cap(id), world.cap(strict)), (Some(Watts::whole(240)), None));
     assert_eq!(world.show(strict).capped.expect("told").because, CapReason::Free);
     world.check_replay();
+}
+
+#[test]
+fn on_a_clean_grid_the_making_of_the_hardware_makes_a_job_go_faster() {
+    let limit = |grams, stated: bool| {
+        let mut site = config();
+        let life = Seconds::hours(4 * 365 * 24);
+        let gpu = "1000 kg".parse().ok();
+        site.embodied = stated.then(|| Factors { gpu, core: None, life, source: "a label".into() });
+        let mut world = World::of(site, 8).with_gpus(&[("GPU-a", "A"), ("GPU-b", "A")]).with_helper();
+        world.paces.insert("hungry".into(), hungry);
+        world.grid(&curve_of(&[grams], Grade::Measured));
+        world.beat();
+        let id = submit(&mut world, "hungry", 30);
+        world.pass(hours(1));
+        world.show(id).capped.expect("decided").limit.map_or(300.0, Watts::in_base)
+    };
+    // 28.5 g an hour are 40 W at 713 g/kWh, and 1.4 kW at 20.
+    let (dirty, clean) = (limit(700, true), limit(20, true));
+    assert!(dirty < clean && limit(20, false) <= dirty, "{dirty} {clean} {}", limit(20, false));
+    assert_eq!(clean, 300.0, "slower would cost more than it saves");
 }
