@@ -119,6 +119,21 @@ pub enum Service {
         /// With value-added tax.
         with_vat: bool,
     },
+    /// Nord Pool's data portal: day-ahead prices.
+    NordPool {
+        /// In which they are asked for: `EUR`.
+        currency: String,
+    },
+    /// Tibber: prices of a contract.
+    Tibber {
+        /// The token.
+        key: Key,
+    },
+    /// OpenElectricity: Australia.
+    OpenElectricity {
+        /// The token.
+        key: Key,
+    },
     /// Electricity Maps.
     ElectricityMaps {
         /// The key.

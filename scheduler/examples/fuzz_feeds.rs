@@ -7,15 +7,17 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::grid::{Basis, Series};
-use neap_model::units::{Intensity, Price};
-use neap_scheduler::config::FileLabels;
+use neap_model::seconds::Seconds;
+use neap_model::units::{Intensity, Price, Watts};
+use neap_scheduler::config::{FileLabels, Key, Vtn};
 use neap_scheduler::feeds::archive::Archive;
 use neap_scheduler::feeds::feed::{FeedError, Told, Values};
 use neap_scheduler::feeds::file::{self, Place};
 use neap_scheduler::feeds::mix::Factors;
+use neap_scheduler::feeds::openadr;
 use neap_scheduler::feeds::providers::{
-    carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, http_json, octopus, prometheus, uk,
-    watttime,
+    carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, http_json, nord_pool, octopus,
+    open_electricity, prometheus, tibber, uk, watttime,
 };
 use neap_scheduler::feeds::wire::points::Points;
 use std::collections::BTreeMap;
@@ -54,6 +56,37 @@ fn told(read: Result<Told, FeedError>) -> Result<(), String> {
         Ok(Told { values: Values::Price(series, _), .. }) => sound_price(&series),
         Err(_) => Ok(()),
     }
+}
+
+fn vtn() -> Vtn {
+    Vtn {
+        name: "utility".to_owned(),
+        base: "http://127.0.0.1:1".to_owned(),
+        token_url: None,
+        program: None,
+        client_id: "site-7".to_owned(),
+        secret: Key::Env("NOBODY_SETS_THIS".to_owned()),
+        scope: None,
+        site: None,
+        targets: Vec::new(),
+        poll: Seconds(60),
+        max_cap_age: Seconds::hours(24),
+        simple: BTreeMap::new(),
+        base_load: Watts(1_000),
+        units: None,
+    }
+}
+
+/// Whatever a server of events says: what is announced begins before it ends.
+fn events(vtn: &Vtn, body: &[u8], now: DateTime<Utc>) -> Result<(), String> {
+    for shown in openadr::event::page(body, vtn.units).unwrap_or_default() {
+        for notice in openadr::notices::notices(vtn, &shown, now).unwrap_or_default() {
+            if notice.until.is_some_and(|until| until <= notice.from) {
+                return Err(format!("an event without length was accepted: {notice:?}"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn parsers() -> Vec<(&'static str, &'static [&'static str], Parser)> {
@@ -166,6 +199,28 @@ fn parsers() -> Vec<(&'static str, &'static [&'static str], Parser)> {
                 Err(_) => Ok(()),
             }),
         ),
+        (
+            "nord-pool",
+            &["nordpool_dayahead.json"],
+            Box::new(|body| match nord_pool::read(body, "SE3").and_then(|points| points.price(None)) {
+                Ok(series) => sound_price(&series),
+                Err(_) => Ok(()),
+            }),
+        ),
+        (
+            "tibber",
+            &["tibber.json"],
+            Box::new(|body| match tibber::read(body, 0).and_then(|(points, _)| points.price(None)) {
+                Ok(series) => sound_price(&series),
+                Err(_) => Ok(()),
+            }),
+        ),
+        (
+            "open-electricity",
+            &["oe_emissions_energy.json"],
+            Box::new(|body| points(open_electricity::read(body, "NSW1"))),
+        ),
+        ("openadr", &["openadr_events.json"], Box::new(move |body| events(&vtn(), body, now))),
         (
             "prometheus",
             &["prom_query_range.json", "prom_query_vector.json", "prom_query_two_series.json"],

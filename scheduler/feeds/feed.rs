@@ -71,6 +71,8 @@ pub struct Request {
     pub secret_headers: Vec<(String, Secret)>,
     /// A form to post, secret as a whole; `None`: a GET.
     pub form: Option<Vec<(&'static str, Secret)>>,
+    /// A JSON document to post, nothing in it secret.
+    pub json: Option<String>,
 }
 
 impl Request {
@@ -84,6 +86,7 @@ impl Request {
             headers: Vec::new(),
             secret_headers: Vec::new(),
             form: None,
+            json: None,
         }
     }
 

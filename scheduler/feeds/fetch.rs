@@ -123,9 +123,12 @@ impl Fetcher {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(FeedError::Misconfigured("its address is neither http nor https".to_owned()));
         }
-        let mut builder = match &request.form {
-            None => self.client.get(url),
-            Some(form) => self
+        let mut builder = match (&request.form, &request.json) {
+            (None, None) => self.client.get(url),
+            (None, Some(json)) => {
+                self.client.post(url).header(header::CONTENT_TYPE, "application/json").body(json.clone())
+            }
+            (Some(form), _) => self
                 .client
                 .post(url)
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")

@@ -7,8 +7,11 @@ pub mod energi_data;
 pub mod energy_charts;
 pub mod entsoe;
 pub mod http_json;
+pub mod nord_pool;
 pub mod octopus;
+pub mod open_electricity;
 pub mod prometheus;
+pub mod tibber;
 pub mod uk;
 pub mod watttime;
 

@@ -9,8 +9,11 @@ use super::providers::energi_data::EnergiData;
 use super::providers::energy_charts::EnergyCharts;
 use super::providers::entsoe::Entsoe;
 use super::providers::http_json::{self, HttpJson};
+use super::providers::nord_pool::NordPool;
 use super::providers::octopus::Octopus;
+use super::providers::open_electricity::OpenElectricity;
 use super::providers::prometheus::{self, Prometheus};
+use super::providers::tibber::Tibber;
 use super::providers::uk::Uk;
 use super::providers::watttime::WattTime;
 use super::rounds::Source;
@@ -59,6 +62,9 @@ impl Service {
             Self::EnergyCharts => "energy-charts",
             Self::EnergiData => "energi-data",
             Self::Octopus { .. } => "octopus",
+            Self::NordPool { .. } => "nord-pool",
+            Self::Tibber { .. } => "tibber",
+            Self::OpenElectricity { .. } => "open-electricity",
             Self::ElectricityMaps { .. } => "electricity-maps",
             Self::WattTime { .. } => "watttime",
             Self::Eia { .. } => "eia",
@@ -71,7 +77,7 @@ impl Service {
 
     fn signal(&self) -> Signal {
         match self {
-            Self::Octopus { .. } => Signal::Price,
+            Self::Octopus { .. } | Self::NordPool { .. } | Self::Tibber { .. } => Signal::Price,
             Self::HttpJson(options) if matches!(options.unit, Unit::Price(..)) => Signal::Price,
             _ => Signal::Intensity,
         }
@@ -111,6 +117,9 @@ fn made(service: &Service, base: Option<String>, grid: &Grid) -> Result<Box<dyn 
         Service::EnergyCharts => Box::new(EnergyCharts::new(base)),
         Service::EnergiData => Box::new(EnergiData::new(base)),
         Service::Octopus { with_vat } => Box::new(Octopus::new(base, *with_vat, None)),
+        Service::NordPool { currency } => Box::new(NordPool::new(base, currency.clone())),
+        Service::Tibber { key } => Box::new(Tibber::new(base, &secret(key)?)),
+        Service::OpenElectricity { key } => Box::new(OpenElectricity::new(base, &secret(key)?)),
         Service::ElectricityMaps { key, allow_synthetic } => {
             Box::new(ElectricityMaps::new(electricity_maps::Options {
                 base: base.unwrap_or_else(|| electricity_maps::BASE.to_owned()),

@@ -11,12 +11,15 @@ use neap_scheduler::feeds::mix::Factors;
 use std::collections::BTreeMap;
 
 /// Types of feeds, as a file names them.
-pub(super) const TYPES: [&str; 12] = [
+pub(super) const TYPES: [&str; 15] = [
     "file",
     "uk",
     "energy-charts",
     "energi-data",
     "octopus",
+    "nord-pool",
+    "tibber",
+    "open-electricity",
     "electricity-maps",
     "watttime",
     "eia",
@@ -79,6 +82,15 @@ fn feed_of(mut feed: Table<'_>, zones: &[ZoneConfig]) -> Option<FeedConfig> {
         "energy-charts" => Some(Service::EnergyCharts),
         "energi-data" => Some(Service::EnergiData),
         "octopus" => Some(Service::Octopus { with_vat: feed.switch("with_vat").unwrap_or(true) }),
+        "nord-pool" => {
+            let currency = feed.text("currency").unwrap_or_else(|| "EUR".to_owned());
+            if !["EUR", "DKK", "NOK", "SEK", "GBP", "PLN", "RON"].contains(&currency.as_str()) {
+                feed.wrong("P013", "currency", bad(format!("its prices are not told in `{currency}`: EUR, SEK, …")));
+            }
+            Some(Service::NordPool { currency })
+        }
+        "tibber" => key(&mut feed, "key").map(|key| Service::Tibber { key }),
+        "open-electricity" => key(&mut feed, "key").map(|key| Service::OpenElectricity { key }),
         "electricity-maps" => {
             let allow_synthetic = feed.switch("allow_synthetic").unwrap_or(false);
             key(&mut feed, "key").map(|key| Service::ElectricityMaps { key, allow_synthetic })

@@ -4,8 +4,8 @@ use super::super::super::feed::{FeedError, Told, Values};
 use super::super::super::mix::Factors;
 use super::super::super::wire::points::Points;
 use super::super::{
-    carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, http_json, octopus, prometheus, uk,
-    watttime,
+    carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, http_json, nord_pool, octopus,
+    open_electricity, prometheus, tibber, uk, watttime,
 };
 use super::{any_json_options, fixture};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -230,6 +230,39 @@ fn octopus() {
         spans.spans().last().map(|span| (span.from, span.value)),
         Some((at("2026-05-12T06:30:00Z"), Price(224_146)))
     );
+}
+
+#[test]
+fn nord_pool() {
+    let Some(body) = fixture("nordpool_dayahead.json") else { return };
+    let prices = nord_pool::read(&body, "SE3").and_then(|points| points.price(None)).expect("known");
+    let first = prices.spans().first().expect("prices");
+    assert_eq!((first.from, first.value), (at("2026-05-10T22:00:00Z"), Price(25_000)));
+    assert_eq!(first.until - first.from, TimeDelta::seconds(900));
+    assert!(matches!(nord_pool::read(&body, "SE4"), Err(FeedError::NoData(_))));
+}
+
+#[test]
+fn tibber() {
+    let Some(body) = fixture("tibber.json") else { return };
+    let (points, currency) = tibber::read(&body, 0).expect("known");
+    let prices = points.price(Some(TimeDelta::hours(1))).expect("prices");
+    let only = prices.spans().first().expect("an hour");
+    assert_eq!((only.from, only.value, currency.as_str()), (at("2026-05-09T22:00:00Z"), Price(290_000), "EUR"));
+    assert!(matches!(tibber::read(&body, 1), Err(FeedError::Misconfigured(why)) if why.contains("1 homes")));
+    let refused = br#"{"errors":[{"message":"invalid token"}],"data":null}"#;
+    assert!(matches!(tibber::read(refused, 0), Err(FeedError::Refused(why)) if why == "invalid token"));
+}
+
+#[test]
+fn open_electricity() {
+    let Some(body) = fixture("oe_emissions_energy.json") else { return };
+    let all = series(open_electricity::read(&body, "NSW1").expect("known"), Some(TimeDelta::hours(1)));
+    for (time, value) in [("07", Some(604.649)), ("08", Some(606.871)), ("09", None)] {
+        let found = all.at(at(&format!("2026-05-10T{time}:00:00Z"))).map(|span| span.value.in_base());
+        assert_eq!(found, value, "{time}");
+    }
+    assert!(matches!(open_electricity::read(&body, "QLD1"), Err(FeedError::NoData(_))));
 }
 
 #[test]

@@ -5,7 +5,8 @@ use super::super::super::feed::{Ask, Feed, FeedError, Heard, Secret, Signal, Tol
 use super::super::super::fetch::{Fetcher, Patience, Perform};
 use super::super::super::mix::Factors;
 use super::super::{
-    carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, octopus, prometheus, uk, watttime,
+    carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, nord_pool, octopus, open_electricity,
+    prometheus, tibber, uk, watttime,
 };
 use super::fixture;
 use axum::Router;
@@ -327,6 +328,53 @@ served!(c1_octopus, "octopus_agile.json", async {
         want("AGILE-24-10-01/E-1R-AGILE-24-10-01-C", Signal::Price, "2026-05-10T07:00:00Z", "2026-05-12T07:00:00Z");
     let told = drive(&mut octopus::Octopus::new(Some(base), true, None), &of, at("2026-05-11T07:00:00Z")).await;
     assert_eq!(count(&told.expect("known")), 96);
+});
+
+served!(c1_nord_pool, "nordpool_dayahead.json", async {
+    let rule = |path: &str, params: &Params, _: &HeaderMap, _: usize| match (path, params["date"].as_str()) {
+        // The day of Central European time, and the one after.
+        ("/api/DayAheadPrices", "2026-05-11") if params["deliveryArea"] == "SE3" && params["currency"] == "EUR" => {
+            file("nordpool_dayahead.json")
+        }
+        ("/api/DayAheadPrices", "2026-05-12") => (204, Vec::new()),
+        _ => WRONG,
+    };
+    let (base, seen) = serve(Arc::new(rule)).await;
+    let of = want("SE3", Signal::Price, "2026-05-10T22:00:00Z", "2026-05-13T00:00:00Z");
+    let mut feed = nord_pool::NordPool::new(Some(base), "EUR".to_owned());
+    // Half past midnight in Stockholm.
+    let told = drive(&mut feed, &of, at("2026-05-10T22:30:00Z")).await.expect("known");
+    assert_eq!(seen.lock().expect("fine").len(), 2);
+    assert!(count(&told) > 0);
+});
+
+served!(c1_tibber, "tibber.json", async {
+    let rule = |path: &str, _: &Params, headers: &HeaderMap, _: usize| {
+        let asked = headers.get("authorization").is_some_and(|value| value == "Bearer sesame");
+        match (path, asked && headers.get("content-type").is_some_and(|value| value == "application/json")) {
+            ("/v1-beta/gql", true) => file("tibber.json"),
+            _ => WRONG,
+        }
+    };
+    let (base, _) = serve(Arc::new(rule)).await;
+    let of = want("0", Signal::Price, "2026-05-09T22:00:00Z", "2026-05-12T00:00:00Z");
+    let mut feed = tibber::Tibber::new(Some(base), &Secret::new("sesame"));
+    assert_eq!(count(&drive(&mut feed, &of, at("2026-05-10T08:00:00Z")).await.expect("known")), 1);
+});
+
+served!(c1_open_electricity, "oe_emissions_energy.json", async {
+    let rule = |path: &str, params: &Params, headers: &HeaderMap, _: usize| {
+        let asked = headers.get("authorization").is_some_and(|value| value == "Bearer sesame");
+        // The network's own clock, ten hours ahead.
+        match (path, params["date_start"].as_str()) {
+            ("/v4/data/network/NEM", "2026-05-10T17:00:00") if asked => file("oe_emissions_energy.json"),
+            _ => WRONG,
+        }
+    };
+    let (base, _) = serve(Arc::new(rule)).await;
+    let of = want("NEM/NSW1", Signal::Intensity, "2026-05-10T07:00:00Z", "2026-05-12T07:00:00Z");
+    let mut feed = open_electricity::OpenElectricity::new(Some(base), &Secret::new("sesame"));
+    assert_eq!(count(&drive(&mut feed, &of, at("2026-05-10T10:00:00Z")).await.expect("known")), 2);
 });
 
 served!(c1_carbon_aware_sdk, "casdk_bylocation.json", async {
