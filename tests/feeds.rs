@@ -190,15 +190,24 @@ fn c7_twenty_keys_appear_in_no_log_error_answer_metric_archive_or_process_list()
         }
     };
     let mut feeds = String::new();
-    for (kind, count) in [("electricity-maps", 6), ("eia", 5), ("entsoe", 5), ("watttime", 2)] {
+    for (kind, count) in [("electricity-maps", 4), ("eia", 3), ("entsoe", 3), ("open-electricity", 3), ("watttime", 2)]
+    {
         for n in 0..count {
             let keys = match kind {
+                "open-electricity" => format!("zones = {{ DE = \"NEM/NSW1\" }}\nkey = {}", key(&mut site)),
                 "watttime" => format!("user = {}\npassword = {}", key(&mut site), key(&mut site)),
                 _ => format!("key = {}", key(&mut site)),
             };
             // Addresses of different lengths are answered in different ways.
             feeds += &feed(kind, &format!("{}/{}", service.address, "p".repeat(n)), &keys);
         }
+    }
+    // Servers of events are logged in to with a form.
+    for n in 0..3 {
+        let (url, secret) = (format!("{}/{}", service.address, "v".repeat(n + 1)), key(&mut site));
+        feeds += &format!(
+            "[[grid.vtn]]\nname = \"vtn{n}\"\nurl = \"{url}\"\nclient_id = \"site\"\nsecret = {secret}\nunits = \"KW\"\n"
+        );
     }
     assert_eq!(secrets.len(), 20);
     let config = std::fs::read_to_string(site.path("neap.toml")).expect("the configuration");
@@ -214,16 +223,17 @@ fn c7_twenty_keys_appear_in_no_log_error_answer_metric_archive_or_process_list()
         }
         out
     };
-    let logins: Vec<String> = secrets[16..].chunks(2).map(|pair| base64(&format!("{}:{}", pair[0], pair[1]))).collect();
+    let logins: Vec<String> =
+        secrets[13..17].chunks(2).map(|pair| base64(&format!("{}:{}", pair[0], pair[1]))).collect();
     // All of them were sent, or this test would prove nothing.
     site.until("every key was sent", Duration::from_secs(30), |_| {
         let sent = service.requests().join("\n");
-        secrets[..16].iter().chain(&logins).all(|secret| sent.contains(secret.as_str()))
+        secrets[..13].iter().chain(&secrets[17..]).chain(&logins).all(|secret| sent.contains(secret.as_str()))
     });
     site.until("every service showed its trouble", Duration::from_secs(30), |connection| {
         let (_, status) = connection.json("GET", "/v1/status", &Value::Null).expect("an answer");
         let text = status["degraded"].to_string();
-        ["electricity-maps", "eia", "entsoe", "watttime"].iter().all(|name| text.contains(name))
+        ["electricity-maps", "eia", "entsoe", "watttime", "vtn0"].iter().all(|name| text.contains(name))
     });
     // Some more rounds: retries have paths of their own.
     std::thread::sleep(Duration::from_secs(5));
@@ -272,4 +282,51 @@ fn c7_twenty_keys_appear_in_no_log_error_answer_metric_archive_or_process_list()
         found.len()
     );
     assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn a_limit_that_a_server_of_events_announces_is_in_force_and_outlives_the_server() {
+    let service = Service::new(|head| {
+        let path = head.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default();
+        Some(match path {
+            "/vtn/auth/token" if head.contains("client_secret=sesame") => answer(
+                "200 OK",
+                "application/json",
+                "{\"access_token\":\"ticket\",\"token_type\":\"Bearer\",\"expires_in\":3600}",
+            ),
+            "/vtn/events" if head.to_lowercase().contains("authorization: bearer ticket") => answer(
+                "200 OK",
+                "application/json",
+                "[{\"id\":\"dr-7\",\"programID\":\"p\",\"intervalPeriod\":{\"start\":\"0001-01-01T00:00:00Z\",\"duration\":\"PT2H\"},\
+                 \"payloadDescriptors\":[{\"payloadType\":\"IMPORT_CAPACITY_LIMIT\",\"units\":\"KW\"}],\
+                 \"intervals\":[{\"id\":0,\"payloads\":[{\"type\":\"IMPORT_CAPACITY_LIMIT\",\"values\":[450]}]}]}]",
+            ),
+            _ => answer("404 Not Found", "application/json", "{}"),
+        })
+    });
+    let mut site = Site::new(&zones(&["DE"]));
+    site.env.push(("NO_PROXY".to_owned(), "127.0.0.1".to_owned()));
+    site.env.push(("NEAP_VTN".to_owned(), "sesame".to_owned()));
+    let vtn = format!(
+        "[[grid.vtn]]\nname = \"utility\"\nurl = \"{}/vtn\"\nclient_id = \"site-7\"\nsecret = {{ env = \"NEAP_VTN\" }}\n",
+        service.address
+    );
+    let config = std::fs::read_to_string(site.path("neap.toml")).expect("the configuration");
+    std::fs::write(site.path("neap.toml"), config + &vtn).expect("written");
+    site.start_scheduler();
+    let in_force = |site: &Site| {
+        let (_, status) = site.connect().json("GET", "/v1/status", &Value::Null).expect("an answer");
+        status["notices"].to_string()
+    };
+    site.until("the limit is in force", Duration::from_secs(20), |_| in_force(&site).contains("utility/dr-7"));
+    let (code, said) = ran(site.neap().arg("status"));
+    assert!(code == 0 && said.contains("450 kW") && said.contains("utility"), "{said}");
+    // The server is gone, and so is the scheduler for a moment: nothing lifts the limit.
+    let there = site.path("neap.toml");
+    let config =
+        std::fs::read_to_string(&there).expect("the configuration").replace(&service.address, "http://127.0.0.1:1");
+    std::fs::write(there, config).expect("written");
+    site.kill_scheduler();
+    site.start_scheduler();
+    assert!(in_force(&site).contains("utility/dr-7"));
 }

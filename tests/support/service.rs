@@ -38,7 +38,13 @@ fn serve(mut stream: TcpStream, heard: &Mutex<Vec<String>>, answer: &dyn Fn(&str
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
         head.push(byte[0]);
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
+    let mut head = String::from_utf8_lossy(&head).into_owned();
+    // What is posted follows the head.
+    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let mut body = vec![0; length.unwrap_or(0usize).min(64 << 10)];
+    if stream.read_exact(&mut body).is_ok() {
+        head += &String::from_utf8_lossy(&body);
+    }
     heard.lock().expect("not poisoned").push(head.clone());
     match answer(&head) {
         Some(text) => drop(stream.write_all(text.as_bytes())),
