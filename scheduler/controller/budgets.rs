@@ -154,18 +154,43 @@ impl Controller {
         let mut asked = BTreeSet::new();
         for domain in self.config.power_domains.clone() {
             let group = groups.iter().find(|group| group.name == domain.name);
-            let limited = group.and_then(|group| Some((group, group.limit?)));
-            let Some((group, budget)) = limited.filter(|_| acts(&domain)) else {
+            let group = group.map(|group| self.tightest(group, &groups));
+            let limited = group.and_then(|group| Some((group.limit?, group)));
+            let Some((budget, group)) = limited.filter(|_| acts(&domain)) else {
                 if let Some(gone) = self.budgets.domains.remove(&domain.name) {
                     asked.extend(gone.boards.into_iter().map(|board| board.node));
                 }
                 continue;
             };
-            asked.extend(self.regulate_one(now, &domain, group, budget, news, turn));
+            asked.extend(self.regulate_one(now, &domain, &group, budget, news, turn));
         }
         for node in asked {
             self.wake(&node, turn);
         }
+    }
+
+    /// A domain under the tightest of its own limit and its share of every zone's and the whole site's: what nodes in no domain
+    /// that acts could draw comes first, the rest is shared by what each domain could draw at the limits that were found.
+    fn tightest(&self, domain: &Group, groups: &[Group]) -> Group {
+        let within = |one: &Group, other: &Group| one.nodes.iter().all(|node| other.nodes.contains(node));
+        let acting: Vec<&Group> = groups.iter().filter(|group| self.acts(&group.name)).collect();
+        let above = groups.iter().filter(|group| !self.config.power_domains.iter().any(|own| own.name == group.name));
+        let shares = above.filter(|above| within(domain, above)).filter_map(|above| {
+            let sharing: Vec<&&Group> = acting.iter().filter(|group| within(group, above)).collect();
+            let alone = |node: &&String| !sharing.iter().any(|group| group.nodes.contains(node));
+            let beside = self.could_draw(above.nodes.iter().filter(alone));
+            let all: Watts = sharing.iter().map(|group| self.could_draw(group.nodes.iter())).sum();
+            let ours = self.could_draw(domain.nodes.iter());
+            Some((above.limit?.saturating_sub(beside).scaled(ours.0, all.0), above.event.clone()))
+        });
+        let own = domain.limit.map(|limit| (limit, domain.event.clone()));
+        let tightest = own.into_iter().chain(shares).min();
+        let (limit, event) = tightest.map_or((None, None), |(limit, event)| (Some(limit), event));
+        Group { limit, event, ..domain.clone() }
+    }
+
+    fn acts(&self, domain: &str) -> bool {
+        self.config.power_domains.iter().any(|own| own.name == domain && acts(own))
     }
 
     /// The nodes whose executors have something to do.

@@ -104,6 +104,19 @@ impl Controller {
         host(node, cores) + node.gpus.iter().map(gpu).sum()
     }
 
+    /// The most that nodes could draw with what runs there if no limit were lowered.
+    pub(super) fn could_draw<'a>(&self, nodes: impl Iterator<Item = &'a String>) -> Watts {
+        let of = |node: &NodeState| {
+            let jobs: Vec<JobId> = self.planning.on_node(&node.name).collect();
+            let jobs: Vec<_> = jobs.iter().filter_map(|id| self.state.jobs.get(id)).collect();
+            let cores = jobs.iter().map(|job| u64::from(job.cpus)).sum();
+            let busy = |gpu: &Gpu| jobs.iter().any(|job| job.gpus.contains(&gpu.uuid));
+            let gpus = node.gpus.iter().map(|gpu| if busy(gpu) { gpu.limit } else { Watts(gpu.limit.0 / IDLE_GPU) });
+            host(node, cores) + gpus.sum()
+        };
+        nodes.filter_map(|name| self.planning.site.nodes.iter().find(|node| node.name == *name)).map(of).sum()
+    }
+
     /// The most that a power domain's nodes could draw beside these GPUs.
     pub(super) fn drawn_beside(&self, nodes: &[String], gpus: &BTreeSet<&str>) -> Watts {
         let of = |node: &NodeState| {

@@ -190,3 +190,22 @@ proptest! {
         world.check_replay();
     }
 }
+
+/// What is announced for the whole site reaches the GPUs of domains that lower limits.
+#[test]
+fn a_limit_of_the_whole_site_lowers_limits_too() {
+    let mut world = row();
+    let tolerant = submit(&mut world, 3, 40);
+    let before = drawn(&world);
+    let announcement = Announcement { site: None, until: Some(world.now + hours(2)), ..cap("site-1", 1, 1_000) };
+    announce(&mut world, root(), announcement, false).expect("taken");
+    world.pass_by(SECOND * 3, SECOND);
+    assert!(before > Watts::whole(1_000) && drawn(&world) <= Watts::whole(1_000), "{before} {}", drawn(&world));
+    let capped = world.show(tolerant).capped.expect("told");
+    let CapReason::Domain { event, .. } = capped.because else { panic!("{capped:?}") };
+    assert_eq!(event.as_deref(), Some("site-1"));
+    let off = Announcement { kind: "cancel".into(), ..cap("site-1", 0, 1) };
+    announce(&mut world, root(), off, false).expect("taken back");
+    world.pass_by(TimeDelta::minutes(5), SECOND);
+    assert_eq!((world.cap(tolerant), drawn(&world)), (None, before));
+}
