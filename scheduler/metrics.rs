@@ -3,12 +3,14 @@
 //! Every scrape builds its families from the state of that moment, so a series can neither outlive its subject nor
 //! miss its first value. No label carries a job, a person or free text, and their number is bounded.
 
+mod energy;
+mod fleet;
+mod grid;
+
 use crate::controller::Controller;
 use crate::controller::ledger::{DELAY_BOUNDS, Histogram};
 use crate::daemon::Vitals;
-use chrono::{DateTime, TimeDelta, Utc};
-use neap_model::fleet::{Component, Gpu};
-use neap_model::units::{Joules, Pue};
+use chrono::{DateTime, Utc};
 use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,11 +28,11 @@ const OTHER: &str = "(other)";
 pub fn exposition(controller: &Controller, vitals: &Vitals, now: DateTime<Utc>) -> Result<Vec<u8>, prometheus::Error> {
     let mut page = Page::default();
     about_us(&mut page, controller, vitals);
-    fleet(&mut page, controller);
-    power(&mut page, controller, now);
+    fleet::fleet(&mut page, controller);
+    fleet::power(&mut page, controller, now);
     jobs(&mut page, controller);
-    energy(&mut page, controller);
-    grid(&mut page, controller, vitals, now);
+    energy::energy(&mut page, controller);
+    grid::grid(&mut page, controller, vitals, now);
     let mut text = Vec::new();
     TextEncoder::new().encode(&page.0.into_values().collect::<Vec<_>>(), &mut text)?;
     Ok(text)
@@ -174,96 +176,6 @@ fn about_us(page: &mut Page, controller: &Controller, vitals: &Vitals) {
     }
 }
 
-fn power(page: &mut Page, controller: &Controller, now: DateTime<Utc>) {
-    for group in controller.power_groups(now) {
-        let labels = [("domain", group.name.as_str())];
-        if let Some(limit) = group.limit {
-            page.gauge("neap_power_cap_watts", "Power cap in force on the power domain.", &labels, limit.in_base());
-        }
-        let help = "The most that the power domain could draw as things stand: limits in force, idle parts included.";
-        page.gauge("neap_power_committed_watts", help, &labels, group.committed.in_base());
-    }
-}
-
-fn gpu_limits(page: &mut Page, controller: &Controller, gpu: &Gpu, labels: &[(&str, &str); 3]) {
-    let held = controller.cap_held(&gpu.uuid);
-    let found = held.and_then(|held| held.found).unwrap_or(gpu.limit);
-    let limits = [
-        ("enforced", held.and_then(|held| held.enforced).or(Some(found))),
-        ("requested", held.and_then(|held| held.requested)),
-        ("found", Some(found)),
-    ];
-    for (kind, limit) in limits.into_iter().filter_map(|(kind, limit)| Some((kind, limit?))) {
-        let [node, index, uuid] = *labels;
-        page.gauge(
-            "neap_gpu_limit_watts",
-            "Power limits of the graphics processor: in force, asked for by us, found before ours.",
-            &[node, index, uuid, ("kind", kind)],
-            limit.in_base(),
-        );
-    }
-    page.gauge(
-        "neap_gpu_cappable",
-        "Whether limits can be set on the graphics processor.",
-        labels,
-        f64::from(u8::from(gpu.settable.is_some())),
-    );
-}
-
-fn fleet(page: &mut Page, controller: &Controller) {
-    let mut states: BTreeMap<(String, &str), u64> = BTreeMap::new();
-    let mut gpus: BTreeMap<(String, String, &str), u64> = BTreeMap::new();
-    for node in controller.node_reports() {
-        let up = f64::from(u8::from(node.up));
-        let labels = [("node", node.name.as_str()), ("zone", node.zone.as_str())];
-        page.gauge("neap_node_up", "Whether the executor of the node was heard from within its lease.", &labels, up);
-        let state = match (node.up, node.attempts) {
-            (false, _) => "down",
-            (true, 0) => "idle",
-            (true, _) => "busy",
-        };
-        *states.entry((node.zone.clone(), state)).or_default() += 1;
-        let held: BTreeSet<String> = controller
-            .planning()
-            .on_node(&node.name)
-            .filter_map(|id| controller.state().jobs.get(&id))
-            .flat_map(|job| job.gpus.clone())
-            .collect();
-        for gpu in &node.inventory.gpus {
-            let state = if held.contains(&gpu.uuid) { "allocated" } else { "free" };
-            *gpus.entry((node.zone.clone(), gpu.model.clone(), state)).or_default() += 1;
-            let index = gpu.index.to_string();
-            let labels = [("node", node.name.as_str()), ("gpu", &index), ("uuid", &gpu.uuid)];
-            gpu_limits(page, controller, gpu, &labels);
-            let used = controller.state().totals.gpus.get(&(node.name.clone(), gpu.uuid.clone()));
-            let used = used.copied().unwrap_or_default();
-            let help = "Energy used by the graphics processor, whoever it was for.";
-            page.counter("neap_gpu_energy_joules_total", help, &labels, used.energy.in_base());
-            let help = "Time for which the power limit held the graphics processor back.";
-            page.counter("neap_gpu_cap_bound_seconds_total", help, &labels, used.bound_ms as f64 / 1e3);
-        }
-        for meter in &node.inventory.meters {
-            let (component, source) = (meter.component.word(), meter.source.word());
-            let quality = meter.source.quality().word();
-            let labels =
-                [("node", node.name.as_str()), ("component", component), ("source", source), ("quality", quality)];
-            page.gauge(
-                "neap_meter_info",
-                "Where the power figures of the node come from; the value is always 1.",
-                &labels,
-                1.0,
-            );
-        }
-    }
-    for ((zone, state), count) in states {
-        page.gauge("neap_nodes", "Nodes by state.", &[("zone", &zone), ("state", state)], count as f64);
-    }
-    for ((zone, model, state), count) in gpus {
-        let labels = [("zone", zone.as_str()), ("model", &model), ("state", state)];
-        page.gauge("neap_gpus", "Graphics processors by model and state.", &labels, count as f64);
-    }
-}
-
 fn jobs(page: &mut Page, controller: &Controller) {
     let state = controller.state();
     let mut live: BTreeMap<(String, &str, &str), u64> = BTreeMap::new();
@@ -361,207 +273,4 @@ fn jobs(page: &mut Page, controller: &Controller) {
         "Absolute difference between the start time first told to the user and the actual start.",
         &totals.plan_error,
     );
-}
-
-fn energy(page: &mut Page, controller: &Controller) {
-    let totals = &controller.state().totals;
-    for ((node, component), joules) in node_energy(controller) {
-        page.counter(
-            "neap_node_energy_joules_total",
-            "Energy used by the node, by component; the components do not overlap.",
-            &[("node", &node), ("component", component.word())],
-            joules.in_base(),
-        );
-    }
-    for ((node, component), gap_ms) in &totals.gaps {
-        page.counter(
-            "neap_meter_gap_seconds_total",
-            "Time for which energy had to be filled in because no reading arrived.",
-            &[("node", node), ("component", component.word())],
-            *gap_ms as f64 / 1e3,
-        );
-    }
-    let help = "Facility energy attributed to jobs and to idle capacity, overhead included.";
-    for ((zone, queue, project), spent) in &totals.spent {
-        let labels = [("zone", zone.as_str()), ("queue", queue), ("project", project)];
-        page.counter("neap_energy_joules_total", help, &labels, spent.energy.in_base());
-        page.counter(
-            "neap_carbon_grams_total",
-            "Operational emissions of that energy, in grams of carbon dioxide equivalent.",
-            &labels,
-            spent.carbon.in_base(),
-        );
-        page.counter(
-            "neap_carbon_run_now_grams_total",
-            "Emissions had each job started when it first could; idle capacity counts as in the actual series.",
-            &labels,
-            spent.run_now.in_base(),
-        );
-        page.counter(
-            "neap_carbon_estimated_grams_total",
-            "The part of the emissions that rests on estimated power or on fallback intensity.",
-            &labels,
-            spent.estimated.in_base(),
-        );
-        if controller.curves().get(zone).is_some_and(|known| known.prices.is_some()) {
-            page.counter(
-                "neap_energy_cost_total",
-                "Money paid for that energy at prices above zero, in the currency named by neap_tariff_info.",
-                &labels,
-                spent.cost.in_base(),
-            );
-            page.counter(
-                "neap_energy_credit_total",
-                "Money got for that energy at prices below zero, in the currency named by neap_tariff_info.",
-                &labels,
-                spent.credit.in_base(),
-            );
-        }
-    }
-    let mut idle: BTreeMap<&String, Joules> = BTreeMap::new();
-    for ((zone, _), joules) in &totals.idle_energy {
-        *idle.entry(zone).or_default() += *joules;
-    }
-    for (zone, joules) in idle {
-        let pue = controller.config().zones.iter().find(|z| z.name == *zone).and_then(|z| z.pue).unwrap_or(Pue::ONE);
-        let facility = joules.at_facility(pue).in_base();
-        let labels = [("zone", zone.as_str()), ("queue", "(none)"), ("project", "(idle)")];
-        page.counter("neap_energy_joules_total", help, &labels, facility);
-        page.counter(
-            "neap_unattributed_joules_total",
-            "What the idle row consists of, by cause; overhead included.",
-            &[("zone", zone), ("why", "idle")],
-            facility,
-        );
-    }
-}
-
-/// The sources of a component added up.
-/// Sums over sources; what a known meter has not counted yet is there as zero.
-fn node_energy(controller: &Controller) -> BTreeMap<(String, Component), Joules> {
-    let metered = controller.node_reports().into_iter().flat_map(|node| {
-        let name = node.name;
-        node.inventory.meters.into_iter().map(move |meter| ((name.clone(), meter.component), Joules::ZERO))
-    });
-    let mut sums: BTreeMap<(String, Component), Joules> = metered.collect();
-    for ((node, component, _), joules) in &controller.state().totals.node_energy {
-        *sums.entry((node.clone(), *component)).or_default() += *joules;
-    }
-    sums
-}
-
-fn grid(page: &mut Page, controller: &Controller, vitals: &Vitals, now: DateTime<Utc>) {
-    for zone in &controller.config().zones {
-        page.gauge(
-            "neap_zone_pue_ratio",
-            "Power usage effectiveness applied to metered energy.",
-            &[("zone", &zone.name)],
-            zone.pue.unwrap_or(Pue::ONE).ratio(),
-        );
-        let Some(known) = controller.curves().get(&zone.name) else { continue };
-        if let Some(prices) = &known.prices {
-            page.gauge(
-                "neap_tariff_info",
-                "Currency of the prices; the value is always 1.",
-                &[("zone", &zone.name), ("currency", &prices.currency)],
-                1.0,
-            );
-        }
-        let kind = match controller.config().grid.kind {
-            neap_model::grid::Kind::Average => "average",
-            neap_model::grid::Kind::Marginal => "marginal",
-        };
-        if known.curve.origins.iter().any(|origin| origin.private) {
-            // Its terms forbid to republish it.
-            continue;
-        }
-        if let Some(span) = known.curve.series.at(now) {
-            page.gauge(
-                "neap_grid_intensity_grams_per_kwh",
-                "Grid carbon intensity used for accounting now; one series per zone.",
-                &[("zone", &zone.name), ("kind", kind), ("grade", span.grade.word())],
-                span.value.in_base(),
-            );
-        }
-        for hours in HORIZONS {
-            if let Some(span) = known.curve.series.at(now + TimeDelta::hours(hours)) {
-                page.gauge(
-                    "neap_grid_forecast_grams_per_kwh",
-                    "Forecast grid carbon intensity, by horizon.",
-                    &[("zone", &zone.name), ("horizon", &format!("{hours}h"))],
-                    span.value.in_base(),
-                );
-            }
-        }
-    }
-    for feed in &vitals.feeds {
-        if let Some(age) = feed.age_seconds {
-            page.gauge(
-                "neap_feed_age_seconds",
-                "Age of the newest value of the feed.",
-                &[("feed", &feed.feed), ("zone", &feed.zone)],
-                age,
-            );
-        }
-    }
-    let circuits: BTreeMap<&String, bool> =
-        vitals.feeds.iter().filter_map(|feed| Some((&feed.feed, feed.circuit_open?))).collect();
-    for (feed, open) in circuits {
-        page.gauge(
-            "neap_feed_circuit_open",
-            "Whether the feed failed so often that it is only probed.",
-            &[("feed", feed)],
-            f64::from(u8::from(open)),
-        );
-    }
-    servers_of_events(page, controller, now);
-    for (zone, feed, (from, until), error) in &vitals.forecast_errors {
-        page.gauge(
-            "neap_forecast_error_grams_per_kwh",
-            "Mean absolute error of the feed's forecasts over the last four weeks, by hours ahead.",
-            &[("feed", feed), ("zone", zone), ("horizon", &format!("{from}-{until}h"))],
-            error.in_base(),
-        );
-    }
-    for ((feed, outcome), count) in &vitals.feed_reads {
-        page.counter(
-            "neap_feed_requests_total",
-            "Requests to the feed by outcome.",
-            &[("feed", feed), ("outcome", outcome)],
-            *count as f64,
-        );
-    }
-}
-
-/// Servers of grid events, in the families of the feeds; their zone is what their events are for.
-fn servers_of_events(page: &mut Page, controller: &Controller, now: DateTime<Utc>) {
-    for report in controller.vtn_reports(now) {
-        let site = controller.config().vtns.iter().find(|vtn| vtn.name == report.name).and_then(|vtn| vtn.site.clone());
-        if let Some(answered) = report.answered {
-            page.gauge(
-                "neap_feed_age_seconds",
-                "Age of the newest value of the feed.",
-                &[("feed", &report.name), ("zone", site.as_deref().unwrap_or("(site)"))],
-                (now - answered).num_milliseconds().max(0) as f64 / 1e3,
-            );
-        }
-        page.gauge(
-            "neap_grid_events",
-            "Events that the server shows.",
-            &[("feed", &report.name)],
-            report.events as f64,
-        );
-    }
-    for (name, heard) in controller.vtns() {
-        page.gauge(
-            "neap_feed_circuit_open",
-            "Whether the feed failed so often that it is only probed.",
-            &[("feed", name)],
-            f64::from(u8::from(heard.circuit_open)),
-        );
-        for (outcome, count) in &heard.polls {
-            let labels = [("feed", name.as_str()), ("outcome", outcome)];
-            page.counter("neap_feed_requests_total", "Requests to the feed by outcome.", &labels, *count as f64);
-        }
-    }
 }
