@@ -7,7 +7,8 @@ mod coming;
 mod outlook;
 
 use coming::{releases, streams};
-pub use outlook::{Issue, Outlook, Sight, View};
+use outlook::Memory;
+pub use outlook::{HISTORY_DAYS, Issue, Outlook, Sight, View};
 
 use super::{Case, Ran, Segment, TraceJob};
 use crate::market::{Class, Market, Mode, Point, Pool, Prices, Share, Solution, Task};
@@ -63,6 +64,7 @@ pub fn play(
     let mut coming = order(case).into_iter().peekable();
     let mut live: Vec<Live> = Vec::new();
     let mut prices: Option<(f64, Prices)> = None;
+    let mut memory = Memory::default();
     let mut now = coming.peek().map_or(0.0, |&job| (case.jobs[job].arrival / online.slot).floor() * online.slot);
     let first = now;
     loop {
@@ -72,7 +74,7 @@ pub fn play(
         }
         let mut used = vec![0.0; case.places.len()];
         if !live.is_empty() {
-            let market = market(case, online, &live, (first, now));
+            let market = market(case, online, &live, (first, now), &mut memory);
             let before =
                 prices.take().map(|(at, prices)| moved(prices, ((now - at) / online.slot).round() as usize, &market));
             let solution = solve(&market, before.as_ref());
@@ -112,7 +114,7 @@ fn due(job: &TraceJob) -> f64 {
 }
 
 /// What is known now, as a market that begins with the slot in progress.
-fn market(case: &Case, online: &Online<'_>, live: &[Live], (first, now): (f64, f64)) -> Market {
+fn market(case: &Case, online: &Online<'_>, live: &[Live], (first, now): (f64, f64), memory: &mut Memory) -> Market {
     let slot_hours = online.slot / 3600.0;
     let mut classes: Vec<Class> = Vec::new();
     let mut tasks: Vec<Task> = live
@@ -138,7 +140,7 @@ fn market(case: &Case, online: &Online<'_>, live: &[Live], (first, now): (f64, f
             capacity: vec![case.places[place].gpus.unwrap_or(most); slots],
             grams_per_kwh: online
                 .sight
-                .ahead(case, place, now, online.slot, slots)
+                .ahead_with(memory, case, place, now, online.slot, slots)
                 .into_iter()
                 .map(|grams| grams * case.places[place].pue)
                 .collect(),

@@ -13,8 +13,8 @@ use neap_model::refusal::{Code, Refusal};
 use neap_policies::replay::online::Issue;
 use neap_policies::replay::{Case, Curve, Place, TraceJob};
 
-/// How much of what was measured before the beginning is kept, in seconds: 28 days and one.
-const HISTORY: i64 = 29 * 86_400;
+/// How much of what was measured before the beginning is kept, in seconds: what forecasts learn from.
+const HISTORY: i64 = neap_policies::replay::online::HISTORY_DAYS as i64 * 86_400;
 
 /// Everything a replay needs.
 #[derive(Clone, Debug)]

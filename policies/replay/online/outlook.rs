@@ -1,5 +1,9 @@
 //! What can be known of the hours to come at one moment: forecasts that were issued, what was measured, and blends.
 
+mod learned;
+
+use learned::Lessons;
+
 use super::super::{Case, Curve};
 
 /// A day, in seconds.
@@ -10,6 +14,9 @@ const FADES: f64 = 6.0 * 3600.0;
 const DAYS: usize = 7;
 /// Weights of the provider, of the same hour yesterday and of that hour's mean over a week.
 const WEIGHTS: [f64; 3] = [0.4, 0.3, 0.3];
+
+/// Days of what was measured and forecast before a moment that help at it; what is older is not looked at.
+pub const HISTORY_DAYS: usize = learned::LONGEST + learned::NEEDS;
 
 /// A forecast that can be used from a moment on.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +34,8 @@ pub enum Outlook {
     Perfect,
     /// The provider as it stands; where it says nothing, yesterday.
     Provider,
-    /// Provider, yesterday and the week's mean, each corrected by its bias and its present error.
+    /// Provider, yesterday and the week's mean, each corrected by its bias and its present error; and that corrected by
+    /// what was learned from its errors of the last months.
     Blend,
     /// The same hour of the last day that is known.
     Yesterday,
@@ -50,6 +58,19 @@ impl Sight<'_> {
     /// Intensity of so many slots from `now` on, in g/kWh. The step in progress has its measured value.
     #[must_use]
     pub fn ahead(&self, case: &Case, place: usize, now: f64, slot: f64, slots: usize) -> Vec<f64> {
+        self.ahead_with(&mut Memory::default(), case, place, now, slot, slots)
+    }
+
+    /// The same, with what was learned in this hour already.
+    pub(super) fn ahead_with(
+        &self,
+        memory: &mut Memory,
+        case: &Case,
+        place: usize,
+        now: f64,
+        slot: f64,
+        slots: usize,
+    ) -> Vec<f64> {
         let truth = &case.places[place].curve;
         let view = View::new(truth, self.issues.get(place).map_or(&[], Vec::as_slice), now, self.trusted);
         let centre = |n: usize| now + (n as f64 + 0.5) * slot;
@@ -57,10 +78,14 @@ impl Sight<'_> {
             let mean = |n: usize| truth.integral(now + n as f64 * slot, now + (n + 1) as f64 * slot) * 3600.0 / slot;
             return (0..slots).map(mean).collect();
         }
-        let blend = (self.outlook == Outlook::Blend).then(|| Blend::new(&view));
+        let blend = (self.outlook == Outlook::Blend)
+            .then(|| (Blend::new(&view), memory.lessons(place, &view).corrections(&view)));
         let value = |n: usize| match (&blend, self.outlook) {
             _ if view.in_progress(centre(n)) => view.present(),
-            (Some(blend), _) => blend.at(&view, centre(n)),
+            (Some((blend, corrections)), _) => {
+                let hours = (view.hour(centre(n)) - view.hour(now)) as usize;
+                blend.at(&view, centre(n)) + corrections.get(hours).copied().unwrap_or(0.0)
+            }
             (None, Outlook::Provider) => {
                 view.provider(centre(n)).or_else(|| view.yesterday(centre(n))).unwrap_or(view.present())
             }
@@ -68,6 +93,21 @@ impl Sight<'_> {
             _ => view.present(),
         };
         (0..slots).map(|n| value(n).max(0.0)).collect()
+    }
+}
+
+/// What was learned of each place in the hour in progress, so that plans of the same hour need not learn it again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory(Vec<Option<(f64, usize, Lessons)>>);
+
+impl Memory {
+    fn lessons(&mut self, place: usize, view: &View<'_>) -> &Lessons {
+        if self.0.len() <= place {
+            self.0.resize(place + 1, None);
+        }
+        let (hour, usable) = (view.hour(view.now), view.issues.iter().filter(|issue| issue.from <= view.now).count());
+        let kept = self.0[place].take().filter(|kept| (kept.0, kept.1) == (hour, usable));
+        &self.0[place].insert(kept.unwrap_or_else(|| (hour, usable, Lessons::of(view)))).2
     }
 }
 
@@ -98,6 +138,11 @@ impl<'a> View<'a> {
     pub fn in_progress(&self, second: f64) -> bool {
         let step = |second: f64| ((second - self.truth.start()) / self.truth.step()).floor();
         step(second) <= step(self.now)
+    }
+
+    /// Whole hours from the beginning of what was measured.
+    fn hour(&self, second: f64) -> f64 {
+        ((second - self.truth.start()) / 3600.0).floor()
     }
 
     /// What was measured then, if that is known by now.
@@ -205,3 +250,6 @@ impl Blend {
         if weight > 0.0 { sum / weight } else { view.present() }
     }
 }
+
+#[cfg(test)]
+mod tests;
