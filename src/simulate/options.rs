@@ -70,7 +70,8 @@ pub enum Forecast {
     Perfect,
     /// The file's forecast as it stands.
     Column,
-    /// The file's forecast, corrected for level and blended with what was measured on the days before.
+    /// The file's forecast, corrected for level and blended with what was measured on the days before; and what that got
+    /// wrong over the last months.
     Blend,
     /// The same hour of the day before.
     Yesterday,
