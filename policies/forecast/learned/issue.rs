@@ -1,0 +1,142 @@
+//! What was known at one moment of a zone's past, as numbers that a forecast can be corrected by. Looks at nothing later.
+
+use super::super::HORIZON;
+use super::super::damp::{DAY, Typical};
+use super::week::{WEEK, Week};
+
+/// Numbers that do not depend on the hour that is forecast.
+const COMMON: usize = 17;
+/// What is looked at.
+pub(super) const FEATURES: usize = COMMON + 11;
+/// Hours of history that an issue needs before it.
+pub(super) const NEEDS: usize = 36 * DAY;
+/// The last day is looked at in pieces of that many hours.
+const PIECE: usize = 3;
+
+pub(super) type Vector = [f64; FEATURES];
+
+/// A zone's hours without holes, in g/kWh, and sums of them over days.
+pub(super) struct Past {
+    pub hours: Vec<f64>,
+    /// Of each hour and the same hour of all days before.
+    sums: Vec<f64>,
+    pub week: Week,
+}
+
+impl Past {
+    /// Holes are filled with the same hour of the day before, so that sums can be formed; what was a hole teaches nothing.
+    pub fn of(raw: &[f64]) -> Self {
+        let known = raw.iter().filter(|value| !value.is_nan());
+        let mean = known.clone().sum::<f64>() / known.count().max(1) as f64;
+        let (mut hours, mut sums) = (raw.to_vec(), vec![0.0; raw.len()]);
+        for at in 0..hours.len() {
+            if hours[at].is_nan() {
+                hours[at] = if at >= DAY { hours[at - DAY] } else { mean };
+            }
+            sums[at] = hours[at] + if at >= DAY { sums[at - DAY] } else { 0.0 };
+        }
+        let week = Week::of(raw, &hours);
+        Self { hours, sums, week }
+    }
+
+    /// Mean of one hour of the day over so many days, the first of them at `first`.
+    fn days(&self, first: usize, days: usize) -> f64 {
+        let before = if first >= DAY { self.sums[first - DAY] } else { 0.0 };
+        (self.sums[first + DAY * (days - 1)] - before) / days as f64
+    }
+
+    /// Three weeks around the day in question a year ago, against the four weeks before the issue then.
+    fn season(&self, at: usize) -> [[f64; DAY]; HORIZON / DAY] {
+        let mut all = [[0.0; DAY]; HORIZON / DAY];
+        let Some(then) = at.checked_sub(364 * DAY).filter(|then| *then >= 30 * DAY) else { return all };
+        for k in 0..DAY {
+            let before = self.days(then - 28 * DAY + k, 28);
+            for (day, row) in all.iter_mut().enumerate() {
+                row[k] = self.days(then + day * DAY + k - 10 * DAY, 21) - before;
+            }
+        }
+        all
+    }
+}
+
+/// What was known at one issue. Differences are from the typical day, in g/kWh.
+pub(super) struct Issue {
+    pub at: usize,
+    pub typical: Typical,
+    /// Mean of the typical day, at least 1.
+    pub level: f64,
+    common: [f64; COMMON],
+    /// Mean of the last seven days by position.
+    week_day: [f64; DAY],
+    /// What the season did last year, by position; for each of the four days ahead.
+    season: [[f64; DAY]; HORIZON / DAY],
+    /// What the days of the week do to each hour from the issue on, and to each of the four days.
+    weekly: [f64; HORIZON],
+    weekly_day: [f64; HORIZON / DAY],
+}
+
+impl Issue {
+    /// At the hour `at`, which lies `back` days before the end of the history, an hour more or less. `year` is the time of the year
+    /// as an angle.
+    pub fn of(past: &Past, at: usize, back: usize, typical: Typical, year: f64) -> Self {
+        let hours = &past.hours;
+        let week_day: [f64; DAY] = std::array::from_fn(|k| past.days(at - 7 * DAY + k, 7));
+        let level = (typical.day.iter().sum::<f64>() / DAY as f64).max(1.0);
+        let distance = |k: usize, days: usize| hours[at - DAY * days + k] - typical.day[k];
+        let mean =
+            |from: usize, until: usize| (from..until).map(|k| distance(k, 1)).sum::<f64>() / (until - from) as f64;
+        let whole = |days: usize| (0..DAY).map(|k| distance(k, days)).sum::<f64>() / DAY as f64;
+        let profile = past.week.as_of(back);
+        let weekly = std::array::from_fn(|h| level * profile[(at + h) % WEEK]);
+        let yesterday = (0..DAY).map(|k| profile[(at - DAY + k) % WEEK]).sum::<f64>() / DAY as f64;
+        let mut common = [0.0; COMMON];
+        common[..9].copy_from_slice(&[
+            distance(DAY - 1, 1),
+            typical.a3,
+            typical.a24,
+            whole(2),
+            week_day.iter().zip(&typical.day).map(|(week, day)| week - day).sum::<f64>() / DAY as f64,
+            (8..=14).map(whole).sum::<f64>() / 7.0,
+            0.3 * level * year.sin(),
+            0.3 * level * year.cos(),
+            level * yesterday,
+        ]);
+        for (piece, value) in common[9..].iter_mut().enumerate() {
+            *value = mean(PIECE * piece, PIECE * (piece + 1));
+        }
+        Self {
+            at,
+            level,
+            common,
+            week_day,
+            season: past.season(at),
+            weekly,
+            weekly_day: std::array::from_fn(|day| weekly[DAY * day..DAY * (day + 1)].iter().sum::<f64>() / DAY as f64),
+            typical,
+        }
+    }
+
+    /// For the hour `h` ahead, from 1 on; `weekend` is the class of the day that holds it.
+    pub fn features(&self, past: &Past, h: usize, weekend: bool) -> Vector {
+        let (day, k) = ((h - 1) / DAY, (h - 1) % DAY);
+        let typical = self.typical.day[k];
+        let ago = |days: usize| past.hours[self.at + k - DAY * days] - typical;
+        let shape = typical - self.level;
+        let mut all = [0.0; FEATURES];
+        all[..COMMON].copy_from_slice(&self.common);
+        all[COMMON..].copy_from_slice(&[
+            ago(1),
+            ago(2),
+            ago(3),
+            past.hours[self.at + h - 1 - 7 * DAY] - typical,
+            self.typical.class[usize::from(weekend)][k] - typical,
+            self.week_day[k] - typical,
+            shape,
+            shape * self.typical.a24 / self.level,
+            self.season[day][k],
+            self.weekly[h - 1],
+            self.weekly_day[day],
+        ]);
+        all
+    }
+}
