@@ -97,6 +97,14 @@ impl Request {
         self
     }
 
+    /// With a token that its bearer may use.
+    #[must_use]
+    pub fn bearing(mut self, token: &Secret) -> Self {
+        let value = Secret::new(&format!("Bearer {}", token.reveal()));
+        self.secret_headers.push(("authorization".to_owned(), value));
+        self
+    }
+
     /// The whole address, keys included: for the one place that sends it.
     #[must_use]
     pub fn reveal(&self) -> String {

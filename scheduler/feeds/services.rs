@@ -118,8 +118,8 @@ fn made(service: &Service, base: Option<String>, grid: &Grid) -> Result<Box<dyn 
         Service::EnergiData => Box::new(EnergiData::new(base)),
         Service::Octopus { with_vat } => Box::new(Octopus::new(base, *with_vat, None)),
         Service::NordPool { currency } => Box::new(NordPool::new(base, currency.clone())),
-        Service::Tibber { key } => Box::new(Tibber::new(base, &secret(key)?)),
-        Service::OpenElectricity { key } => Box::new(OpenElectricity::new(base, &secret(key)?)),
+        Service::Tibber { key } => Box::new(Tibber::new(base, secret(key)?)),
+        Service::OpenElectricity { key } => Box::new(OpenElectricity::new(base, secret(key)?)),
         Service::ElectricityMaps { key, allow_synthetic } => {
             Box::new(ElectricityMaps::new(electricity_maps::Options {
                 base: base.unwrap_or_else(|| electricity_maps::BASE.to_owned()),

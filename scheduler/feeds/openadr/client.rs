@@ -112,8 +112,7 @@ impl Client {
             request = request.with("programID", program);
         }
         request = request.with("skip", self.skip.to_string()).with("limit", PAGE.to_string());
-        request.secret_headers.push(("authorization".to_owned(), Secret::new(&format!("Bearer {}", token.reveal()))));
-        Ask::Send(request)
+        Ask::Send(request.bearing(token))
     }
 
     fn login(&self) -> Request {

@@ -28,10 +28,10 @@ pub struct OpenElectricity {
 impl OpenElectricity {
     /// At that address, with a token.
     #[must_use]
-    pub fn new(base: Option<String>, token: &Secret) -> Self {
+    pub fn new(base: Option<String>, token: Secret) -> Self {
         Self {
             base: base.unwrap_or_else(|| BASE.to_owned()),
-            token: Secret::new(&format!("Bearer {}", token.reveal())),
+            token,
             manners: Manners {
                 poll: TimeDelta::hours(1),
                 delay: TimeDelta::minutes(10),
@@ -68,7 +68,8 @@ impl Feed for OpenElectricity {
             return Ask::Never(FeedError::Misconfigured(format!("`{said}` is no network and region: NEM/NSW1")));
         };
         let stamp = |at: DateTime<Utc>| (at + ahead).format("%Y-%m-%dT%H:00:00").to_string();
-        let mut request = Request::get(format!("{}/v4/data/network/{network}", self.base))
+        let request = Request::get(format!("{}/v4/data/network/{network}", self.base))
+            .bearing(&self.token)
             .with("metrics", "emissions")
             .with("metrics", "energy")
             .with("interval", "1h")
@@ -76,7 +77,6 @@ impl Feed for OpenElectricity {
             // 32 days an hour apart are what one question may cover.
             .with("date_start", stamp(want.from.max(now - TimeDelta::days(30))))
             .with("date_end", stamp(now.min(want.until)));
-        request.secret_headers.push(("authorization".to_owned(), self.token.clone()));
         Ask::Send(request)
     }
 

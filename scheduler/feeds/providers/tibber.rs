@@ -29,10 +29,10 @@ pub struct Tibber {
 impl Tibber {
     /// At that address, with a token.
     #[must_use]
-    pub fn new(base: Option<String>, token: &Secret) -> Self {
+    pub fn new(base: Option<String>, token: Secret) -> Self {
         Self {
             base: base.unwrap_or_else(|| BASE.to_owned()),
-            token: Secret::new(&format!("Bearer {}", token.reveal())),
+            token,
             manners: Manners {
                 poll: TimeDelta::minutes(30),
                 delay: TimeDelta::minutes(3),
@@ -57,10 +57,9 @@ impl Feed for Tibber {
             let what = format!("it knows prices only, of one of the account's homes: 0, not `{said}`");
             return Ask::Never(FeedError::Misconfigured(what));
         }
-        let mut request = Request::get(format!("{}/v1-beta/gql", self.base));
-        request.json = Some(serde_json::json!({ "query": QUERY }).to_string());
-        request.secret_headers.push(("authorization".to_owned(), self.token.clone()));
-        Ask::Send(request)
+        let json = Some(serde_json::json!({ "query": QUERY }).to_string());
+        let request = Request::get(format!("{}/v1-beta/gql", self.base)).bearing(&self.token);
+        Ask::Send(Request { json, ..request })
     }
 
     fn hear(&mut self, want: &Want, reply: &Reply, now: DateTime<Utc>) -> Result<Heard, FeedError> {

@@ -107,8 +107,7 @@ impl Feed for WattTime {
             let from = want.from.max(now - TimeDelta::days(30));
             request.with("start", stamp(from)).with("end", stamp(now)).with("include_imputed_marker", "true")
         };
-        request.secret_headers.push(("authorization".to_owned(), Secret::new(&format!("Bearer {}", token.reveal()))));
-        Ask::Send(request)
+        Ask::Send(request.bearing(token))
     }
 
     fn hear(&mut self, want: &Want, reply: &Reply, now: DateTime<Utc>) -> Result<Heard, FeedError> {

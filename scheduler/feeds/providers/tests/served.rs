@@ -358,7 +358,7 @@ served!(c1_tibber, "tibber.json", async {
     };
     let (base, _) = serve(Arc::new(rule)).await;
     let of = want("0", Signal::Price, "2026-05-09T22:00:00Z", "2026-05-12T00:00:00Z");
-    let mut feed = tibber::Tibber::new(Some(base), &Secret::new("sesame"));
+    let mut feed = tibber::Tibber::new(Some(base), Secret::new("sesame"));
     assert_eq!(count(&drive(&mut feed, &of, at("2026-05-10T08:00:00Z")).await.expect("known")), 1);
 });
 
@@ -373,7 +373,7 @@ served!(c1_open_electricity, "oe_emissions_energy.json", async {
     };
     let (base, _) = serve(Arc::new(rule)).await;
     let of = want("NEM/NSW1", Signal::Intensity, "2026-05-10T07:00:00Z", "2026-05-12T07:00:00Z");
-    let mut feed = open_electricity::OpenElectricity::new(Some(base), &Secret::new("sesame"));
+    let mut feed = open_electricity::OpenElectricity::new(Some(base), Secret::new("sesame"));
     assert_eq!(count(&drive(&mut feed, &of, at("2026-05-10T10:00:00Z")).await.expect("known")), 2);
 });
 
