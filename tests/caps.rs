@@ -94,8 +94,9 @@ impl Place {
         self.site.start_scheduler();
         self.site.start_executor();
         let started = self.job(&["--slowdown", "10%"]);
-        let decided = || self.text(&["why", "last", "--history"]).contains("capped");
-        self.until("a limit is chosen", Duration::from_secs(180), decided);
+        // It is decided, and it stands: the order takes a moment to the board.
+        let held = || self.text(&["why", "last", "--history"]).contains(&format!("GPUs at {} W", self.limit()));
+        self.until("a limit is chosen and stands", Duration::from_secs(180), held);
         started
     }
 
