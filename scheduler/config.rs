@@ -162,6 +162,8 @@ pub enum Service {
         /// Name of the set of factors.
         factors: String,
     },
+    /// A Grid Intensity Exporter; the address of its metrics is the `base`.
+    Exporter,
     /// A bridge of the Carbon Aware SDK; its address is the `base`.
     CarbonAware,
     /// Any service that answers with JSON; its address is the `base`.

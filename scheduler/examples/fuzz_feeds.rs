@@ -2,11 +2,11 @@
 //!
 //! The seeds are the recorded answers of services where they are there, else small ones of its own. Each execution mutates one:
 //! bits, bytes, numbers, cuts, repeats, pieces of other seeds. What is accepted must be finite, plausible and in order; a
-//! panic or a broken promise ends the run with its seed. Prints executions by parser. No clock decides anything.
+//! panic or a broken promise ends the run with its seed; a name behind the number tries one parser alone. Prints executions by parser. No clock decides anything.
 #![allow(clippy::print_stdout, reason = "it prints what it counted")]
 
 use chrono::{DateTime, TimeDelta, Utc};
-use neap_model::grid::{Basis, Series};
+use neap_model::grid::{Basis, Kind, Series};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Intensity, Price, Watts};
 use neap_scheduler::config::{FileLabels, Key, Vtn};
@@ -16,7 +16,7 @@ use neap_scheduler::feeds::file::{self, Place};
 use neap_scheduler::feeds::mix::Factors;
 use neap_scheduler::feeds::openadr;
 use neap_scheduler::feeds::providers::{
-    carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, http_json, nord_pool, octopus,
+    carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, exporter, http_json, nord_pool, octopus,
     open_electricity, prometheus, tibber, uk, watttime,
 };
 use neap_scheduler::feeds::wire::points::Points;
@@ -220,6 +220,11 @@ fn parsers() -> Vec<(&'static str, &'static [&'static str], Parser)> {
             &["oe_emissions_energy.json"],
             Box::new(|body| points(open_electricity::read(body, "NSW1"))),
         ),
+        (
+            "grid-intensity-exporter",
+            &["prom_grid_intensity.txt"],
+            Box::new(move |body| points(exporter::read(body, "FR", Kind::Average, now))),
+        ),
         ("openadr", &["openadr_events.json"], Box::new(move |body| events(&vtn(), body, now))),
         (
             "prometheus",
@@ -306,7 +311,10 @@ fn mutate(body: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
 fn main() {
     let runs: u64 = std::env::args().nth(1).and_then(|text| text.replace('_', "").parse().ok()).unwrap_or(100_000);
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/fixtures");
-    for (name, files, parse) in parsers() {
+    let only = std::env::args().nth(2);
+    for (name, files, parse) in
+        parsers().into_iter().filter(|(name, ..)| only.as_deref().is_none_or(|only| only == *name))
+    {
         let mut seeds: Vec<Vec<u8>> = files.iter().filter_map(|file| std::fs::read(fixtures.join(file)).ok()).collect();
         let recorded = !seeds.is_empty();
         if !recorded {

@@ -6,6 +6,7 @@ pub mod electricity_maps;
 pub mod energi_data;
 pub mod energy_charts;
 pub mod entsoe;
+pub mod exporter;
 pub mod http_json;
 pub mod nord_pool;
 pub mod octopus;

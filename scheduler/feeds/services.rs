@@ -8,6 +8,7 @@ use super::providers::electricity_maps::{self, ElectricityMaps};
 use super::providers::energi_data::EnergiData;
 use super::providers::energy_charts::EnergyCharts;
 use super::providers::entsoe::Entsoe;
+use super::providers::exporter::Exporter;
 use super::providers::http_json::{self, HttpJson};
 use super::providers::nord_pool::NordPool;
 use super::providers::octopus::Octopus;
@@ -70,6 +71,7 @@ impl Service {
             Self::Eia { .. } => "eia",
             Self::Entsoe { .. } => "entsoe",
             Self::CarbonAware => "carbon-aware-sdk",
+            Self::Exporter => "grid-intensity-exporter",
             Self::HttpJson(options) => &options.name,
             Self::Prometheus { .. } => "prometheus",
         }
@@ -131,6 +133,7 @@ fn made(service: &Service, base: Option<String>, grid: &Grid) -> Result<Box<dyn 
         Service::WattTime { user, password } => Box::new(WattTime::new(base, &secret(user)?, &secret(password)?)),
         Service::Eia { key, factors: name } => Box::new(Eia::new(base, secret(key)?, factors(name)?)),
         Service::Entsoe { key, factors: name } => Box::new(Entsoe::new(base, secret(key)?, factors(name)?)),
+        Service::Exporter => Box::new(Exporter::new(own(base)?, grid.kind)),
         Service::CarbonAware => Box::new(CarbonAware::new(own(base)?, basis)),
         Service::HttpJson(options) => {
             let (scale, currency) = scale(&options.unit);

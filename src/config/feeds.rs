@@ -11,7 +11,7 @@ use neap_scheduler::feeds::mix::Factors;
 use std::collections::BTreeMap;
 
 /// Types of feeds, as a file names them.
-pub(super) const TYPES: [&str; 15] = [
+pub(super) const TYPES: [&str; 16] = [
     "file",
     "uk",
     "energy-charts",
@@ -25,6 +25,7 @@ pub(super) const TYPES: [&str; 15] = [
     "eia",
     "entsoe",
     "carbon-aware-sdk",
+    "grid-intensity-exporter",
     "http-json",
     "prometheus",
 ];
@@ -73,7 +74,9 @@ fn feed_of(mut feed: Table<'_>, zones: &[ZoneConfig]) -> Option<FeedConfig> {
         }
     }
     let base = address(&mut feed, word == "http-json");
-    if matches!(word, "carbon-aware-sdk" | "http-json" | "prometheus") && base.is_none() && feed.span("base").is_empty()
+    if matches!(word, "carbon-aware-sdk" | "grid-intensity-exporter" | "http-json" | "prometheus")
+        && base.is_none()
+        && feed.span("base").is_empty()
     {
         feed.wrong("P013", "base", bad(format!("a feed of type {word} needs its `base`: \"http://bridge:8090\"")));
     }
@@ -106,6 +109,7 @@ fn feed_of(mut feed: Table<'_>, zones: &[ZoneConfig]) -> Option<FeedConfig> {
                 |key| if word == "eia" { Service::Eia { key, factors } } else { Service::Entsoe { key, factors } };
             key.map(make)
         }
+        "grid-intensity-exporter" => Some(Service::Exporter),
         "http-json" => http_json(&mut feed),
         "prometheus" => prometheus(&mut feed),
         _ => Some(Service::CarbonAware),

@@ -172,7 +172,8 @@ fn one(body: &[u8]) -> Result<(Found, Vec<String>), FeedError> {
     }
 }
 
-fn number(text: &str) -> Result<Option<f64>, FeedError> {
+/// A value as Prometheus writes it; what is no number is missing.
+pub(super) fn number(text: &str) -> Result<Option<f64>, FeedError> {
     match text {
         "NaN" | "+Inf" | "-Inf" | "Inf" => Ok(None),
         text => match text.parse::<f64>() {
@@ -191,6 +192,16 @@ pub fn sample(body: &[u8]) -> Result<Option<f64>, FeedError> {
     found.value.map_or(Ok(None), |(_, text)| number(&text))
 }
 
+/// The factor to g/kWh that the label `units` stands for.
+pub(super) fn unit(label: Option<&str>) -> Result<f64, FeedError> {
+    match label {
+        Some("gCO2e per kWh") => Ok(1.0),
+        Some("lbCO2e per MWh") => Ok(POUNDS),
+        Some(other) => Err(FeedError::Refused(format!("values in `{}` are no carbon intensity", plain(other)))),
+        None => Err(FeedError::Refused("a series without the label `units`: say its `unit`".to_owned())),
+    }
+}
+
 /// The points of a range query (or the one of an instant query) in g/kWh; those after `newest` are what was looked back to and
 /// are left out. With the server's warnings.
 ///
@@ -202,16 +213,9 @@ pub fn read(
     newest: Option<DateTime<Utc>>,
 ) -> Result<(Points, Vec<String>), FeedError> {
     let (found, warnings) = one(body)?;
-    let scale = match (scale, found.metric.get("units").map(String::as_str)) {
-        (Some(scale), _) => scale,
-        (None, Some("gCO2e per kWh")) => 1.0,
-        (None, Some("lbCO2e per MWh")) => POUNDS,
-        (None, Some(other)) => {
-            return Err(FeedError::Refused(format!("values in `{}` are no carbon intensity", plain(other))));
-        }
-        (None, None) => {
-            return Err(FeedError::Refused("a series without the label `units`: say its `unit`".to_owned()));
-        }
+    let scale = match scale {
+        Some(scale) => scale,
+        None => unit(found.metric.get("units").map(String::as_str))?,
     };
     let mut points = Points::default();
     for (seconds, text) in found.values.iter().chain(found.value.as_ref()) {

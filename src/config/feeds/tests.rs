@@ -44,6 +44,7 @@ fn every_type_is_read() {
         ("watttime", "user = { env = \"U\" }\npassword = { file = \"/etc/neap/w\" }"),
         ("eia", key),
         ("entsoe", "key = { file = \"/etc/neap/e\" }\nfactors = \"unece-2022\""),
+        ("grid-intensity-exporter", "base = \"http://exporter:8000/metrics\""),
         ("carbon-aware-sdk", "base = \"http://bridge:8090/\""),
         ("http-json", "base = \"https://h/x?z={zone}\"\nunit = \"lb/MWh\"\ntimes = \"/t\"\nvalues = \"/v\""),
         ("prometheus", "base = \"http://p:9090\"\nquery = \"ci{zone='{zone}'}\""),

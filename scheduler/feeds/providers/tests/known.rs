@@ -4,7 +4,7 @@ use super::super::super::feed::{FeedError, Told, Values};
 use super::super::super::mix::Factors;
 use super::super::super::wire::points::Points;
 use super::super::{
-    carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, http_json, nord_pool, octopus,
+    carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, exporter, http_json, nord_pool, octopus,
     open_electricity, prometheus, tibber, uk, watttime,
 };
 use super::{any_json_options, fixture};
@@ -230,6 +230,25 @@ fn octopus() {
         spans.spans().last().map(|span| (span.from, span.value)),
         Some((at("2026-05-12T06:30:00Z"), Price(224_146)))
     );
+}
+
+#[test]
+fn exporter() {
+    let Some(body) = fixture("prom_grid_intensity.txt") else { return };
+    let now = at("2026-05-10T07:20:00Z");
+    let first = |location, kind| {
+        let all = series(exporter::read(&body, location, kind, now).expect("known"), Some(TimeDelta::hours(1)));
+        all.spans().first().map(|span| (span.from, span.value.in_base(), span.grade))
+    };
+    let sampled = at("2026-05-10T07:00:00Z");
+    assert_eq!(first("FR", Kind::Average), Some((sampled, 61.5, Grade::Estimated)));
+    assert_eq!(first("CAISO_NORTH", Kind::Marginal), Some((sampled, 410.501, Grade::Estimated)));
+    assert!(matches!(exporter::read(&body, "FR", Kind::Marginal, now), Err(FeedError::NoData(_))));
+    for (from, to) in [("gCO2e per kWh", "percent"), (" 1778396400000", " soon"), ("61.5", "-")] {
+        let text = String::from_utf8_lossy(&body).replace(from, to);
+        let read = exporter::read(text.as_bytes(), "FR", Kind::Average, now);
+        assert!(matches!(read, Err(FeedError::Refused(_))), "{to}: {read:?}");
+    }
 }
 
 #[test]

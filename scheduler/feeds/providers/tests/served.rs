@@ -5,8 +5,8 @@ use super::super::super::feed::{Ask, Feed, FeedError, Heard, Secret, Signal, Tol
 use super::super::super::fetch::{Fetcher, Patience, Perform};
 use super::super::super::mix::Factors;
 use super::super::{
-    carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, nord_pool, octopus, open_electricity,
-    prometheus, tibber, uk, watttime,
+    carbon_aware, eia, electricity_maps, energi_data, energy_charts, entsoe, exporter, nord_pool, octopus,
+    open_electricity, prometheus, tibber, uk, watttime,
 };
 use super::fixture;
 use axum::Router;
@@ -328,6 +328,17 @@ served!(c1_octopus, "octopus_agile.json", async {
         want("AGILE-24-10-01/E-1R-AGILE-24-10-01-C", Signal::Price, "2026-05-10T07:00:00Z", "2026-05-12T07:00:00Z");
     let told = drive(&mut octopus::Octopus::new(Some(base), true, None), &of, at("2026-05-11T07:00:00Z")).await;
     assert_eq!(count(&told.expect("known")), 96);
+});
+
+served!(c1_grid_intensity_exporter, "prom_grid_intensity.txt", async {
+    let rule = |path: &str, _: &Params, _: &HeaderMap, _: usize| match path {
+        "/metrics" => file("prom_grid_intensity.txt"),
+        _ => WRONG,
+    };
+    let (base, _) = serve(Arc::new(rule)).await;
+    let of = want("FR", Signal::Intensity, "2026-05-10T07:00:00Z", "2026-05-12T07:00:00Z");
+    let mut feed = exporter::Exporter::new(format!("{base}/metrics"), neap_model::grid::Kind::Average);
+    assert_eq!(count(&drive(&mut feed, &of, at("2026-05-10T07:20:00Z")).await.expect("known")), 1);
 });
 
 served!(c1_nord_pool, "nordpool_dayahead.json", async {
