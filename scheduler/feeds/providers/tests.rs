@@ -4,6 +4,7 @@
 //! The recorded answers are shared data; without them these tests are skipped aloud.
 
 mod hostile;
+mod hostile_prices;
 mod known;
 mod served;
 

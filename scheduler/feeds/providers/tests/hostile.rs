@@ -59,7 +59,7 @@ const PARSERS: [(&str, &str, &str, Read); 8] = [
 ];
 
 /// The body with its first value replaced.
-fn with(body: &[u8], value: &str, hostile: &str) -> Vec<u8> {
+pub(super) fn with(body: &[u8], value: &str, hostile: &str) -> Vec<u8> {
     let text = String::from_utf8(body.to_vec()).expect("text");
     if value.ends_with(": ") {
         let start = text.find(value).expect("it is there") + value.len();
