@@ -244,6 +244,7 @@ impl Executor {
             let held = ended.iter().flat_map(|id| self.attempts[id].work.lease.gpus.clone()).collect::<Vec<_>>();
             off = self.node.edges(&held);
             self.read_meters();
+            self.node_meter.job_ended();
         }
         for id in &ended {
             if let Some(attempt) = self.attempts.get_mut(id) {
@@ -258,9 +259,6 @@ impl Executor {
                 let _ = attempt.dir.write("meter.json", &attempt.meter);
                 let _ = std::fs::write(attempt.dir.0.join("metered"), b"");
             }
-        }
-        if !ended.is_empty() {
-            self.node_meter.job_ended();
         }
         !ended.is_empty()
     }

@@ -210,9 +210,8 @@ impl Node {
                 let before = self.divided.insert(uuid.clone(), live.tally()).unwrap_or_default();
                 let bound = live.bound.saturating_sub(self.bounds.insert(uuid.clone(), live.bound).unwrap_or_default());
                 let model = self.inventory.gpus.iter().find(|gpu| gpu.uuid == uuid).map(|gpu| gpu.model.as_str());
-                interval
-                    .gpus
-                    .insert(uuid, GpuUse { bound, ..gpu_use(&live, &before, whose, gain(model.unwrap_or_default())) });
+                let gain = gain(model.unwrap_or_default());
+                interval.gpus.insert(uuid, gpu_use(&live, &before, bound, whose, gain));
             }
         }
         let mut shares = divide(&interval, holders, self.inventory.watts_per_cpu);
@@ -226,7 +225,7 @@ fn gain(model: &str) -> u32 {
     if ["GeForce", "RTX", "TITAN", "Quadro"].iter().any(|word| model.contains(word)) { 130 } else { 60 }
 }
 
-fn gpu_use(live: &Live, before: &Tally, whose: &BTreeMap<i32, AttemptId>, gain: u32) -> GpuUse {
+fn gpu_use(live: &Live, before: &Tally, bound: Duration, whose: &BTreeMap<i32, AttemptId>, gain: u32) -> GpuUse {
     let tally = live.tally().since(before);
     let idle = live.idle.watts().map_or(Joules::ZERO, |watts| watts * tally.window);
     let works = live.uses.iter().flatten().map(|one| Work {
@@ -238,7 +237,7 @@ fn gpu_use(live: &Live, before: &Tally, whose: &BTreeMap<i32, AttemptId>, gain: 
         multiprocessors: u64::from(part.multiprocessors),
         activity: part.activity,
     });
-    GpuUse { tally, idle, gain, works: works.collect(), parts: parts.collect(), bound: Duration::ZERO }
+    GpuUse { tally, idle, gain, works: works.collect(), parts: parts.collect(), bound }
 }
 
 fn memory() -> Option<Bytes> {

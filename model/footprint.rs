@@ -152,8 +152,7 @@ impl Bill {
     /// The share saved against running at once; `None` where there was nothing positive to save from.
     #[must_use]
     pub fn saved_ratio(&self) -> Option<f64> {
-        let saved = self.run_now.in_base() - self.paid.in_base();
-        (self.run_now.0 > 0).then(|| saved / self.run_now.in_base())
+        self.paid.less_than(self.run_now)
     }
 
     /// Mean price paid; `None` where nothing was priced.

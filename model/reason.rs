@@ -110,8 +110,7 @@ impl Costs {
     /// The share that is saved; `None` where there is nothing positive to save from.
     #[must_use]
     pub fn ratio(&self) -> Option<f64> {
-        let saved = self.instead_of.in_base() - self.costs.in_base();
-        (self.instead_of.0 > 0).then(|| saved / self.instead_of.in_base())
+        self.costs.less_than(self.instead_of)
     }
 }
 

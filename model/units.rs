@@ -130,6 +130,12 @@ impl Money {
     pub fn in_base(self) -> f64 {
         self.0 as f64 / 1e9
     }
+
+    /// The share by which this is less than `other`; `None` where that is nothing positive to save from.
+    #[must_use]
+    pub fn less_than(self, other: Self) -> Option<f64> {
+        (other.0 > 0).then(|| (other.in_base() - self.in_base()) / other.in_base())
+    }
 }
 
 impl Add for Money {

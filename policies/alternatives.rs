@@ -1,6 +1,6 @@
 //! The other ways to run a job: now, cleanest, latest, and what further consents would open.
 
-use crate::order::{by_price, latest_start, length};
+use crate::order::{by_price, latest_start, length, may_wait};
 use crate::planner::priced::Curves;
 use crate::planner::search::{self, Choice};
 use crate::planner::{Desk, Plan};
@@ -35,7 +35,7 @@ pub fn alternatives(plan: &Plan, site: &Site, policy: &Policy, job: &Job) -> Vec
     let mut list = List { desk, job, rows: Vec::new() };
     list.add(first, if first.start <= stamp(site.now) { Remark::FitsNow } else { Remark::FirstRoom });
     let horizon = stamp(site.now).saturating_add(millis(policy.horizon));
-    let waits = matches!(job.delay.objective, Objective::Carbon | Objective::Price);
+    let waits = may_wait(job);
     let cleanest = |job: &Job, like: &Choice, until: DateTime<Utc>| {
         search::cleanest(&room, job, like, stamp(until).min(horizon), usize::MAX, &Curves::true_ones()).1
     };

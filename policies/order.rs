@@ -22,7 +22,8 @@ pub(crate) fn by_price(job: &Job) -> bool {
     job.delay.objective == Objective::Price
 }
 
-fn may_wait(job: &Job) -> bool {
+/// Whether the job consented to wait for the grid at all.
+pub(crate) fn may_wait(job: &Job) -> bool {
     matches!(job.delay.objective, Objective::Carbon | Objective::Price)
 }
 

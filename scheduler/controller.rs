@@ -300,10 +300,9 @@ impl Controller {
         controller
     }
 
-    /// How the limit of a GPU stands, as its executor said last. `None`: none was asked for by what runs there.
-    #[must_use]
-    pub fn cap_held(&self, gpu: &str) -> Option<&neap_model::cap::CapHeld> {
-        self.budgets.held(gpu)
+    /// How the limits of GPUs stand that were ever asked for by what runs, as executors said last.
+    pub fn caps_held(&self) -> impl Iterator<Item = &neap_model::cap::CapHeld> {
+        self.budgets.held()
     }
 
     /// What is known, for metrics, store and tests.

@@ -55,7 +55,9 @@ impl Terms {
         }
     }
 
-    fn pue(&self, zone: Option<&str>) -> Option<Pue> {
+    /// Power usage effectiveness of a zone, else of the home zone; `None`: not stated.
+    #[must_use]
+    pub fn pue(&self, zone: Option<&str>) -> Option<Pue> {
         let zone = zone.unwrap_or(&self.home);
         self.zones.iter().find(|(name, _)| name == zone)?.1
     }

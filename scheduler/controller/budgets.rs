@@ -90,9 +90,9 @@ impl Budgets {
         self.news = true;
     }
 
-    /// How the limit of a GPU stands, as its executor said last. `None`: nothing was ever asked of it for what runs there.
-    pub(super) fn held(&self, gpu: &str) -> Option<&CapHeld> {
-        self.heard.values().flat_map(|heard| &heard.caps).find(|held| held.gpu == gpu)
+    /// How the limits stand that were ever asked for by what runs, as executors said last.
+    pub(super) fn held(&self) -> impl Iterator<Item = &CapHeld> {
+        self.heard.values().flat_map(|heard| &heard.caps)
     }
 
     /// Its attempt is over.
@@ -153,10 +153,9 @@ impl Controller {
         let groups = self.groups(now, None);
         let mut asked = BTreeSet::new();
         for domain in self.config.power_domains.clone() {
-            let group = groups.iter().find(|group| group.name == domain.name);
+            let group = groups.iter().find(|group| group.name == domain.name).filter(|_| acts(&domain));
             let group = group.map(|group| self.tightest(group, &groups));
-            let limited = group.and_then(|group| Some((group.limit?, group)));
-            let Some((budget, group)) = limited.filter(|_| acts(&domain)) else {
+            let Some((budget, group)) = group.and_then(|group| Some((group.limit?, group))) else {
                 if let Some(gone) = self.budgets.domains.remove(&domain.name) {
                     asked.extend(gone.boards.into_iter().map(|board| board.node));
                 }
@@ -173,24 +172,21 @@ impl Controller {
     /// that acts could draw comes first, the rest is shared by what each domain could draw at the limits that were found.
     fn tightest(&self, domain: &Group, groups: &[Group]) -> Group {
         let within = |one: &Group, other: &Group| one.nodes.iter().all(|node| other.nodes.contains(node));
-        let acting: Vec<&Group> = groups.iter().filter(|group| self.acts(&group.name)).collect();
-        let above = groups.iter().filter(|group| !self.config.power_domains.iter().any(|own| own.name == group.name));
-        let shares = above.filter(|above| within(domain, above)).filter_map(|above| {
-            let sharing: Vec<&&Group> = acting.iter().filter(|group| within(group, above)).collect();
-            let alone = |node: &&String| !sharing.iter().any(|group| group.nodes.contains(node));
-            let beside = self.could_draw(above.nodes.iter().filter(alone));
-            let all: Watts = sharing.iter().map(|group| self.could_draw(group.nodes.iter())).sum();
-            let ours = self.could_draw(domain.nodes.iter());
-            Some((above.limit?.saturating_sub(beside).scaled(ours.0, all.0), above.event.clone()))
+        let rules = |group: &Group| self.config.power_domains.iter().find(|own| own.name == group.name);
+        let above = groups.iter().filter(|group| rules(group).is_none() && within(domain, group));
+        let shares = above.filter_map(|above| {
+            let sharing = groups.iter().filter(|group| rules(group).is_some_and(acts) && within(group, above));
+            let sharing: Vec<&Group> = sharing.collect();
+            let shares = |node: &String| sharing.iter().any(|group| group.nodes.contains(node));
+            let beside = self.could_draw(|node| above.nodes.contains(node) && !shares(node));
+            let of = |group: &Group| self.could_draw(|node| group.nodes.contains(node));
+            let all: Watts = sharing.iter().map(|group| of(group)).sum();
+            Some((above.limit?.saturating_sub(beside).scaled(of(domain).0, all.0), above.event.clone()))
         });
         let own = domain.limit.map(|limit| (limit, domain.event.clone()));
         let tightest = own.into_iter().chain(shares).min();
         let (limit, event) = tightest.map_or((None, None), |(limit, event)| (Some(limit), event));
         Group { limit, event, ..domain.clone() }
-    }
-
-    fn acts(&self, domain: &str) -> bool {
-        self.config.power_domains.iter().any(|own| own.name == domain && acts(own))
     }
 
     /// The nodes whose executors have something to do.

@@ -143,7 +143,7 @@ impl Controller {
         // An hour of what it holds.
         let hour = |factors: &Factors| factors.of(GpuSeconds(gpus * 3_600), cores * 3_600);
         let making = self.config.embodied.as_ref().and_then(hour).map_or(0.0, |embodied| embodied.emits.in_base());
-        match intensity.map(|intensity| intensity.in_base() * self.pue_of(zone).unwrap_or_default().ratio()) {
+        match intensity.map(|intensity| intensity.in_base() * self.terms.pue(Some(zone)).unwrap_or_default().ratio()) {
             // Grams an hour by grams a kilowatt-hour are kilowatts.
             Some(grams_per_kwh) if grams_per_kwh > 0.0 => making / grams_per_kwh * 1e3 / gpus.max(1) as f64,
             _ => 0.0,

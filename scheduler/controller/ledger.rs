@@ -12,7 +12,7 @@ use neap_model::job::AttemptId;
 use neap_model::ledger::{EnergySpan, GpuSpan, NodeSpan};
 use neap_model::lifecycle::{Event, JobEvent, Phase};
 use neap_model::seconds::Seconds;
-use neap_model::units::{GramsCo2e, Joules, Money, Pue};
+use neap_model::units::{GramsCo2e, Joules, Money};
 use std::collections::BTreeMap;
 
 /// Zone, queue, project: the labels of energy and carbon.
@@ -224,7 +224,8 @@ impl Controller {
     pub(super) fn book(&mut self, now: DateTime<Utc>, attempt: AttemptId, span: EnergySpan, turn: &mut Turn) {
         let Some(job) = self.state.jobs.get(&attempt.job) else { return };
         let zone = job.place.as_ref().map_or("", |p| p.zone.as_str());
-        let energy = span.energy().at_facility(self.pue_of(zone).unwrap_or_default());
+        let known = self.config.zones.iter().find(|known| known.name == zone);
+        let energy = span.energy().at_facility(known.and_then(|zone| zone.pue).unwrap_or_default());
         // Had it not waited, it would not have paused either: this attempt would have followed on the work before it.
         let shift = match (job.first_possible_start(), job.leased) {
             (Some(first), Some(leased)) => (first + job.ran.delta() - leased).min(TimeDelta::zero()),
@@ -234,8 +235,7 @@ impl Controller {
         let prices = self.grid.get(zone).and_then(|grid| grid.prices.as_ref());
         let bill = prices.map(|prices| Bill::of(&over[0], &prices.series, &prices.currency, shift));
         let any = self.config.zones.iter().any(|zone| zone.market.is_some());
-        let factor = self.config.zones.iter().find(|known| known.name == zone).and_then(|zone| zone.market);
-        let market = any.then(|| Market::of(energy, factor));
+        let market = any.then(|| Market::of(energy, known.and_then(|zone| zone.market)));
         let beside = (bill.is_some() || market.is_some()).then(|| Box::new(Beside { bill, market }));
         let (actual, run_now) = match self.grid.get(zone) {
             Some(grid) => (footprint(&over, &grid.past, TimeDelta::zero()), footprint(&over, &grid.past, shift)),
@@ -245,11 +245,5 @@ impl Controller {
             }
         };
         self.record(now, Event::Metered { attempt, span, actual, run_now, beside }, turn);
-    }
-
-    /// Power usage effectiveness of a zone; `None`: not stated.
-    #[must_use]
-    pub(super) fn pue_of(&self, zone: &str) -> Option<Pue> {
-        self.config.zones.iter().find(|z| z.name == zone).and_then(|z| z.pue)
     }
 }

@@ -90,31 +90,26 @@ impl Controller {
 
     /// The most that a node could draw: its work at its highest, the rest idle.
     fn committed(&self, node: &NodeState) -> Watts {
-        let jobs: Vec<JobId> = self.planning.on_node(&node.name).collect();
-        let jobs = jobs.iter().filter_map(|id| self.state.jobs.get(id));
-        let (mut cores, mut busy) = (0u64, Vec::new());
-        for job in jobs {
-            cores += u64::from(job.cpus);
-            busy.extend(job.gpus.iter());
-        }
-        let gpu = |gpu: &Gpu| {
-            let most = busy.contains(&&gpu.uuid).then(|| self.budgets.reserved(&gpu.uuid).unwrap_or(gpu.limit));
-            most.unwrap_or(Watts(gpu.limit.0 / IDLE_GPU))
-        };
-        host(node, cores) + node.gpus.iter().map(gpu).sum()
+        self.at_most(node, |gpu| self.budgets.reserved(&gpu.uuid).unwrap_or(gpu.limit))
     }
 
     /// The most that nodes could draw with what runs there if no limit were lowered.
-    pub(super) fn could_draw<'a>(&self, nodes: impl Iterator<Item = &'a String>) -> Watts {
-        let of = |node: &NodeState| {
-            let jobs: Vec<JobId> = self.planning.on_node(&node.name).collect();
-            let jobs: Vec<_> = jobs.iter().filter_map(|id| self.state.jobs.get(id)).collect();
-            let cores = jobs.iter().map(|job| u64::from(job.cpus)).sum();
-            let busy = |gpu: &Gpu| jobs.iter().any(|job| job.gpus.contains(&gpu.uuid));
-            let gpus = node.gpus.iter().map(|gpu| if busy(gpu) { gpu.limit } else { Watts(gpu.limit.0 / IDLE_GPU) });
-            host(node, cores) + gpus.sum()
-        };
-        nodes.filter_map(|name| self.planning.site.nodes.iter().find(|node| node.name == *name)).map(of).sum()
+    pub(super) fn could_draw(&self, has: impl Fn(&String) -> bool) -> Watts {
+        let nodes = self.planning.site.nodes.iter().filter(|node| has(&node.name));
+        nodes.map(|node| self.at_most(node, |gpu| gpu.limit)).sum()
+    }
+
+    /// The most that a node could draw if each GPU with work draws that much.
+    fn at_most(&self, node: &NodeState, busy: impl Fn(&Gpu) -> Watts) -> Watts {
+        let jobs: Vec<JobId> = self.planning.on_node(&node.name).collect();
+        let jobs = jobs.iter().filter_map(|id| self.state.jobs.get(id));
+        let (mut cores, mut held) = (0u64, Vec::new());
+        for job in jobs {
+            cores += u64::from(job.cpus);
+            held.extend(job.gpus.iter());
+        }
+        let gpu = |gpu: &Gpu| if held.contains(&&gpu.uuid) { busy(gpu) } else { Watts(gpu.limit.0 / IDLE_GPU) };
+        host(node, cores) + node.gpus.iter().map(gpu).sum()
     }
 
     /// The most that a power domain's nodes could draw beside these GPUs.

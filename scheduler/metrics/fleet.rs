@@ -3,6 +3,7 @@
 use super::Page;
 use crate::controller::Controller;
 use chrono::{DateTime, Utc};
+use neap_model::cap::CapHeld;
 use neap_model::fleet::Gpu;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,8 +18,7 @@ pub(super) fn power(page: &mut Page, controller: &Controller, now: DateTime<Utc>
     }
 }
 
-fn gpu_limits(page: &mut Page, controller: &Controller, gpu: &Gpu, labels: &[(&str, &str); 3]) {
-    let held = controller.cap_held(&gpu.uuid);
+fn gpu_limits(page: &mut Page, held: Option<&CapHeld>, gpu: &Gpu, labels: &[(&str, &str); 3]) {
     let found = held.and_then(|held| held.found).unwrap_or(gpu.limit);
     let limits = [
         ("enforced", held.and_then(|held| held.enforced).or(Some(found))),
@@ -45,6 +45,10 @@ fn gpu_limits(page: &mut Page, controller: &Controller, gpu: &Gpu, labels: &[(&s
 pub(super) fn fleet(page: &mut Page, controller: &Controller) {
     let mut states: BTreeMap<(String, &str), u64> = BTreeMap::new();
     let mut gpus: BTreeMap<(String, String, &str), u64> = BTreeMap::new();
+    let mut limits: BTreeMap<&str, &CapHeld> = BTreeMap::new();
+    controller.caps_held().for_each(|held| {
+        limits.entry(&held.gpu).or_insert(held);
+    });
     for node in controller.node_reports() {
         let up = f64::from(u8::from(node.up));
         let labels = [("node", node.name.as_str()), ("zone", node.zone.as_str())];
@@ -66,7 +70,7 @@ pub(super) fn fleet(page: &mut Page, controller: &Controller) {
             *gpus.entry((node.zone.clone(), gpu.model.clone(), state)).or_default() += 1;
             let index = gpu.index.to_string();
             let labels = [("node", node.name.as_str()), ("gpu", &index), ("uuid", &gpu.uuid)];
-            gpu_limits(page, controller, gpu, &labels);
+            gpu_limits(page, limits.get(gpu.uuid.as_str()).copied(), gpu, &labels);
             let used = controller.state().totals.gpus.get(&(node.name.clone(), gpu.uuid.clone()));
             let used = used.copied().unwrap_or_default();
             let help = "Energy used by the graphics processor, whoever it was for.";

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 #[must_use]
 pub fn cost(bill: &Bill) -> Vec<String> {
     let money = |amount| numbers::money(amount, &bill.currency);
-    let mut parts = vec![format!("cost    {}", money(bill.paid))];
+    let mut parts = vec![money(bill.paid)];
     parts.extend(bill.mean().map(|mean| format!("{}, energy alone", numbers::price(mean, &bill.currency))));
     parts.push(format!("run now {}", money(bill.run_now)));
     let saved = Money(bill.run_now.0.saturating_sub(bill.paid.0));

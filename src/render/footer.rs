@@ -89,7 +89,9 @@ pub fn used(job: &JobReport) -> String {
     }
     text.push_str(&join(&parts));
     for bill in account.bills.iter().filter(|bill| bill.priced > Joules::ZERO) {
-        text.push_str(&join(&beside::cost(bill)));
+        let mut parts = beside::cost(bill);
+        parts[0].insert_str(0, "cost    ");
+        text.push_str(&join(&parts));
     }
     if let Some(parts) = beside::hardware(job) {
         text.push_str(&join(&parts));

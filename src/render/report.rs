@@ -97,7 +97,7 @@ fn notes(report: &UsageReport) -> String {
         );
     }
     for bill in report.total.bills.iter().filter(|bill| bill.priced.0 > 0) {
-        let _ = writeln!(text, "{}", super::beside::cost(bill).join(" · ").replacen("cost   ", "cost", 1));
+        let _ = writeln!(text, "cost {}", super::beside::cost(bill).join(" · "));
     }
     if let Some(embodied) = &report.total.embodied {
         let (emits, source) = (numbers::carbon(embodied.emits), escape(&embodied.source));

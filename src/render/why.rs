@@ -279,17 +279,16 @@ fn started_because(report: &WhyReport, style: &Style) -> String {
         JobEvent::Leased { decision, .. } => Some(decision.as_ref()),
         _ => None,
     });
+    let to = |decision: &Decision| {
+        decision.start().map_or_else(String::new, |at| format!(" for {}", times::day_clock(at, style)))
+    };
     match planned.or(started).map(|decision| (&decision.verdict, decision)) {
         Some((Verdict::Start { because, .. }, decision)) => jobs::why_now(because, decision.expected.as_ref()),
         Some((Verdict::Hold { because: Reason::CleanerLater { savings, .. }, .. }, decision)) => {
-            let planned =
-                decision.start().map_or_else(String::new, |at| format!(" for {}", times::day_clock(at, style)));
-            format!("it waited for cleaner hours, planned{planned}: {}.", numbers::saving(savings, false))
+            format!("it waited for cleaner hours, planned{}: {}.", to(decision), numbers::saving(savings, false))
         }
         Some((Verdict::Hold { because: Reason::CheaperLater { costs, .. }, .. }, decision)) => {
-            let planned =
-                decision.start().map_or_else(String::new, |at| format!(" for {}", times::day_clock(at, style)));
-            format!("it waited for cheaper hours, planned{planned}: {}.", numbers::costs(costs))
+            format!("it waited for cheaper hours, planned{}: {}.", to(decision), numbers::costs(costs))
         }
         Some((Verdict::Hold { because, .. }, _)) => {
             format!("before that it waited: {}.", jobs::sentence(because, report.now, style))

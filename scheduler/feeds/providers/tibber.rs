@@ -149,12 +149,11 @@ pub fn read(body: &[u8], home: usize) -> Result<(Points, String), FeedError> {
         return Err(FeedError::Misconfigured(format!("the account has {count} homes, counted from 0")));
     };
     let info = home.current_subscription.and_then(|subscription| subscription.price_info);
-    let Some((info, current)) = info.and_then(|mut info| Some((info.current.take()?, info))).map(|(c, i)| (i, c))
-    else {
+    let Some(Info { current: Some(current), today, tomorrow }) = info else {
         return Err(FeedError::NoData("that home has no running contract".to_owned()));
     };
     let mut points = Points::default();
-    for hour in info.today.iter().chain(&info.tomorrow) {
+    for hour in today.iter().chain(&tomorrow) {
         let from = time(&hour.starts_at, false)
             .ok_or_else(|| FeedError::Refused(format!("`{}` is no time", plain(&hour.starts_at))))?;
         points.at(from, hour.total.0.map(|total| total * 1e3), Grade::Measured);
