@@ -111,8 +111,11 @@ pub struct Task {
 pub struct Resources {
     /// Nodes.
     pub nodes: u32,
-    /// GPUs in total.
+    /// GPUs in total; of an elastic job the fewest.
     pub gpus: u32,
+    /// The most GPUs of an elastic job, whose width is chosen at each start; `None`: it runs on `gpus`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus_up_to: Option<u32>,
     /// Acceptable GPU models, best first; empty: any.
     pub gpu_model: Vec<String>,
     /// Processor cores in total; `None`: one, or the GPUs' share of the node.
@@ -123,7 +126,25 @@ pub struct Resources {
 
 impl Default for Resources {
     fn default() -> Self {
-        Self { nodes: 1, gpus: 0, gpu_model: Vec::new(), cpus: None, memory: None }
+        Self { nodes: 1, gpus: 0, gpus_up_to: None, gpu_model: Vec::new(), cpus: None, memory: None }
+    }
+}
+
+impl Resources {
+    /// The most GPUs it may get.
+    #[must_use]
+    pub fn most_gpus(&self) -> u32 {
+        self.gpus_up_to.unwrap_or(self.gpus).max(self.gpus)
+    }
+
+    /// The widths that are weighed against each other, rising: the fewest GPUs, their doublings, and the most.
+    #[must_use]
+    pub fn widths(&self) -> Vec<u32> {
+        let most = self.most_gpus();
+        let doublings = std::iter::successors(Some(self.gpus), |width| width.checked_mul(2));
+        let mut widths: Vec<u32> = doublings.take_while(|width| *width > 0 && *width < most).collect();
+        widths.push(most);
+        widths
     }
 }
 

@@ -4,6 +4,7 @@ use crate::footprint::Savings;
 use crate::grid::Grade;
 use crate::job::JobId;
 use crate::reason::{Reason, WhyNow};
+use crate::seconds::Seconds;
 use crate::units::{GramsCo2e, Intensity, Joules};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,25 @@ pub struct Place {
     pub zone: String,
     /// Node.
     pub node: String,
+}
+
+/// The GPUs that a job gets which could have got others: of another number, or of a model on which it runs at another speed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Width {
+    /// How many.
+    pub gpus: u32,
+    /// Of which model.
+    pub model: String,
+    /// How fast it runs there, in thousandths of its speed in the slowest of its ways: the one its planning length speaks of.
+    pub speed: u32,
+}
+
+impl Width {
+    /// What a run of that long is in time of the slowest way.
+    #[must_use]
+    pub const fn work_of(&self, ran: Seconds) -> Seconds {
+        Seconds(ran.0.saturating_mul(self.speed as u64) / 1_000)
+    }
 }
 
 /// What to do with a job now.
@@ -83,6 +103,9 @@ pub struct Decision {
     /// When it is to run, where that is in more than one piece; empty: from the expected start to the expected end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Run>,
+    /// The GPUs it is to get, where there was a choice of width or speed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<Width>,
 }
 
 /// A stretch of time in which a job runs.
@@ -151,6 +174,9 @@ pub struct Alternative {
     pub outlook: Outlook,
     /// Where.
     pub place: Place,
+    /// On which GPUs, where there is a choice of width or speed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<Width>,
     /// Whether the planner chose it.
     pub chosen: bool,
     /// What is special about it.
@@ -169,6 +195,8 @@ pub enum Remark {
     Cleanest,
     /// The cheapest start that its promises allow, of a job that goes by prices.
     Cheapest,
+    /// The first start on GPUs of another number or model.
+    OtherGpus,
     /// The last start that keeps its promises.
     LatestStart {
         /// The finish-by it keeps, where there is one.

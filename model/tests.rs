@@ -90,6 +90,7 @@ fn one_life_from_submission_to_end() {
     let decision = || {
         let place = crate::plan::Place { zone: "DE".into(), node: "n".into() };
         Box::new(crate::plan::Decision {
+            width: None,
             job: JobId(1),
             verdict: crate::plan::Verdict::Start { place, because: crate::reason::WhyNow::NotAsked },
             blockers: Vec::new(),
@@ -208,4 +209,17 @@ proptest! {
             prop_assert!(parts.emits.0.abs_diff(whole.emits.0) <= slack, "{:?} {:?}", parts.emits, whole.emits);
         }
     }
+}
+
+#[test]
+fn widths_are_the_fewest_gpus_their_doublings_and_the_most() {
+    let widths = |gpus, most| crate::job::Resources { gpus, gpus_up_to: most, ..Default::default() }.widths();
+    assert_eq!(widths(4, Some(16)), [4, 8, 16]);
+    assert_eq!(widths(3, Some(10)), [3, 6, 10]);
+    assert_eq!(widths(8, None), [8]);
+    assert_eq!(widths(0, None), [0]);
+    assert_eq!(widths(3_000_000_000, Some(u32::MAX)), [3_000_000_000, u32::MAX]);
+    // What cannot be is no reason to count for ever.
+    assert_eq!(widths(0, Some(4)), [4]);
+    assert_eq!(widths(4, Some(2)), [4]);
 }

@@ -1,7 +1,7 @@
 //! Refuses at the door what can never run, every mistake at once. What only has to wait is not refused.
 
 use crate::machine::{Machine, model_matches};
-use crate::order::length;
+use crate::order::quickest;
 use crate::problem::{Job, NodeState, Policy, Site};
 use crate::stamp::{in_words, later, rfc3339};
 use chrono::{DateTime, Utc};
@@ -29,11 +29,17 @@ pub fn admit(site: &Site, _policy: &Policy, job: &Job) -> Result<(), Vec<Refusal
     if refusals.is_empty() { Ok(()) } else { Err(refusals) }
 }
 
-/// What is wrong with the nodes asked for: GPUs that do not divide by them (E043), or more than one (E042), since this
-/// planner places a job on one node. `None`: nothing.
+/// What is wrong with GPUs and nodes asked for: a range that is none (E011), GPUs that do not divide by the nodes (E043), or
+/// more than one node (E042), since this planner places a job on one. `None`: nothing.
 #[must_use]
 pub fn gpus_divide(resources: &Resources) -> Option<Refusal> {
     let (gpus, nodes) = (resources.gpus, resources.nodes);
+    if let Some(most) = resources.gpus_up_to.filter(|most| gpus == 0 || *most <= gpus) {
+        let refusal = Refusal::new(Code::BadValue, format!("{gpus}..{most} is no range of GPUs"))
+            .about("resources.gpus", format!("{gpus}..{most}"))
+            .note("the fewest, at least one, and the most, such as 4..16");
+        return Some(refusal);
+    }
     if nodes > 0 && !gpus.is_multiple_of(nodes) {
         let up = gpus.div_ceil(nodes).saturating_mul(nodes);
         let refusal = Refusal::new(Code::GpusDoNotDivide, format!("{gpus} GPUs do not divide by {nodes} nodes"))
@@ -172,16 +178,16 @@ fn too_large(refusal: Refusal, job: &Job, nodes: &[&NodeState]) -> Refusal {
 }
 
 fn finish_by(job: &Job, soonest: DateTime<Utc>) -> Option<Refusal> {
-    let (by, end) = (job.finish_by?, later(soonest, length(job)));
+    let (by, end) = (job.finish_by?, later(soonest, quickest(job)));
     if end <= by {
         return None;
     }
     Some(
         Refusal::new(Code::FinishBy, format!("cannot be finished by {}", in_words(by)))
             .about("time.finish_by", rfc3339(by))
-            .note(format!("earliest possible end: {} (takes {})", in_words(end), length(job)))
+            .note(format!("earliest possible end: {} (takes {})", in_words(end), quickest(job)))
             .fact("earliest_end", Fact::Text(rfc3339(end)))
-            .fact("run_seconds", number(length(job).0))
+            .fact("run_seconds", number(quickest(job).0))
             .hint(format!("--finish-by {} or later", rfc3339(end)), &["--finish-by", &rfc3339(end)])
             .hint("--expect if it is shorter than that", &[]),
     )

@@ -1,15 +1,16 @@
 //! The other ways to run a job: now, cleanest, latest, and what further consents would open.
 
-use crate::order::{by_price, latest_start, length, may_wait};
+use crate::order::{by_price, latest_start, may_wait};
 use crate::planner::priced::Curves;
 use crate::planner::search::{self, Choice};
-use crate::planner::{Desk, Plan};
+use crate::planner::{Desk, Plan, decided_kit};
 use crate::problem::{Job, Policy, Site};
 use crate::stamp::{later, millis, stamp, time};
 use chrono::{DateTime, Utc};
 use neap_model::job::Objective;
 use neap_model::plan::{Alternative, Place, Remark, Verdict};
 use neap_model::seconds::Seconds;
+use std::sync::Arc;
 
 /// How far `--delay carbon` is shown for a job whose queue states no longest delay.
 const A_DAY: Seconds = Seconds::hours(24);
@@ -39,6 +40,12 @@ pub fn alternatives(plan: &Plan, site: &Site, policy: &Policy, job: &Job) -> Vec
     let cleanest = |job: &Job, like: &Choice, until: DateTime<Utc>| {
         search::cleanest(&room, job, like, stamp(until).min(horizon), usize::MAX, &Curves::true_ones()).1
     };
+    for way in job.ways.iter() {
+        let alone = Job { ways: Arc::new([way.clone()]), ..job.clone() };
+        if let Some(choice) = search::earliest(&room, &alone, from) {
+            list.add(choice, Remark::OtherGpus);
+        }
+    }
     let latest = latest_start(job);
     if waits
         && let Some(until) = latest
@@ -99,7 +106,7 @@ fn chosen(plan: &Plan, desk: &Desk<'_>, job: &Job) -> Option<Choice> {
         Verdict::Start { place, .. } => Some(&place.node),
         Verdict::Hold { place, .. } => place.as_ref().map(|place| &place.node),
     }?;
-    search::there(desk.room, job, name, slots.first()?.from, usize::MAX)
+    search::there(desk.room, job, (name, decided_kit(&decision)), slots.first()?.from, usize::MAX)
 }
 
 fn longest(job: &Job) -> Seconds {
@@ -121,17 +128,22 @@ struct List<'a> {
 
 impl List<'_> {
     fn row(&self, choice: &Choice, remark: Remark) -> Option<Alternative> {
-        let outlook = self.desk.outlook(self.job, choice)?;
+        let outlook = self.desk.outlook(choice)?;
         let room = self.desk.room;
         let place =
             Place { zone: room.zones[choice.zone].name.clone(), node: room.nodes[choice.node].machine.name.clone() };
-        debug_assert_eq!(outlook.end, later(time(choice.start), length(self.job)));
-        Some(Alternative { outlook, place, chosen: false, remark })
+        debug_assert_eq!(outlook.end, later(time(choice.start), choice.shape.length));
+        let width = self.desk.width(self.job, choice);
+        Some(Alternative { outlook, place, width, chosen: false, remark })
+    }
+
+    /// Whether that row is of this choice.
+    fn is(&self, choice: &Choice, node: usize, row: &Alternative) -> bool {
+        node == choice.node && row.outlook.start == time(choice.start) && row.width == self.desk.width(self.job, choice)
     }
 
     fn add(&mut self, choice: Choice, remark: Remark) {
-        let known = |row: &Alternative| row.outlook.start == time(choice.start);
-        let same = self.rows.iter().any(|(node, row)| *node == choice.node && known(row));
+        let same = self.rows.iter().any(|(node, row)| self.is(&choice, *node, row));
         if !same && let Some(row) = self.row(&choice, remark) {
             self.rows.push((choice.node, row));
         }
@@ -142,9 +154,8 @@ impl List<'_> {
         if let Some(choice) = chosen {
             let by_price = by_price(self.job);
             self.add(choice, if by_price { Remark::Cheapest } else { Remark::Cleanest });
-            for (node, row) in &mut self.rows {
-                row.chosen = *node == choice.node && row.outlook.start == time(choice.start);
-            }
+            let chosen: Vec<bool> = self.rows.iter().map(|(node, row)| self.is(&choice, *node, row)).collect();
+            self.rows.iter_mut().zip(chosen).for_each(|((_, row), chosen)| row.chosen = chosen);
         }
         let mut rows: Vec<Alternative> = self.rows.into_iter().map(|(_, row)| row).collect();
         let ahead = |row: &Alternative| !matches!(row.remark, Remark::FitsNow | Remark::FirstRoom);

@@ -3,15 +3,16 @@
 //! It shares with the planner what a job needs of a node and the formula of the footprint, and nothing of its search.
 
 use crate::machine::{Amount, Machine, Shape};
-use crate::order::{latest_start, length, waits_for_grid};
+use crate::order::{latest_start, slowed, waits_for_grid};
 use crate::planner::reasons;
 use crate::planner::{Pausing, Plan};
 use crate::problem::{Job, Problem};
 use crate::room::{ZoneRoom, occupied_until};
-use crate::stamp::{Stamp, millis, stamp, time};
+use crate::stamp::{Stamp, stamp, time};
 use chrono::{DateTime, Utc};
-use neap_model::job::JobId;
+use neap_model::job::{JobId, Objective};
 use neap_model::plan::{Decision, Place, Verdict};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ pub enum Breach {
     LatestStartMissed { job: JobId, latest: DateTime<Utc>, possible: DateTime<Utc> },
     /// It does not wait for the grid and could start earlier.
     Idle { job: JobId, possible: DateTime<Utc> },
+    /// It could end earlier elsewhere, or on other GPUs, by more than it consents to.
+    Slow { job: JobId, possible: DateTime<Utc> },
     /// Its planned run is not what the footprint says.
     WrongOutlook { job: JobId },
     /// It is broken, or paused, although it may not be, not whole, or not in time.
@@ -184,7 +187,7 @@ impl Auditor<'_> {
             breaches.push(wrong());
             return Vec::new();
         };
-        let pieces = self.pieces(job, decision, from, breaches);
+        let pieces = self.pieces(job, decision, (from, &shape), breaches);
         let reserved = slots.iter().map(|slot| (slot.node, slot.need, slot.from, slot.until));
         if !reserved.eq(pieces.iter().map(|(from, until)| (node, shape.need, *from, *until))) {
             breaches.push(Breach::NotReserved { job: id });
@@ -197,8 +200,14 @@ impl Auditor<'_> {
 
     /// When the job runs: in one piece, or as the decision breaks it; only a job that may be paused is broken, its pieces
     /// add up to all of it, and they end in time.
-    fn pieces(&self, job: &Job, decision: &Decision, from: Stamp, breaches: &mut Vec<Breach>) -> Vec<(Stamp, Stamp)> {
-        let all = millis(length(job));
+    fn pieces(
+        &self,
+        job: &Job,
+        decision: &Decision,
+        (from, shape): (Stamp, &Shape),
+        breaches: &mut Vec<Breach>,
+    ) -> Vec<(Stamp, Stamp)> {
+        let all = shape.millis();
         if decision.runs.is_empty() {
             return vec![(from, from.saturating_add(all))];
         }
@@ -225,10 +234,11 @@ impl Auditor<'_> {
     ) {
         let zone = self.zones.iter().find(|zone| zone.name == self.machines[node].zone);
         let right = zone.and_then(|zone| match pieces {
-            [(from, _)] => reasons::outlook(zone, shape.watts, time(*from), length(job)),
-            pieces => reasons::broken_outlook(zone, shape.watts, length(job), pieces),
+            [(from, _)] => reasons::outlook(zone, shape.watts, time(*from), shape.length),
+            pieces => reasons::broken_outlook(zone, shape.watts, shape.length, pieces),
         });
-        if decision.expected != right {
+        let told = decision.width.as_ref().map(|width| (width.model.as_str(), width.gpus));
+        if decision.expected != right || told != self.machines[node].kit(job, shape) {
             breaches.push(Breach::WrongOutlook { job: job.id });
         }
     }
@@ -254,6 +264,17 @@ impl Auditor<'_> {
             if waits_for_grid(run.job) && late.is_none() {
                 continue;
             }
+            let by_end = !run.job.ways.is_empty() && !waits_for_grid(run.job);
+            if by_end && let Some((end, length)) = self.earliest_end(run, &ledgers) {
+                // It goes by its end, and by energy where it consents to end later.
+                if run.until <= slowed(run.job, end, length) {
+                    continue;
+                }
+                if run.job.delay.objective == Objective::None {
+                    breaches.push(Breach::Slow { job: run.job.id, possible: time(end) });
+                    continue;
+                }
+            }
             let Some(possible) = self.earliest(run, &ledgers).filter(|possible| *possible < run.from) else {
                 continue;
             };
@@ -270,16 +291,31 @@ impl Auditor<'_> {
 
     /// The earliest start the job could have if all others stay where they are.
     fn earliest(&self, run: &Run<'_>, ledgers: &[Ledger]) -> Option<Stamp> {
+        self.starts(run, ledgers, run.from).map(|(start, _)| start).min()
+    }
+
+    /// The earliest end, likewise, with the length of the longest run that comes to it.
+    fn earliest_end(&self, run: &Run<'_>, ledgers: &[Ledger]) -> Option<(Stamp, i64)> {
+        let ends = self.starts(run, ledgers, Stamp::MAX).map(|(start, length)| (start.saturating_add(length), length));
+        ends.min_by_key(|(end, length)| (*end, Reverse(*length)))
+    }
+
+    /// The earliest start before `limit` of each way to run, with its length.
+    fn starts<'s>(
+        &'s self,
+        run: &'s Run<'_>,
+        ledgers: &'s [Ledger],
+        limit: Stamp,
+    ) -> impl Iterator<Item = (Stamp, i64)> + 's {
         let from = self.now.max(stamp(run.job.eligible));
-        let length = millis(length(run.job));
         let open = self.machines.iter().enumerate().filter(|(_, m)| m.up && self.allows(run.job, &m.zone));
-        let starts = open.flat_map(|(node, machine)| {
+        open.flat_map(move |(node, machine)| {
             let own = (node == run.node).then_some((run.from, run.until, run.need));
-            machine
-                .shapes(run.job)
-                .filter_map(move |shape| ledgers[node].earliest(&shape.need, from, length, own, run.from))
-        });
-        starts.min()
+            machine.shapes(run.job).filter_map(move |shape| {
+                let start = ledgers[node].earliest(&shape.need, from, shape.millis(), own, limit)?;
+                Some((start, shape.millis()))
+            })
+        })
     }
 
     fn ledger(&self, node: usize, runs: &[Run<'_>]) -> Ledger {

@@ -5,7 +5,10 @@
 //! machine on offer. Performance is that of the whole set at its width: ten devices at 60 % parallel efficiency do the work
 //! of six and cost as much as ten, so a kind that wins alone may lose as soon as a deadline asks for width.
 
+mod ways;
+
 use std::cmp::Ordering;
+pub use ways::{ASSUMED, Asked, Ran, ways};
 
 /// How speed grows with width.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +19,11 @@ pub enum Scaling {
     SpeedUp(Vec<(u32, f64)>),
     /// Measured: width and speed-up ÷ width. Only these widths, and one device, are used.
     Efficiency(Vec<(u32, f64)>),
+    /// Every doubling of the width keeps this share (0.5 to 1) of the efficiency; in between likewise.
+    Doubling {
+        /// Speed-up of a doubling ÷ 2.
+        efficiency: f64,
+    },
     /// At width `at`, the devices spend this share (0 to 1) of a step on communication. The rest divides by the width; the
     /// communication takes as long at every width above one, as that of a ring limited by bandwidth nearly does.
     Communication {
@@ -38,6 +46,7 @@ impl Scaling {
             Self::Linear => Some(many),
             Self::SpeedUp(list) => listed(list),
             Self::Efficiency(list) => listed(list).map(|efficiency| efficiency * many),
+            Self::Doubling { efficiency } => Some((2.0 * efficiency).powf(many.log2())),
             Self::Communication { share, at } if *at >= 2 && (0.0..1.0).contains(share) => {
                 let compute = (1.0 - share) * f64::from(*at);
                 Some(compute / (compute / many + share))
@@ -50,7 +59,7 @@ impl Scaling {
     /// Widths at which it is known, rising, up to `most`.
     fn widths(&self, most: u32) -> Vec<u32> {
         let mut widths: Vec<u32> = match self {
-            Self::Linear | Self::Communication { .. } => (1..=most).collect(),
+            Self::Linear | Self::Doubling { .. } | Self::Communication { .. } => (1..=most).collect(),
             Self::SpeedUp(list) | Self::Efficiency(list) => {
                 list.iter().map(|(width, _)| *width).chain([1]).filter(|width| *width <= most).collect()
             }

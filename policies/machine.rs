@@ -1,7 +1,10 @@
 //! What a node has and what a job would take of it. It knows no time: that is the room's business.
 
+use crate::order::length;
 use crate::problem::{Job, NodeState, Occupant};
+use crate::stamp::millis;
 use neap_model::fleet::Gpu;
+use neap_model::seconds::Seconds;
 use neap_model::units::{Bytes, Watts};
 
 /// GPU models told apart on one node. Further ones are not planned with.
@@ -66,7 +69,29 @@ pub(crate) struct Shape {
     pub rank: usize,
     /// Power of the computers.
     pub watts: Watts,
+    /// How long the job takes.
+    pub length: Seconds,
 }
+
+impl Shape {
+    /// How long the job takes, in milliseconds.
+    pub fn millis(&self) -> i64 {
+        millis(self.length)
+    }
+
+    /// GPUs.
+    pub fn gpus(&self) -> u32 {
+        self.need.gpus.iter().map(|count| u32::from(*count)).sum()
+    }
+
+    /// Energy of the computers, in thousandths of a watt-second.
+    pub fn energy(&self) -> u128 {
+        u128::from(self.watts.0) * u128::from(self.length.0)
+    }
+}
+
+/// Which of the ways of a job: model and number of GPUs. `None`: it has no choice.
+pub(crate) type Kit<'a> = Option<(&'a str, u32)>;
 
 /// Place of a GPU model in a job's list of acceptable ones, best 0; `None`: not acceptable. An empty list takes any.
 ///
@@ -85,15 +110,15 @@ pub fn model_matches(asked: &[String], model: &str) -> bool {
 /// Cores the job gets on the node: as asked; else one, or for a GPU job its GPUs' share of the node, at least one.
 #[must_use]
 pub fn cores_on(job: &Job, node: &NodeState) -> u32 {
-    cores(job, node.cpus, u32::try_from(node.gpus.len()).unwrap_or(u32::MAX))
+    cores(job, job.gpus, node.cpus, u32::try_from(node.gpus.len()).unwrap_or(u32::MAX))
 }
 
-fn cores(job: &Job, cpus: u32, gpus: u32) -> u32 {
+fn cores(job: &Job, width: u32, cpus: u32, gpus: u32) -> u32 {
     job.cpus.unwrap_or_else(|| {
-        if job.gpus == 0 || gpus == 0 {
+        if width == 0 || gpus == 0 {
             return 1;
         }
-        let share = u64::from(cpus) * u64::from(job.gpus) / u64::from(gpus);
+        let share = u64::from(cpus) * u64::from(width) / u64::from(gpus);
         u32::try_from(share).unwrap_or(u32::MAX).max(1)
     })
 }
@@ -122,29 +147,67 @@ impl Machine {
         }
     }
 
-    /// Cores the job gets here.
+    /// Cores the job gets here on the fewest GPUs it takes.
     pub fn cores(&self, job: &Job) -> u32 {
-        cores(job, self.total.cpus, self.gpus)
+        cores(job, job.gpus, self.total.cpus, self.gpus)
     }
 
-    /// The ways this machine could run the job if it were empty, by model. All GPUs of a job are of one model: a job
-    /// waits for its slowest GPU, so a mixture would waste the better ones.
+    /// The ways this machine could run the job if it were empty, by model and width. All GPUs of a job are of one model: a
+    /// job waits for its slowest GPU, so a mixture would waste the better ones.
     pub fn shapes<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = Shape> + 'a {
-        let cpus = self.cores(job);
-        let bare = Amount { memory: job.memory.0, cpus, gpus: [0; MODELS] };
-        let busy = Watts(self.watts_per_cpu.0.saturating_mul(u64::from(cpus)));
-        let without = (job.gpus == 0).then_some(Shape { need: bare, rank: 0, watts: busy });
-        let asked = u16::try_from(job.gpus).ok().filter(|asked| *asked > 0);
-        let with = asked.into_iter().flat_map(move |asked| {
+        let without = (job.gpus == 0).then(|| {
+            let (need, watts) = self.without_gpus(job, 0);
+            Shape { need, rank: 0, watts, length: length(job) }
+        });
+        let fixed = job.gpus > 0 && job.ways.is_empty();
+        let alike = fixed.then_some(()).into_iter().flat_map(move |()| {
             self.models.iter().enumerate().filter_map(move |(index, model)| {
                 let rank = model_rank(&job.gpu_model, &model.name)?;
-                let mut need = bare;
-                need.gpus[index] = asked;
-                let watts = busy + model.limits.scaled(u64::from(asked), u64::from(model.count));
-                Some(Shape { need, rank, watts })
+                self.shape(job, index, job.gpus, None, rank, length(job))
             })
         });
-        without.into_iter().chain(with).filter(|shape| self.total.covers(&shape.need))
+        let chosen = job.ways.iter().filter_map(move |way| {
+            let index = self.models.iter().position(|model| model.name == way.model)?;
+            self.shape(job, index, way.gpus, way.watts, way.rank, way.length.max(Seconds(1)))
+        });
+        without.into_iter().chain(alike).chain(chosen).filter(|shape| self.total.covers(&shape.need))
+    }
+
+    fn shape(
+        &self,
+        job: &Job,
+        model: usize,
+        width: u32,
+        measured: Option<Watts>,
+        rank: usize,
+        length: Seconds,
+    ) -> Option<Shape> {
+        let (mut need, host) = self.without_gpus(job, width);
+        need.gpus[model] = u16::try_from(width).ok().filter(|width| *width > 0)?;
+        let of = &self.models[model];
+        let gpus = match measured {
+            Some(watts) => watts.scaled(u64::from(width), 1),
+            None => of.limits.scaled(u64::from(width), u64::from(of.count)),
+        };
+        Some(Shape { need, rank, watts: host + gpus, length })
+    }
+
+    /// What a job of that width takes beside its GPUs, and its power.
+    fn without_gpus(&self, job: &Job, width: u32) -> (Amount, Watts) {
+        let cpus = cores(job, width, self.total.cpus, self.gpus);
+        let need = Amount { memory: job.memory.0, cpus, gpus: [0; MODELS] };
+        (need, Watts(self.watts_per_cpu.0.saturating_mul(u64::from(cpus))))
+    }
+
+    /// Which of the job's ways that shape is.
+    pub fn kit(&self, job: &Job, shape: &Shape) -> Kit<'_> {
+        let (index, count) = shape.need.gpus.iter().enumerate().find(|(_, count)| **count > 0)?;
+        (!job.ways.is_empty()).then(|| (self.models[index].name.as_str(), u32::from(*count)))
+    }
+
+    /// The shapes of that way; all where neither the job has a choice nor a way is named.
+    pub fn shapes_of<'a>(&'a self, job: &'a Job, kit: Kit<'a>) -> impl Iterator<Item = Shape> + 'a {
+        self.shapes(job).filter(move |shape| self.kit(job, shape) == kit)
     }
 
     /// What an occupant holds of it. GPUs that the node no longer has are not missed.

@@ -1,13 +1,13 @@
 //! Who goes first, and until when a job may wait.
 
 use crate::problem::Job;
-use crate::stamp::{earlier, later};
+use crate::stamp::{Stamp, earlier, later};
 use chrono::{DateTime, Utc};
 use neap_model::job::{JobId, Objective, OnExpire};
 use neap_model::seconds::Seconds;
 use std::cmp::Reverse;
 
-/// The planning length; a job takes at least a second.
+/// The planning length, of the longest of its ways; a job takes at least a second.
 pub(crate) fn length(job: &Job) -> Seconds {
     job.length.max(Seconds(1))
 }
@@ -15,6 +15,17 @@ pub(crate) fn length(job: &Job) -> Seconds {
 /// Whether the job consented to wait for cleaner or for cheaper hours. A forced job does not wait whatever it consented to.
 pub(crate) fn waits_for_grid(job: &Job) -> bool {
     may_wait(job) && job.forced_by.is_none()
+}
+
+/// How long it takes at best, on any GPUs.
+pub(crate) fn quickest(job: &Job) -> Seconds {
+    job.ways.iter().map(|way| way.length).min().unwrap_or(job.length).max(Seconds(1))
+}
+
+/// The last end that a job consents to which could end at `end` after a run of `length` milliseconds.
+pub(crate) fn slowed(job: &Job, end: Stamp, length: i64) -> Stamp {
+    let more = i128::from(length) * i128::from(job.slowdown.0) / 100_000;
+    end.saturating_add(i64::try_from(more).unwrap_or(i64::MAX))
 }
 
 /// Whether it is cheaper hours that the job may wait for.
@@ -42,7 +53,7 @@ pub fn latest_start(job: &Job) -> Option<DateTime<Utc>> {
 /// Whether the job is to be dropped: its finish-by can no longer be met and it asked not to run late.
 #[must_use]
 pub fn expired(job: &Job, now: DateTime<Utc>) -> bool {
-    job.on_expire == OnExpire::Drop && job.finish_by.is_some_and(|by| later(now, length(job)) > by)
+    job.on_expire == OnExpire::Drop && job.finish_by.is_some_and(|by| later(now, quickest(job)) > by)
 }
 
 /// Which turn a job has. The variants are in the order of service.

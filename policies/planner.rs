@@ -31,7 +31,7 @@ use crate::room::{Booking, Room, Slot};
 use better::{Told, in_order};
 pub use certificate::certified;
 use chrono::{DateTime, Utc};
-pub(crate) use decide::Desk;
+pub(crate) use decide::{Desk, kit as decided_kit};
 use line::{Line, Wish};
 use neap_model::job::JobId;
 use neap_model::plan::{Blocker, Decision, Verdict};

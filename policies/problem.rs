@@ -77,13 +77,19 @@ pub struct Job {
     pub eligible: DateTime<Utc>,
     /// A blocker outside the planner's reach (hold, dependency); it then gets no room.
     pub blocked: Option<Reason>,
-    /// Planning length; of a job that ran before and saved its work, what is left of it.
+    /// Planning length; of a job that ran before and saved its work, what is left of it. Where there are `ways`, that of the
+    /// longest: promises are kept on any of them.
     pub length: Seconds,
+    /// Every width and model it may run on, where these differ in how long it takes. Empty: `gpus` of any acceptable model,
+    /// and it takes `length` on each.
+    pub ways: Arc<[Way]>,
+    /// May end so much later for less energy.
+    pub slowdown: Percent,
     /// Work that was done and saved before a pause.
     pub done: Seconds,
     /// How it may be paused; `None`: it runs in one piece.
     pub pause: Option<PauseTerms>,
-    /// GPUs.
+    /// GPUs; where there are `ways`, the fewest.
     pub gpus: u32,
     /// Acceptable models, best first; empty: any. A model matches if it equals or starts with the name asked for
     /// (`H100` takes `H100-SXM5-80GB`).
@@ -106,10 +112,25 @@ pub struct Job {
     pub forced_by: Option<String>,
 }
 
+/// A number of GPUs of one model, and what a job does on them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The model, as the nodes name it.
+    pub model: String,
+    /// How many.
+    pub gpus: u32,
+    /// How long it takes there; of a job that ran before, what is left.
+    pub length: Seconds,
+    /// Mean power of one of these GPUs, where it was measured; `None`: as much as its limit allows.
+    pub watts: Option<Watts>,
+    /// Place of the model among those that it would take, best 0.
+    pub rank: usize,
+}
+
 /// What a job may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delay {
-    /// For what; `Carbon` and `Price` wait, `Energy` starts as `None` does.
+    /// For what; `Carbon` and `Price` wait; `Energy` starts as soon as it can, on the GPUs that need least of it then.
     pub objective: Objective,
     /// At most so long after it became eligible.
     pub max: Seconds,

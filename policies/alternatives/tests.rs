@@ -16,6 +16,7 @@ fn ways(problem: &Problem, job: &Job, lines: &[&str]) {
             let remark = match &row.remark {
                 Remark::FitsNow => "fits now".to_owned(),
                 Remark::FirstRoom => "first room".to_owned(),
+                Remark::OtherGpus => "other GPUs".to_owned(),
                 Remark::Cleanest => "cleanest".to_owned(),
                 Remark::Cheapest => "cheapest".to_owned(),
                 Remark::LatestStart { .. } => "latest start".to_owned(),

@@ -103,6 +103,8 @@ fn job(id: u64, eligible: i64, minutes: u64, gpus: u32, hours: u64, pauses: bool
         eligible: at(eligible),
         blocked: None,
         length: Seconds::minutes(minutes),
+        ways: Arc::default(),
+        slowdown: Percent::default(),
         done: Seconds::ZERO,
         pause: pauses.then_some(pause),
         gpus,

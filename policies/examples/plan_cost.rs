@@ -80,6 +80,8 @@ fn job(id: u64, green: u64, dice: &mut Dice) -> Job {
         eligible: at(-60),
         blocked: None,
         length: Seconds::minutes(15 + dice.below(465)),
+        ways: Arc::default(),
+        slowdown: Percent::default(),
         done: Seconds::ZERO,
         pause: None,
         gpus: 1 << dice.below(4),

@@ -2,6 +2,7 @@
 //!
 //! Wishes give no right. Whoever has no choice takes what his rank gives him, and wishes in his way are forgotten here.
 
+use super::decide::kit;
 use super::line::Wish;
 use super::search;
 use crate::problem::Job;
@@ -26,7 +27,7 @@ impl Ahead {
     /// Notes a wish, if it can come true beside those noted before.
     pub fn wish(&mut self, job: &Job, wish: &Wish<'_>, now: Stamp) {
         let slots = match wish {
-            Wish::There(target, _) => Some(target.slots(job)),
+            Wish::There(target, _) => Some(target.slots()),
             Wish::Promised(decision) | Wish::Begun(decision) | Wish::Started(decision) => {
                 promised(&self.room, job, decision, now)
             }
@@ -78,11 +79,11 @@ fn promised(room: &Room, job: &Job, decision: &Decision, now: Stamp) -> Option<V
     let start = runs.first().map_or_else(|| decision.start().map(stamp), |run| Some(run.0))?;
     if runs.is_empty() || start < now {
         // What falls due begins now.
-        return Some(vec![search::there(room, job, &place.node, start.max(now), usize::MAX)?.slot(job)]);
+        return Some(vec![search::there(room, job, (&place.node, kit(decision)), start.max(now), usize::MAX)?.slot()]);
     }
     let (index, node, _) = room.open(job).find(|(_, open, _)| open.machine.name == place.node)?;
     let fits =
         |need| runs.iter().all(|(from, until)| room.fits(&Slot { node: index, need, from: *from, until: *until }));
-    let need = node.machine.shapes(job).map(|shape| shape.need).find(|need| fits(*need))?;
+    let need = node.machine.shapes_of(job, kit(decision)).map(|shape| shape.need).find(|need| fits(*need))?;
     Some(runs.iter().map(|(from, until)| Slot { node: index, need, from: *from, until: *until }).collect())
 }

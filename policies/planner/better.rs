@@ -67,7 +67,7 @@ fn places<'a>(settled: &Settled<'a>, mut wishes: Vec<Wish<'a>>) -> Vec<Wish<'a>>
 fn granted(standing: &Standing<'_>, wish: &Wish<'_>) -> bool {
     match wish {
         Wish::Alone(_) => false,
-        Wish::First(slots) => *slots == standing.target.slots(standing.job),
+        Wish::First(slots) => *slots == standing.target.slots(),
         Wish::Started(decision) => decision.start().is_none_or(|at| stamp(at) == standing.target.choice.start),
         Wish::Promised(_) | Wish::Begun(_) => standing.kept.is_some(),
         Wish::There(target, _) => same(&standing.target, target),
@@ -122,7 +122,7 @@ fn wish<'a>(standing: &Standing<'a>, target: Target, before: &Wish<'a>) -> Wish<
         (_, promise) if target.why.is_none() => Wish::There(Box::new(target), promise.filter(|_| stays)),
         _ if !target.runs.is_empty() => Wish::There(Box::new(target), None),
         (Wish::Started(decision), _) if stays => Wish::Started(decision),
-        _ if stays => Wish::First(standing.target.slots(standing.job)),
+        _ if stays => Wish::First(standing.target.slots()),
         _ => Wish::First(Vec::new()),
     }
 }

@@ -53,7 +53,7 @@ pub fn certified(problem: &Problem, plan: &Plan) -> Certificate {
             dual.add(ways);
             certificate.jobs += 1;
             certificate.emits += emits;
-            rounded += 2.0 + (window.length / SHORTEST) as f64;
+            rounded += 2.0 + (window.longest / SHORTEST) as f64;
         }
     }
     let planned = certificate.emits.0 as f64;
@@ -75,11 +75,8 @@ pub(super) struct Prices {
 /// is what some plan of them emits, in the finest step of grams. `None`: nobody is in anybody's way.
 pub(super) fn prices(room: &Room, now: Stamp, jobs: &[(&Job, Stamp, Stamp)], planned: f64) -> Option<Prices> {
     let windows = jobs.iter().map(|(job, from, last)| {
-        let all = millis(length(job));
-        (
-            *job,
-            Window { from: *from, last: (*last).max(*from), end: (*last).max(*from).saturating_add(all), length: all },
-        )
+        let (longest, last) = (millis(length(job)), (*last).max(*from));
+        (*job, Window { from: *from, last, end: last.saturating_add(longest), longest })
     });
     let windows: Vec<(&Job, Window)> = windows.collect();
     let ground = Ground::new(room, now, windows.iter().map(|(_, window)| window.end).max()?);
@@ -93,8 +90,8 @@ pub(super) fn prices(room: &Room, now: Stamp, jobs: &[(&Job, Stamp, Stamp)], pla
 /// Where a job may run: its own terms, widened to what was decided, which may be late.
 fn window(job: &Job, decision: &Decision, now: Stamp) -> Option<Window> {
     let expected = decision.expected?;
-    let all = millis(length(job));
+    let longest = millis(length(job));
     let last = stamp(latest_start(job)?).max(stamp(expected.start));
     let from = now.max(stamp(job.eligible));
-    Some(Window { from, last: last.max(from), end: (last.saturating_add(all)).max(stamp(expected.end)), length: all })
+    Some(Window { from, last: last.max(from), end: (last.saturating_add(longest)).max(stamp(expected.end)), longest })
 }

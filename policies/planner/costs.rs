@@ -2,7 +2,7 @@
 
 use super::decide::Desk;
 use super::search::Choice;
-use crate::order::{by_price, length};
+use crate::order::by_price;
 use crate::problem::Job;
 use crate::stamp::{later, time};
 use neap_model::reason::{Costs, Reason, WhyNow};
@@ -10,17 +10,17 @@ use neap_model::units::{Money, Percent, Price};
 
 impl Desk<'_> {
     /// What a run costs from that start on, and the mean price it meets. `None` where part of it has no price.
-    fn cost(&self, job: &Job, choice: &Choice) -> Option<(Money, Price)> {
+    fn cost(&self, choice: &Choice) -> Option<(Money, Price)> {
         let zone = &self.room.zones[choice.zone];
-        let (start, end) = (time(choice.start), later(time(choice.start), length(job)));
+        let (start, end) = (time(choice.start), later(time(choice.start), choice.shape.length));
         let mean = zone.money.tariff.as_ref()?.series.mean(start, end).filter(|mean| mean.covered >= end - start)?;
-        let energy = (choice.shape.watts * length(job)).at_facility(zone.pue);
+        let energy = (choice.shape.watts * choice.shape.length).at_facility(zone.pue);
         Some((energy * mean.value, mean.value))
     }
 
     /// The later run against the first start the job could have; both in one currency.
     pub(super) fn costs(&self, job: &Job, first: &Choice, later: &Choice) -> Option<Costs> {
-        let ((instead_of, now), (costs, then)) = (self.cost(job, first)?, self.cost(job, later)?);
+        let ((instead_of, now), (costs, then)) = (self.cost(first)?, self.cost(later)?);
         let currency = self.room.zones[later.zone].money.tariff.as_ref()?.currency.clone();
         self.room.alike(job, first.zone, later.zone).then_some(Costs { costs, instead_of, then, now, currency })
     }

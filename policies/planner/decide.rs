@@ -7,13 +7,14 @@ use super::costs::in_words;
 use super::priced::Curves;
 use super::reasons::{self, ahead};
 use super::search::{self, Choice, Price};
+use crate::machine::Kit;
 use crate::order::{Turn, by_price, latest_start, length, turn, waits_for_grid};
 use crate::problem::{Job, Policy};
 use crate::room::{Room, Slot};
 use crate::stamp::{Stamp, millis, stamp, time};
 use chrono::{DateTime, Utc};
 use neap_model::footprint::Savings;
-use neap_model::plan::{Blocker, Decision, Outlook, Place, Run, Verdict};
+use neap_model::plan::{Blocker, Decision, Outlook, Place, Run, Verdict, Width};
 use neap_model::reason::{Reason, WhyNow};
 use neap_model::units::Percent;
 
@@ -33,8 +34,8 @@ pub(super) struct Target {
 
 impl Target {
     /// The room it needs.
-    pub fn slots(&self, job: &Job) -> Vec<Slot> {
-        let whole = self.choice.slot(job);
+    pub fn slots(&self) -> Vec<Slot> {
+        let whole = self.choice.slot();
         match self.runs.as_slice() {
             [] => vec![whole],
             runs => runs.iter().map(|(from, until)| Slot { from: *from, until: *until, ..whole }).collect(),
@@ -74,20 +75,20 @@ impl Desk<'_> {
         };
         let target = if waits_for_grid(job) { self.flexible(job, first, previous) } else { rigid(job, first) };
         let blockers = reasons::until_first(self.room, job, self.now, &first);
-        (self.told(job, &first, &target, blockers), target.slots(job))
+        (self.told(job, &first, &target, blockers), target.slots())
     }
 
     /// The decision in words and figures. `blockers` keep the job from `first`, its first possible start.
     pub(super) fn told(&self, job: &Job, first: &Choice, target: &Target, blockers: Vec<Blocker>) -> Decision {
         let expected = match target.runs.as_slice() {
-            [] => self.outlook(job, &target.choice),
+            [] => self.outlook(&target.choice),
             runs => {
                 let zone = &self.room.zones[target.choice.zone];
-                reasons::broken_outlook(zone, target.choice.shape.watts, length(job), runs)
+                reasons::broken_outlook(zone, target.choice.shape.watts, target.choice.shape.length, runs)
             }
         };
         let runs = target.runs.iter().map(|(from, until)| Run { from: time(*from), until: time(*until) }).collect();
-        let run_now = waits_for_grid(job).then(|| self.outlook(job, first)).flatten();
+        let run_now = waits_for_grid(job).then(|| self.outlook(first)).flatten();
         let place = Some(self.place(&target.choice));
         let verdict = match (target.choice.start <= stamp(self.now), place, &target.why) {
             (true, Some(place), Some(why)) => Verdict::Start { place, because: in_words(job, why) },
@@ -103,6 +104,7 @@ impl Desk<'_> {
             expected,
             run_now,
             runs,
+            width: self.width(job, &target.choice),
         };
         if let Verdict::Hold { because, .. } = &mut decision.verdict {
             let mut blockers = blockers;
@@ -140,8 +142,16 @@ impl Desk<'_> {
         }
     }
 
-    pub fn outlook(&self, job: &Job, choice: &Choice) -> Option<Outlook> {
-        reasons::outlook(&self.room.zones[choice.zone], choice.shape.watts, time(choice.start), length(job))
+    pub fn outlook(&self, choice: &Choice) -> Option<Outlook> {
+        reasons::outlook(&self.room.zones[choice.zone], choice.shape.watts, time(choice.start), choice.shape.length)
+    }
+
+    /// The GPUs of a choice in words, where there was a choice of them.
+    pub fn width(&self, job: &Job, choice: &Choice) -> Option<Width> {
+        let (model, gpus) = self.room.nodes[choice.node].machine.kit(job, &choice.shape)?;
+        let takes = u128::from(choice.shape.length.0.max(1));
+        let times = (u128::from(length(job).0) * 1_000 + takes / 2) / takes;
+        Some(Width { gpus, model: model.to_owned(), speed: u32::try_from(times).unwrap_or(u32::MAX) })
     }
 
     /// When a job that may wait starts.
@@ -225,7 +235,7 @@ impl Desk<'_> {
         };
         let told = if now.is_none() { promise.and_then(Decision::because).cloned() } else { None };
         let why = kept.due.then(|| match (kept.runs.len(), now) {
-            (2.., Some((first, _))) => self.pieces(job, first, &kept.choice, &kept.runs),
+            (2.., Some((first, _))) => self.pieces(first, &kept.choice, &kept.runs),
             _ => WhyNow::CleanestNow,
         });
         Target { choice: kept.choice, runs: kept.runs.clone(), why, asks, told }
@@ -239,7 +249,7 @@ impl Desk<'_> {
             return at_first(WhyNow::LatestStart);
         };
         let Some(now) = first.price else {
-            let grade = self.outlook(job, &first).map(|outlook| outlook.grade);
+            let grade = self.outlook(&first).map(|outlook| outlook.grade);
             return at_first(WhyNow::NoForecast { grade });
         };
         let (good, any) = search::cleanest(self.room, job, &first, until, first.shape.rank, &Curves::true_ones());
@@ -285,7 +295,8 @@ impl Desk<'_> {
         }
         let start = stamp(*planned);
         let allowed = start > first.start && latest_start(job).is_some_and(|latest| start <= stamp(latest));
-        let choice = allowed.then(|| search::there(self.room, job, &place.node, start, first.shape.rank))??;
+        let choice =
+            allowed.then(|| search::there(self.room, job, (&place.node, kit(previous)), start, first.shape.rank))??;
         self.room.alike(job, choice.zone, first.zone).then_some(choice)
     }
 
@@ -300,7 +311,7 @@ impl Desk<'_> {
             return costs
                 .map_or(WhyNow::NoPrices, |costs| WhyNow::TooLittleCheaper { costs, asks: job.delay.min_saving });
         }
-        let (now, then) = (self.outlook(job, first), self.outlook(job, later));
+        let (now, then) = (self.outlook(first), self.outlook(later));
         let savings = Savings {
             emits: then.map(|outlook| outlook.emits).unwrap_or_default(),
             instead_of: now.map(|outlook| outlook.emits).unwrap_or_default(),
@@ -329,6 +340,11 @@ impl Desk<'_> {
         };
         Blocker { reason, clears: Some(time(target.choice.start)) }
     }
+}
+
+/// The GPUs that were decided on before, where there was a choice of them.
+pub(crate) fn kit(decision: &Decision) -> Kit<'_> {
+    decision.width.as_ref().map(|width| (width.model.as_str(), width.gpus))
 }
 
 fn rigid(job: &Job, first: Choice) -> Target {

@@ -7,10 +7,9 @@ use super::decide::{Desk, Target};
 use super::line::{Line, Standing, Wish, has_a_choice};
 use super::priced::Curves;
 use super::search::{self, Choice, rate};
-use crate::order::length;
 use crate::problem::Job;
 use crate::room::Room;
-use crate::stamp::{Stamp, millis, stamp};
+use crate::stamp::{Stamp, stamp};
 use neap_model::units::Percent;
 
 /// How many orders are tried in which nobody may be late; fewer where there are more jobs times nodes than that.
@@ -85,7 +84,7 @@ fn fill<'a>(line: &Line<'a>, base: &Settled<'a>, bed: Room, prices: &Prices) -> 
             let desk = Desk { room: &bed, policy: line.policy, now };
             let from = stamp(now.max(standing.job.eligible));
             let slack = desk.until(standing.job).unwrap_or(from).saturating_sub(from);
-            (slack as f64 / millis(length(standing.job)) as f64, standing.index, standing.job)
+            (slack as f64 / standing.target.choice.shape.millis() as f64, standing.index, standing.job)
         })
         .collect();
     order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.2.id.cmp(&b.2.id)));
@@ -99,7 +98,7 @@ fn fill<'a>(line: &Line<'a>, base: &Settled<'a>, bed: Room, prices: &Prices) -> 
             let desk = Desk { room: &room, policy: line.policy, now };
             let Some((target, is_late)) = desk.cheapest(job, &full) else { continue };
             late[*index] = is_late;
-            room.promise(job.id, target.slots(job));
+            room.promise(job.id, target.slots());
             wishes[*index] = asked(target);
         }
         if again == fills || !late.contains(&true) {
@@ -114,7 +113,7 @@ fn fill<'a>(line: &Line<'a>, base: &Settled<'a>, bed: Room, prices: &Prices) -> 
             room.release(job.id);
             let desk = Desk { room: &room, policy: line.policy, now };
             let Some((target, _)) = desk.cheapest(job, &curves) else { continue };
-            room.promise(job.id, target.slots(job));
+            room.promise(job.id, target.slots());
             wishes[*index] = asked(target);
         }
     }
@@ -137,7 +136,7 @@ impl Desk<'_> {
         let Some(now) = first.price else { return Some((at_first, false)) };
         let priced = |choice: &Choice| {
             let curve = curves.of(self.room, choice.zone, &choice.shape, job);
-            let cost = curve.cost(choice.start, millis(length(job)))?;
+            let cost = curve.cost(choice.start, choice.shape.millis())?;
             Some(rate(&self.room.zones[choice.zone], &choice.shape).saturating_mul(cost.integral))
         };
         let mut least = priced(&first).unwrap_or(u128::MAX);

@@ -153,7 +153,7 @@ impl<'a> Line<'a> {
             } else if let Some(standing) = granted(&desk, &ahead, index, job, &wishes[index]) {
                 let around = Desk { room: &ahead.room, ..desk };
                 let standing = if moving { standing.looks_around(&around) } else { standing };
-                let slots = standing.target.slots(job);
+                let slots = standing.target.slots();
                 pass.standing.push(standing);
                 slots
             } else {

@@ -1,12 +1,12 @@
 //! Jobs that may be paused: before they start, in how many pieces they run; while they run, whether to stop for a while.
 
-use super::broken::{self, Begins, Broken, Terms, Window};
-use super::decide::{Desk, Kept, Target};
+use super::broken::{self, Begins, Broken, Terms};
+use super::decide::{Desk, Kept, Target, kit};
 use super::priced::Curves;
 use super::reasons;
-use super::search::{self, Choice, Price, WHOLE, rate};
+use super::search::{self, Choice, Price, Reach, WHOLE, rate};
 use crate::machine::Shape;
-use crate::order::{Turn, by_price, latest_start, length, turn, waits_for_grid};
+use crate::order::{Turn, by_price, latest_start, turn, waits_for_grid};
 use crate::problem::{Job, Policy, Problem, Running};
 use crate::room::Room;
 use crate::stamp::{Stamp, millis, stamp, time};
@@ -33,23 +33,22 @@ fn terms(job: &Job) -> Option<Terms> {
 }
 
 impl Desk<'_> {
-    /// The window a job with pauses has: from its first moment to the end that its latest start allows.
-    fn window(&self, job: &Job) -> Option<Window> {
+    /// When a job with pauses may begin: from its first moment to its latest start.
+    fn reach(&self, job: &Job) -> Option<Reach> {
         let from = stamp(self.now.max(job.eligible));
-        let until = self.until(job).filter(|until| *until > stamp(self.now))?;
-        let until = until.saturating_add(millis(length(job)));
-        Some(Window { from, until, whole: until.saturating_sub(stamp(job.eligible)) })
+        let last = self.until(job).filter(|until| *until > stamp(self.now))?;
+        Some(Reach { from, last, since: stamp(job.eligible) })
     }
 
     /// The same, or runs with pauses where these are cleaner than one piece and worth it against starting now.
     pub(super) fn with_pauses(&self, job: &Job, first: &Choice, plain: Target) -> Target {
-        let (Some(terms), Some(window), Some(now)) = (terms(job), self.window(job), first.price) else {
+        let (Some(terms), Some(reach), Some(now)) = (terms(job), self.reach(job), first.price) else {
             return plain;
         };
         if matches!(plain.why, Some(WhyNow::LatestStart | WhyNow::NoForecast { .. })) {
             return plain;
         }
-        let found = search::broken(self.room, job, terms, window, first, Begins::Waiting, &Curves::true_ones());
+        let found = search::broken(self.room, job, terms, reach, first, Begins::Waiting, &Curves::true_ones());
         let Some((choice, broken)) = found.filter(|(_, broken)| broken.runs.len() > 1) else {
             return plain;
         };
@@ -59,15 +58,15 @@ impl Desk<'_> {
         if !(cleaner && price.saves(now, asks)) {
             return plain;
         }
-        let why = (choice.start <= first.start).then(|| self.pieces(job, first, &choice, &broken.runs));
+        let why = (choice.start <= first.start).then(|| self.pieces(first, &choice, &broken.runs));
         Target { choice, runs: broken.runs, why, asks, told: None }
     }
 
     /// The cheapest runs with pauses on curves where room has its price, their choice at its true one; and the price with
     /// room.
     pub(super) fn in_pieces(&self, job: &Job, first: &Choice, curves: &Curves<'_>) -> Option<(Target, u128)> {
-        let (terms, window) = (terms(job)?, self.window(job)?);
-        let found = search::broken(self.room, job, terms, window, first, Begins::Waiting, curves);
+        let (terms, reach) = (terms(job)?, self.reach(job)?);
+        let found = search::broken(self.room, job, terms, reach, first, Begins::Waiting, curves);
         let (choice, broken) = found.filter(|(_, broken)| broken.runs.len() > 1)?;
         let zone = &self.room.zones[choice.zone];
         let truly = Broken::of(&zone.integral, broken.runs, terms, Begins::Waiting, choice.start)?;
@@ -80,7 +79,7 @@ impl Desk<'_> {
     /// Whether nothing could be cleaner than `below`, even with all room there is.
     pub(super) fn nothing_below(&self, job: &Job, first: &Choice, below: u128) -> bool {
         let Some(until) = self.until(job).filter(|until| first.start <= *until) else { return false };
-        let pauses = terms(job).zip(self.window(job));
+        let pauses = terms(job).zip(self.reach(job));
         search::none_below(self.room, job, (first, until), pauses, below)
     }
 
@@ -90,54 +89,67 @@ impl Desk<'_> {
             return None;
         };
         let node = self.room.nodes.iter().position(|node| node.machine.name == place.node)?;
+        let shape = match kit(previous) {
+            None => first.shape,
+            kit => self.room.nodes[node].machine.shapes_of(job, kit).next()?,
+        };
         let runs: Vec<(Stamp, Stamp)> = previous.runs.iter().map(|run| (stamp(run.from), stamp(run.until))).collect();
         let start = runs.first()?.0;
-        let in_time = runs.last()?.1 <= self.window(job)?.until && start >= stamp(self.now.max(job.eligible));
-        let whole = runs.iter().map(|(from, until)| until - from).sum::<i64>() == millis(length(job));
+        let end = self.reach(job)?.window(shape.millis()).until;
+        let in_time = runs.last()?.1 <= end && start >= stamp(self.now.max(job.eligible));
+        let whole = runs.iter().map(|(from, until)| until - from).sum::<i64>() == shape.millis();
         (in_time && whole).then(|| {
             let why = Some(WhyNow::CleanestNow);
-            Target { choice: Choice { node, start, ..*first }, runs, why, asks: job.delay.min_saving, told: None }
+            Target {
+                choice: Choice { node, start, shape, ..*first },
+                runs,
+                why,
+                asks: job.delay.min_saving,
+                told: None,
+            }
         })
     }
 
     /// The same runs on the same node, if there is room for them.
     pub(super) fn again(&self, job: &Job, first: &Choice, target: &Target) -> Option<(Choice, Vec<(Stamp, Stamp)>)> {
-        let (node, rank) = (&self.room.nodes[target.choice.node].machine.name, first.shape.rank);
+        let (machine, rank) = (&self.room.nodes[target.choice.node].machine, first.shape.rank);
+        let place = (machine.name.as_str(), machine.kit(job, &target.choice.shape));
         if target.runs.is_empty() {
-            let choice = search::there(self.room, job, node, target.choice.start, rank)?;
+            let choice = search::there(self.room, job, place, target.choice.start, rank)?;
             return self.room.alike(job, choice.zone, first.zone).then(|| (choice, Vec::new()));
         }
-        let (choice, broken) = search::broken_there(self.room, job, terms(job)?, node, &target.runs, rank)?;
+        let (choice, broken) = search::broken_there(self.room, job, terms(job)?, place, &target.runs, rank)?;
         self.room.alike(job, choice.zone, first.zone).then_some((choice, broken.runs))
     }
 
     /// What was planned with pauses before, if it can still be had. What falls due begins now, with the best pauses that
     /// are left to it.
     pub(super) fn kept_with_pauses(&self, job: &Job, first: &Choice, previous: &Decision) -> Option<Kept> {
-        let (terms, window) = (terms(job)?, self.window(job)?);
+        let (terms, reach) = (terms(job)?, self.reach(job)?);
         let Verdict::Hold { place: Some(place), .. } = &previous.verdict else { return None };
         let runs: Vec<(Stamp, Stamp)> = previous.runs.iter().map(|run| (stamp(run.from), stamp(run.until))).collect();
         let due = runs.first()?.0 <= stamp(self.now);
         let (choice, broken) = if due {
             let must = Begins::Running { must: true };
-            search::broken(self.room, job, terms, window, first, must, &Curves::true_ones())?
+            search::broken(self.room, job, terms, reach, first, must, &Curves::true_ones())?
         } else {
-            let whole = runs.iter().map(|(from, until)| until - from).sum::<i64>() == millis(length(job));
-            let in_time = runs.last()?.1 <= window.until;
-            let there = || search::broken_there(self.room, job, terms, &place.node, &runs, first.shape.rank);
-            (whole && in_time && runs[0].0 > first.start).then(there)??
+            let place = (place.node.as_str(), kit(previous));
+            let there = search::broken_there(self.room, job, terms, place, &runs, first.shape.rank)?;
+            let in_time = runs.last()?.1 <= reach.window(there.0.shape.millis()).until;
+            (in_time && runs[0].0 > first.start).then_some(there)?
         };
         choice.price.filter(|_| self.room.alike(job, choice.zone, first.zone))?;
         let runs = if broken.runs.len() > 1 { broken.runs } else { Vec::new() };
         Some(Kept { choice, runs, due, pauses: true })
     }
 
-    pub(super) fn pieces(&self, job: &Job, first: &Choice, choice: &Choice, runs: &[(Stamp, Stamp)]) -> WhyNow {
+    pub(super) fn pieces(&self, first: &Choice, choice: &Choice, runs: &[(Stamp, Stamp)]) -> WhyNow {
         let zone = &self.room.zones[choice.zone];
-        let emits = reasons::broken_outlook(zone, choice.shape.watts, length(job), runs).map(|outlook| outlook.emits);
+        let emits =
+            reasons::broken_outlook(zone, choice.shape.watts, choice.shape.length, runs).map(|outlook| outlook.emits);
         let savings = Savings {
             emits: emits.unwrap_or_default(),
-            instead_of: self.outlook(job, first).map(|outlook| outlook.emits).unwrap_or_default(),
+            instead_of: self.outlook(first).map(|outlook| outlook.emits).unwrap_or_default(),
         };
         WhyNow::WithPauses { pauses: u32::try_from(runs.len().saturating_sub(1)).unwrap_or(u32::MAX), savings }
     }
@@ -179,9 +191,6 @@ impl Desk<'_> {
             return None;
         }
         let may = stamp(running.since).saturating_add(terms.least);
-        if millis(length(job)) < terms.least {
-            return None;
-        }
         if may > now {
             return Some(Next::LookAgain(may));
         }
@@ -193,9 +202,12 @@ impl Desk<'_> {
         let held_until = crate::room::occupied_until(occupant, now);
         let free = |from: Stamp, until: Stamp| node.fits_beside(&held, (from, until), &held, held_until);
         let integral = &self.room.zones[zone].integral;
-        let all = millis(length(job));
+        let all = shape.millis();
+        if all < terms.least {
+            return None;
+        }
         let goes_on = integral.cost(now, all)?;
-        let window = self.window(job)?;
+        let window = self.reach(job)?.window(all);
         let best = broken::cheapest(integral, free, window, all, terms, Begins::Running { must: false })?;
         let (from, until) = *best.runs.first()?;
         if from <= now {
@@ -214,8 +226,8 @@ impl Desk<'_> {
             return None;
         }
         let zone = &self.room.zones[zone];
-        let instead_of = reasons::outlook(zone, shape.watts, self.now, length(job))?.emits;
-        let emits = reasons::broken_outlook(zone, shape.watts, length(job), &best.runs)?.emits;
+        let instead_of = reasons::outlook(zone, shape.watts, self.now, shape.length)?.emits;
+        let emits = reasons::broken_outlook(zone, shape.watts, shape.length, &best.runs)?.emits;
         Some(Next::Pause(Pausing { until: time(from), savings: Savings { emits, instead_of } }))
     }
 }

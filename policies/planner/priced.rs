@@ -44,7 +44,7 @@ impl<'a> Curves<'a> {
         let there = &room.zones[zone];
         let (curve, integral) = there.goes_by(job);
         let Some((prices, share)) = self.prices else { return Arc::clone(integral) };
-        let units = if job.gpus > 0 { f64::from(job.gpus) } else { f64::from(shape.need.cpus) };
+        let units = if job.gpus > 0 { f64::from(shape.gpus()) } else { f64::from(shape.need.cpus) };
         let power = rate(there, shape) as f64;
         if power <= 0.0 || units <= 0.0 {
             return Arc::clone(integral);

@@ -1,11 +1,11 @@
 //! What stands in a job's way, with its numbers, and what its run is expected to be.
 
 use super::search::Choice;
-use crate::machine::Amount;
-use crate::order::{latest_start, length};
+use crate::machine::{Amount, Shape};
+use crate::order::latest_start;
 use crate::problem::Job;
 use crate::room::{Room, ZoneRoom};
-use crate::stamp::{Stamp, later, millis, stamp, time};
+use crate::stamp::{Stamp, later, stamp, time};
 use chrono::TimeDelta;
 use chrono::{DateTime, Utc};
 use neap_model::footprint::{EnergyOver, footprint};
@@ -93,6 +93,7 @@ pub(crate) fn hold(job: &Job, blockers: Vec<Blocker>) -> Decision {
         expected: None,
         run_now: None,
         runs: Vec::new(),
+        width: None,
     }
 }
 
@@ -101,10 +102,9 @@ pub(crate) fn until_first(room: &Room, job: &Job, now: DateTime<Utc>, first: &Ch
     let mut blockers: Vec<Blocker> = not_before(job, now).into_iter().collect();
     let from = stamp(now.max(job.eligible));
     if first.start > from {
-        let length = millis(length(job));
         let promised = room.open(job).find_map(|(_, node, _)| {
-            let fits = |need: &Amount| node.fits(need, from, 1) && !node.fits(need, from, length);
-            node.machine.shapes(job).find(|shape| fits(&shape.need)).and_then(|s| node.promised_to(&s.need, from))
+            let fits = |s: &Shape| node.fits(&s.need, from, 1) && !node.fits(&s.need, from, s.millis());
+            node.machine.shapes(job).find(fits).and_then(|s| node.promised_to(&s.need, from))
         });
         let reason =
             promised.map_or_else(|| short(room, job, |node| room.nodes[node].at(from)), |job| Reason::Reserved { job });

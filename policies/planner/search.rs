@@ -3,12 +3,15 @@
 use super::broken::{self, Begins, Broken, Terms, Window};
 use super::priced::Curves;
 use crate::integral::Cleanest;
-use crate::machine::Shape;
-use crate::order::length;
+use crate::machine::{Kit, Shape};
+use crate::order::slowed;
 use crate::problem::Job;
 use crate::room::{NodeRoom, Room, Slot, ZoneRoom};
-use crate::stamp::{Stamp, millis};
+use crate::stamp::{Stamp, stamp};
+use neap_model::job::Objective;
 use neap_model::units::Percent;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// The unit of [`Percent`]: all of it.
 pub(crate) const WHOLE: u128 = 100_000;
@@ -44,13 +47,17 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    pub fn slot(&self, job: &Job) -> Slot {
-        let length = millis(length(job));
-        Slot { node: self.node, need: self.shape.need, from: self.start, until: self.start.saturating_add(length) }
+    pub fn slot(&self) -> Slot {
+        Slot { node: self.node, need: self.shape.need, from: self.start, until: self.end() }
+    }
+
+    /// When it ends in one piece.
+    pub fn end(&self) -> Stamp {
+        self.start.saturating_add(self.shape.millis())
     }
 
     pub fn at(room: &Room, job: &Job, node: usize, zone: usize, shape: Shape, start: Stamp) -> Self {
-        let cost = room.zones[zone].goes_by(job).1.cost(start, millis(length(job)));
+        let cost = room.zones[zone].goes_by(job).1.cost(start, shape.millis());
         let price = cost.map(|cost| Price {
             emits: rate(&room.zones[zone], &shape).saturating_mul(cost.integral),
             poor: cost.poor,
@@ -75,16 +82,45 @@ fn emits(choice: &Choice) -> u128 {
     choice.price.map_or(u128::MAX, |price| price.emits)
 }
 
-/// The earliest start from `from` on, anywhere the job may run. Of equal starts the better model wins, then the cleaner
-/// place. `None`: no node that is up can run it.
+/// The start that a job takes which does not wait for the grid. `None`: no node that is up can run it.
+///
+/// Where it has no choice of width or speed that is the earliest. Otherwise a job with nothing but its own end in mind takes
+/// what ends first, and so does one whose finish-by is in danger; one that may wait for the grid, or wants little energy,
+/// the best by that of what can start first.
 pub(crate) fn earliest(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
-    let length = millis(length(job));
+    let first = first_start(room, job, from)?;
+    let late = || job.finish_by.is_some_and(|by| first.end() > stamp(by));
+    let hurries = !job.ways.is_empty() && (job.delay.objective == Objective::None || late());
+    if hurries { first_end(room, job, from) } else { Some(first) }
+}
+
+/// What ends first; with a slowdown, of what ends so much later at most what needs the least energy.
+fn first_end(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
+    let choices: Vec<Choice> = room
+        .open(job)
+        .flat_map(|(index, node, zone)| {
+            node.machine.shapes(job).filter_map(move |shape| {
+                let start = node.earliest(&shape.need, from, shape.millis(), Stamp::MAX)?;
+                Some(Choice::at(room, job, index, zone, shape, start))
+            })
+        })
+        .collect();
+    let (end, Reverse(length)) = choices.iter().map(|choice| (choice.end(), Reverse(choice.shape.millis()))).min()?;
+    let end = slowed(job, end, length);
+    let energy = |c: &Choice| rate(&room.zones[c.zone], &c.shape).saturating_mul(u128::from(c.shape.length.0));
+    let key = |c: &Choice| (c.shape.rank, energy(c), c.end(), c.start, c.taste(room, job));
+    choices.into_iter().filter(|choice| choice.end() <= end).min_by_key(key)
+}
+
+/// The earliest start from `from` on, anywhere the job may run. Of equal starts the better model wins, then the cleaner
+/// place or way.
+fn first_start(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
     let mut best: Option<Choice> = None;
     for (index, node, zone) in room.open(job) {
         for shape in node.machine.shapes(job) {
             let limit = match best {
                 // It wins only by being earlier.
-                Some(best) if best.zone == zone && shape.rank >= best.shape.rank && shape.watts >= best.shape.watts => {
+                Some(best) if best.zone == zone && no_better(&shape, &best.shape) => {
                     let it = Choice { node: index, shape, ..best };
                     if it.taste(room, job) < best.taste(room, job) { best.start } else { best.start - 1 }
                 }
@@ -94,12 +130,15 @@ pub(crate) fn earliest(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
             if limit < from {
                 continue;
             }
-            let Some(start) = node.earliest(&shape.need, from, length, limit) else {
+            let Some(start) = node.earliest(&shape.need, from, shape.millis(), limit) else {
                 continue;
             };
             let found = Choice::at(room, job, index, zone, shape, start);
             // Zones that measure different things go by the order in which the site names them.
-            let key = |c: &Choice| (c.start, c.shape.rank, room.kind(job, c.zone), emits(c), c.taste(room, job));
+            let key = |c: &Choice| {
+                let cost = if job.delay.objective == Objective::Energy { c.shape.energy() } else { emits(c) };
+                (c.start, c.shape.rank, room.kind(job, c.zone), cost, c.taste(room, job))
+            };
             if best.is_none_or(|best| key(&found) < key(&best)) {
                 best = Some(found);
             }
@@ -108,11 +147,15 @@ pub(crate) fn earliest(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
     best
 }
 
+/// Whether that shape can cost no less than the other from the same start in the same zone.
+fn no_better(shape: &Shape, than: &Shape) -> bool {
+    shape.rank >= than.rank && shape.watts >= than.watts && shape.length >= than.length
+}
+
 /// Whether the job could start at `from` somewhere; the place that `earliest` would take.
 pub(crate) fn at_once(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
-    let length = millis(length(job));
     let possible =
-        room.open(job).any(|(_, node, _)| node.machine.shapes(job).any(|s| node.fits(&s.need, from, length)));
+        room.open(job).any(|(_, node, _)| node.machine.shapes(job).any(|s| node.fits(&s.need, from, s.millis())));
     if possible { earliest(room, job, from) } else { None }
 }
 
@@ -126,12 +169,12 @@ pub(crate) fn cleanest(
     rank: usize,
     curves: &Curves<'_>,
 ) -> (Option<Choice>, Option<Choice>) {
-    let (from, length) = (like.start, millis(length(job)));
+    let from = like.start;
     let (mut good, mut any): (Option<Choice>, Option<Choice>) = (None, None);
     for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
         for shape in node.machine.shapes(job).filter(|shape| shape.rank <= rank) {
             let integral = curves.of(room, zone, &shape, job);
-            let mut found = Cleanest::default();
+            let (length, mut found) = (shape.millis(), Cleanest::default());
             node.gaps(&shape.need, from, until, length, |first, last| {
                 integral.cleanest(first, last, length, &mut found)
             });
@@ -160,39 +203,58 @@ pub(crate) fn cleanest(
     (good, any)
 }
 
-/// Whether no start in `[like.start, until]` in zones that measure what the zone of `like` does, and no runs with pauses either, could emit less than `below`, however much room
-/// there were.
+/// Whether no start in `[like.start, until]` in zones that measure what the zone of `like` does, and no runs with pauses
+/// either, could emit less than `below`, however much room there were.
 pub(crate) fn none_below(
     room: &Room,
     job: &Job,
     (like, until): (&Choice, Stamp),
-    pauses: Option<(Terms, Window)>,
+    pauses: Option<(Terms, Reach)>,
     below: u128,
 ) -> bool {
     let from = like.start;
-    let length = millis(length(job));
-    let mut least: Vec<Option<u128>> = vec![None; room.zones.len()];
+    // The least power by zone and length.
+    let mut least: BTreeMap<(usize, i64), u128> = BTreeMap::new();
     for (_, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
         for shape in node.machine.shapes(job) {
             let rate = rate(&room.zones[zone], &shape);
-            least[zone] = Some(least[zone].map_or(rate, |known| known.min(rate)));
+            least.entry((zone, shape.millis())).and_modify(|known| *known = rate.min(*known)).or_insert(rate);
         }
     }
-    least.into_iter().enumerate().filter_map(|(zone, rate)| Some((zone, rate?))).all(|(zone, rate)| {
+    least.into_iter().all(|((zone, length), rate)| {
         let integral = room.zones[zone].goes_by(job).1;
         let mut found = Cleanest::default();
         integral.cleanest(from, until, length, &mut found);
         let whole = found.any.map_or(u128::MAX, |(cost, ..)| rate.saturating_mul(cost));
         whole >= below
-            && pauses.is_none_or(|(terms, window)| {
+            && pauses.is_none_or(|(terms, reach)| {
                 let free = |_: Stamp, _: Stamp| true;
-                broken::cheapest(integral, free, window, length, terms, Begins::Waiting)
+                broken::cheapest(integral, free, reach.window(length), length, terms, Begins::Waiting)
                     .is_none_or(|broken| rate.saturating_mul(broken.integral) >= below)
             })
     })
 }
 
-/// The cleanest way to run with pauses within `window`, on models not worse than that of `like` and in zones that measure
+/// When a job with pauses may begin, and when it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// It runs from then on.
+    pub from: Stamp,
+    /// Its last start in one piece.
+    pub last: Stamp,
+    /// It was eligible then.
+    pub since: Stamp,
+}
+
+impl Reach {
+    /// The window of a run of that many milliseconds.
+    pub fn window(&self, length: i64) -> Window {
+        let until = self.last.saturating_add(length);
+        Window { from: self.from, until, whole: until.saturating_sub(self.since) }
+    }
+}
+
+/// The cleanest way to run with pauses within `reach`, on models not worse than that of `like` and in zones that measure
 /// what its zone does. It stays on one node.
 ///
 /// Nodes that can take what would be best if there were room are preferred; otherwise some of the nodes are looked at
@@ -201,21 +263,25 @@ pub(crate) fn broken(
     room: &Room,
     job: &Job,
     terms: Terms,
-    window: Window,
+    reach: Reach,
     like: &Choice,
     begins: Begins,
     curves: &Curves<'_>,
 ) -> Option<(Choice, Broken)> {
     let rank = like.shape.rank;
-    let length = millis(length(job));
-    let mut wished: Vec<Option<Option<Broken>>> = vec![None; room.zones.len()];
+    // What would be best if there were room, by zone and way: jobs without a choice of these draw alike per hour anywhere.
+    let mut wished: BTreeMap<(usize, u32, i64), Option<Broken>> = BTreeMap::new();
     let mut tries = CLOSER_LOOKS;
     let mut best: Option<(Choice, Broken)> = None;
     for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
         for shape in node.machine.shapes(job).filter(|shape| shape.rank <= rank) {
             let integral = &*curves.of(room, zone, &shape, job);
-            let wish = wished[zone]
-                .get_or_insert_with(|| broken::cheapest(integral, |_, _| true, window, length, terms, begins));
+            let length = shape.millis();
+            let window = reach.window(length);
+            let width = if job.ways.is_empty() { 0 } else { shape.gpus() };
+            let wish = wished
+                .entry((zone, width, length))
+                .or_insert_with(|| broken::cheapest(integral, |_, _| true, window, length, terms, begins));
             let Some(wish) = wish else { continue };
             let free = |from: Stamp, until: Stamp| node.fits(&shape.need, from, until - from);
             let found = if wish.runs.iter().all(|(from, until)| free(*from, *until)) {
@@ -239,18 +305,20 @@ pub(crate) fn broken(
     best
 }
 
-/// The runs that were planned before on the node of that name, if there is still room for all of them.
+/// The runs that were planned before on the node of that name and in that way, if there is still room for all of them.
 pub(crate) fn broken_there(
     room: &Room,
     job: &Job,
     terms: Terms,
-    node: &str,
+    (node, kit): (&str, Kit<'_>),
     runs: &[(Stamp, Stamp)],
     rank: usize,
 ) -> Option<(Choice, Broken)> {
     let (index, node, zone) = room.open(job).find(|(_, open, _)| open.machine.name == node)?;
-    let fits = |shape: &Shape| runs.iter().all(|(from, until)| node.fits(&shape.need, *from, until - from));
-    let shape = node.machine.shapes(job).filter(fits).min_by_key(|shape| plain(node, shape, rank))?;
+    let all: i64 = runs.iter().map(|(from, until)| until - from).sum();
+    let free = |shape: &Shape| runs.iter().all(|(from, until)| node.fits(&shape.need, *from, until - from));
+    let fits = |shape: &Shape| shape.millis() == all && free(shape);
+    let shape = node.machine.shapes_of(job, kit).filter(fits).min_by_key(|shape| plain(node, shape, rank))?;
     let found = Broken::of(&room.zones[zone].integral, runs.to_vec(), terms, Begins::Waiting, runs.first()?.0)?;
     let emits = rate(&room.zones[zone], &shape).saturating_mul(found.integral);
     let price = Some(Price { emits, poor: found.poor });
@@ -269,26 +337,24 @@ fn count(node: &NodeRoom, shape: &Shape) -> u16 {
     of.map(|(model, _)| model.count).sum()
 }
 
-/// The place for a run that has to start at `start` on the node of that name; `None` where there is no room.
-pub(crate) fn there(room: &Room, job: &Job, node: &str, start: Stamp, rank: usize) -> Option<Choice> {
-    let length = millis(length(job));
+/// The place for a run that has to start at `start` on the node of that name and in that way; `None` where there is no room.
+pub(crate) fn there(room: &Room, job: &Job, (node, kit): (&str, Kit<'_>), start: Stamp, rank: usize) -> Option<Choice> {
     let (index, node, zone) = room.open(job).find(|(_, open, _)| open.machine.name == node)?;
-    let fits = |shape: &Shape| node.fits(&shape.need, start, length);
-    let shape = node.machine.shapes(job).filter(fits).min_by_key(|shape| plain(node, shape, rank))?;
+    let fits = |shape: &Shape| node.fits(&shape.need, start, shape.millis());
+    let shape = node.machine.shapes_of(job, kit).filter(fits).min_by_key(|shape| plain(node, shape, rank))?;
     Some(Choice::at(room, job, index, zone, shape, start))
 }
 
 /// The last start in `[from, until]` at which there is room.
 pub(crate) fn last(room: &Room, job: &Job, from: Stamp, until: Stamp) -> Option<Choice> {
-    let length = millis(length(job));
     let mut best: Option<Choice> = None;
     for (index, node, zone) in room.open(job) {
         for shape in node.machine.shapes(job) {
             let mut latest = None;
-            node.gaps(&shape.need, from, until, length, |_, last| latest = Some(last));
+            node.gaps(&shape.need, from, until, shape.millis(), |_, last| latest = Some(last));
             let Some(start) = latest else { continue };
             let found = Choice::at(room, job, index, zone, shape, start);
-            let key = |c: &Choice| (std::cmp::Reverse(c.start), c.shape.rank, emits(c), c.taste(room, job));
+            let key = |c: &Choice| (Reverse(c.start), c.shape.rank, emits(c), c.taste(room, job));
             if best.is_none_or(|best| key(&found) < key(&best)) {
                 best = Some(found);
             }

@@ -7,6 +7,7 @@ mod money;
 mod properties;
 mod random;
 mod starving;
+mod widths;
 
 use crate::problem::{Delay, Job, NodeState, Occupant, Policy, Problem, Site, ZoneState};
 use crate::{Plan, audit, plan};
@@ -68,6 +69,8 @@ pub(crate) fn job(id: u64, minutes: u64) -> Job {
         eligible: at(0),
         blocked: None,
         length: Seconds::minutes(minutes),
+        ways: Arc::default(),
+        slowdown: Percent::default(),
         done: Seconds::ZERO,
         pause: None,
         gpus: 1,

@@ -10,7 +10,7 @@ use neap_model::job::{JobId, JobSpec};
 use neap_model::lifecycle::{JobEvent, Phase, StopCause};
 use neap_model::seconds::Seconds;
 use neap_policies::Pausing;
-use neap_policies::problem::{PauseTerms, Running};
+use neap_policies::problem::{PauseTerms, Running, Way};
 use std::sync::Arc;
 
 impl Controller {
@@ -22,9 +22,9 @@ impl Controller {
     /// Run time that is left when the present attempt starts: the planning length, and what each pause cost that was no
     /// work, less what ran and was saved. A job that is not there yet has not run.
     pub(super) fn run_left(&self, spec: &JobSpec, job: Option<&Job>) -> Seconds {
-        let (pauses, ran) = job.map_or((0, Seconds::ZERO), |job| (job.pauses, job.ran));
+        let (pauses, worked) = job.map_or((0, Seconds::ZERO), |job| (job.pauses, job.worked.max(job.ran)));
         let overhead = Seconds(self.pause_rules(spec).cost.0 * u64::from(pauses));
-        Seconds((self.length_of(spec) + overhead).0.saturating_sub(ran.0))
+        (self.length_of(spec) + overhead) - worked
     }
 
     /// How the job may be paused; `None`: it did not consent, did not save its work once, or was paused often enough.
@@ -74,13 +74,25 @@ impl Controller {
             self.pause_terms(&job.spec, Some(job))?;
             let mut ask = self.ask_of(*id, &job.spec);
             let ran = Seconds::between(since, now);
-            ask.length = Seconds(ask.length.0.saturating_sub(ran.0).max(1));
+            let whole = ask.length;
+            ask.length = (whole - job.on_width(ran)).max(Seconds(1));
+            ask.ways = as_it_runs(job, &ask.ways, (whole, ask.length));
             ask.done = ask.done + ran;
             ask.zones = job.place.iter().map(|place| place.zone.clone()).collect();
             Some(Running { job: Arc::new(ask), node: node.clone(), since })
         });
         pausable.collect()
     }
+}
+
+/// What is left on the GPUs that a running job has, where it had a choice of them.
+fn as_it_runs(job: &Job, ways: &[Way], (whole, left): (Seconds, Seconds)) -> Arc<[Way]> {
+    let Some(width) = job.starting.as_ref().and_then(|decision| decision.width.as_ref()) else { return Arc::default() };
+    let known = ways.iter().find(|way| (&way.model, way.gpus) == (&width.model, width.gpus));
+    let all = known.map_or(whole.0.saturating_mul(1_000) / u64::from(width.speed.max(1)), |way| way.length.0);
+    let length = Seconds((all.saturating_mul(left.0) / whole.0.max(1)).max(1));
+    let (watts, rank) = known.map_or((None, 0), |way| (way.watts, way.rank));
+    Arc::new([Way { model: width.model.clone(), gpus: width.gpus, length, watts, rank }])
 }
 
 /// Whether a job may be paused again: it has saved its work every time, and was not paused too often.

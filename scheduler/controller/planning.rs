@@ -13,7 +13,7 @@ use neap_model::reason::Reason;
 use neap_policies::Plan;
 use neap_policies::problem::{Effort, Job as Ask, Policy, Problem, Site};
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Waiting jobs that may be planned in full for each second between two full plans. Inserting is done at once, always.
@@ -45,6 +45,8 @@ const ENOUGH: usize = 3;
 pub struct Planning {
     /// The places; `now` is the time of the present step.
     pub site: Site,
+    /// GPU models at the site, each once, by name, with the most that one node has.
+    offered: Vec<(String, u32)>,
     policy: Policy,
     plan: Plan,
     asks: BTreeMap<JobId, Arc<Ask>>,
@@ -52,8 +54,10 @@ pub struct Planning {
     followers: BTreeMap<JobId, BTreeSet<JobId>>,
     /// Attempts by node.
     pub(super) placed: BTreeMap<String, BTreeSet<JobId>>,
-    /// Run times of earlier runs in seconds, by project and name.
-    lengths: BTreeMap<(String, String), VecDeque<u64>>,
+    /// What earlier runs showed, by project and name.
+    known: BTreeMap<(String, String), learning::Known>,
+    /// Of whom something was learned that those who wait were not asked about yet.
+    lessons: BTreeSet<(String, String)>,
     /// What the last full plan was made for, and how good that plan can be at best once somebody asked.
     solved: Option<(Problem, OnceCell<Certificate>)>,
     due: bool,
@@ -107,12 +111,14 @@ impl Planning {
     pub(super) fn new(now: DateTime<Utc>) -> Self {
         Self {
             site: Site { now, zones: Vec::new(), nodes: Vec::new() },
+            offered: Vec::new(),
             policy: Policy::default(),
             plan: Plan::default(),
             asks: BTreeMap::new(),
             followers: BTreeMap::new(),
             placed: BTreeMap::new(),
-            lengths: BTreeMap::new(),
+            known: BTreeMap::new(),
+            lessons: BTreeSet::new(),
             solved: None,
             due: true,
             calls: Vec::new(),
@@ -170,6 +176,11 @@ impl Planning {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.asks.len()
+    }
+
+    /// Cores that a planned job is promised.
+    pub(super) fn cores_of(&self, job: JobId) -> Option<u32> {
+        self.plan.booking(job).map(|booking| booking.cpus)
     }
 
     /// The decision on a job that waits.

@@ -132,12 +132,17 @@ impl Controller {
         else {
             return Ok(());
         };
-        let cores = u64::from(neap_policies::cores_on(&ask, node));
+        let cores = self.planning.cores_of(decision.job).unwrap_or_else(|| neap_policies::cores_on(&ask, node));
+        let gpus = decision.width.as_ref().map_or(ask.gpus, |width| width.gpus);
         let added = |whole: u64, part: u64| Watts(whole - whole / part);
-        let cpus = added(node.watts_per_cpu.0.saturating_mul(cores), IDLE_CORE);
-        let fitting = node.gpus.iter().filter(|gpu| neap_policies::model_rank(&ask.gpu_model, &gpu.model).is_some());
+        let cpus = added(node.watts_per_cpu.0.saturating_mul(u64::from(cores)), IDLE_CORE);
+        let fits = |gpu: &&Gpu| match &decision.width {
+            Some(width) => gpu.model == width.model,
+            None => neap_policies::model_rank(&ask.gpu_model, &gpu.model).is_some(),
+        };
+        let fitting = node.gpus.iter().filter(fits);
         let highest = fitting.map(|gpu| gpu.limit.0).max().unwrap_or(0);
-        let needs = cpus + added(highest.saturating_mul(u64::from(ask.gpus)), IDLE_GPU);
+        let needs = cpus + added(highest.saturating_mul(u64::from(gpus)), IDLE_GPU);
         for group in groups {
             let Some(limit) = group.limit else { continue };
             let mut free = limit.saturating_sub(group.committed);

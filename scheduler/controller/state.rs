@@ -51,6 +51,9 @@ pub struct Job {
     pub first_leased: Option<DateTime<Utc>>,
     /// Run time of earlier attempts whose work was saved at a pause.
     pub ran: Seconds,
+    /// The same in time of its slowest way, where it ran on others; never less.
+    #[serde(default)]
+    pub worked: Seconds,
     /// Pauses so far.
     pub pauses: u32,
     /// Pauses before which it did not save its work; it is not paused again.
@@ -101,6 +104,13 @@ impl Job {
             (None, leased) => leased,
             (told, None) => told,
         }
+    }
+
+    /// What a run of that long in the present attempt is, in time of the slowest way that it had.
+    #[must_use]
+    pub fn on_width(&self, ran: Seconds) -> Seconds {
+        let width = self.starting.as_ref().and_then(|decision| decision.width.as_ref());
+        width.map_or(ran, |width| width.work_of(ran))
     }
 
     /// Books the time that an attempt which just ended held GPUs and cores.
@@ -275,6 +285,7 @@ impl State {
             leased: None,
             first_leased: None,
             ran: Seconds::ZERO,
+            worked: Seconds::ZERO,
             pauses: 0,
             unsaved: 0,
             accounted: Joules::ZERO,
@@ -368,7 +379,9 @@ impl State {
                 match end.paused() {
                     Some(true) => {
                         job.pauses += 1;
-                        job.ran = Seconds(job.ran.0 + job.started.map_or(0, |from| Seconds::between(from, *ended).0));
+                        let ran = job.started.map_or(Seconds::ZERO, |from| Seconds::between(from, *ended));
+                        job.worked = job.worked.max(job.ran) + job.on_width(ran);
+                        job.ran = job.ran + ran;
                     }
                     Some(false) => {
                         (job.pauses, job.unsaved) = (job.pauses + 1, job.unsaved + 1);

@@ -14,4 +14,5 @@ mod power;
 mod queue;
 mod unlike;
 mod vtn;
+mod widths;
 pub(crate) mod world;

@@ -25,6 +25,7 @@ fn at(second: i64) -> DateTime<Utc> {
 fn decision(job: JobId) -> Decision {
     let place = Place { zone: "DE".into(), node: "n".into() };
     Decision {
+        width: None,
         job,
         verdict: Verdict::Start { place, because: WhyNow::NotAsked },
         blockers: Vec::new(),

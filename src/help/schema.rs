@@ -8,6 +8,7 @@ fn of(setting: &Setting) -> Value {
     let mut value = match setting.shape {
         Shape::Text if setting.flag == "retry" => json!({"type": ["string", "integer"]}),
         Shape::Text => text.clone(),
+        Shape::Count if setting.flag == "gpus" => json!({"type": ["integer", "string"], "minimum": 0}),
         Shape::Count => json!({"type": "integer", "minimum": 0}),
         Shape::List => json!({"type": ["array", "string"], "items": text}),
         Shape::Flag => json!({"type": "boolean"}),

@@ -115,6 +115,7 @@ impl Draft {
     /// All problems, in the order of the table.
     pub fn build(mut self, around: &Surroundings) -> Result<JobSpec, Vec<Problem>> {
         let mut reader = Reader { said: &self.said, around, problems: Vec::new() };
+        let width = reader.width().unwrap_or_default();
         let name = reader.name("name").or_else(|| self.stem.clone().map(|stem| as_name(&stem)));
         let spec = JobSpec {
             name: name.unwrap_or_else(|| self.command.first().map_or_else(|| "job".to_owned(), |c| as_name(c))),
@@ -129,7 +130,8 @@ impl Draft {
             },
             resources: Resources {
                 nodes: reader.count("nodes").unwrap_or(1),
-                gpus: reader.count("gpus").unwrap_or(0),
+                gpus: width.0,
+                gpus_up_to: width.1,
                 gpu_model: reader.list("gpu-model"),
                 cpus: reader.count("cpus"),
                 memory: reader.parsed::<Bytes>("mem"),
@@ -252,15 +254,24 @@ impl Reader<'_> {
         None
     }
 
+    /// A number of GPUs, or the fewest and the most.
+    fn width(&mut self) -> Option<(u32, Option<u32>)> {
+        let text = self.text("gpus")?;
+        let Some((least, most)) = text.split_once("..") else { return Some((self.count("gpus")?, None)) };
+        match (least.trim().parse::<u32>(), most.trim().parse::<u32>()) {
+            (Ok(least), Ok(most)) if least > 0 && least < most => Some((least, Some(most))),
+            (Ok(least), Ok(most)) if least > 0 && least == most => Some((least, None)),
+            _ => {
+                let message =
+                    format!("`{text}` is no range of GPUs: the fewest, at least one, and the most, such as 4..16");
+                self.wrong("gpus", Refusal::new(Code::BadValue, message));
+                None
+            }
+        }
+    }
+
     fn count(&mut self, flag: &str) -> Option<u32> {
         let text = self.text(flag)?;
-        if text.contains("..") {
-            self.wrong(
-                flag,
-                Refusal::new(Code::BadValue, format!("`{text}`: elastic width is not built yet; one number")),
-            );
-            return None;
-        }
         match text.parse() {
             Ok(count) => Some(count),
             Err(_) => {

@@ -29,7 +29,9 @@ pub fn changed(
             "name" => spec.name.clone_from(&anew.name),
             "project" => spec.project.clone_from(&anew.project),
             "queue" => spec.queue.clone_from(&anew.queue),
-            "gpus" => spec.resources.gpus = anew.resources.gpus,
+            "gpus" => {
+                (spec.resources.gpus, spec.resources.gpus_up_to) = (anew.resources.gpus, anew.resources.gpus_up_to);
+            }
             "gpu-model" => spec.resources.gpu_model.clone_from(&anew.resources.gpu_model),
             "nodes" => spec.resources.nodes = anew.resources.nodes,
             "cpus" => spec.resources.cpus = anew.resources.cpus,

@@ -70,7 +70,9 @@ impl Walk<'_> {
             match (path.as_str(), value.get_ref()) {
                 ("command", _) => self.command(value),
                 ("flex.pause", DeValue::Table(pause)) => self.pause(pause, value.span()),
-                ("resources.gpus", DeValue::Integer(_)) => self.setting("resources.gpus.count", value, key.span()),
+                ("resources.gpus", DeValue::Integer(_) | DeValue::String(_)) => {
+                    self.setting("resources.gpus.count", value, key.span())
+                }
                 (path @ ("resources" | "time" | "flex" | "resources.gpus"), DeValue::Table(inner)) => {
                     self.table(path, inner);
                 }

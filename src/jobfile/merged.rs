@@ -74,6 +74,9 @@ pub fn text(draft: &Draft, spec: &JobSpec) -> String {
                     let value = match shape {
                         Shape::List => list(&said.texts),
                         Shape::Flag => "true".to_owned(),
+                        Shape::Count if said.texts.iter().any(|text| text.contains("..")) => {
+                            quoted(said.texts.last().map_or("", String::as_str))
+                        }
                         Shape::Count => said.texts.last().cloned().unwrap_or_default(),
                         _ => quoted(said.texts.last().map_or("", String::as_str)),
                     };

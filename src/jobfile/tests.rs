@@ -242,3 +242,19 @@ proptest::proptest! {
         proptest::prop_assert_eq!(texts(&by_directive), texts(&by_flag));
     }
 }
+
+#[test]
+fn a_range_of_gpus_makes_a_job_elastic() {
+    let width = |text: &str| {
+        let spec = toml(&format!("command = [\"train\"]\n[resources]\ngpus = {text}\n"));
+        spec.map(|spec| (spec.resources.gpus, spec.resources.gpus_up_to))
+    };
+    assert_eq!(width("\"4..16\"").expect("a range"), (4, Some(16)));
+    assert_eq!(width("{ count = \"4..16\" }").expect("a range"), (4, Some(16)));
+    assert_eq!(width("\"8..8\"").expect("one"), (8, None));
+    assert_eq!(width("8").expect("one"), (8, None));
+    for text in ["\"0..4\"", "\"8..4\"", "\"..4\"", "\"4..\"", "\"a..b\"", "\"-1..4\""] {
+        assert_eq!(wrong(width(text).map(|_| unreachable!("{text}"))), [(Code::BadValue, 3)]);
+    }
+    assert_eq!(script("#!/bin/sh\n#NEAP --gpus 2..4\ntrain\n").expect("sound").resources.most_gpus(), 4);
+}

@@ -64,7 +64,11 @@ fn planned(decision: &Decision, gpus: u32) -> Value {
     plan["latest_start"] = maybe(decision.latest_start);
     plan["zone"] = place.map_or(Value::Null, |place| place.zone.clone().into());
     plan["nodes"] = place.map_or(json!([]), |place| json!([place.node]));
-    plan["gpus"] = gpus.into();
+    plan["gpus"] = decision.width.as_ref().map_or(gpus, |width| width.gpus).into();
+    if let Some(width) = &decision.width {
+        plan["gpu_model"] = width.model.clone().into();
+        plan["speed_ratio"] = (f64::from(width.speed) / 1e3).into();
+    }
     if !decision.runs.is_empty() {
         let run = |run: &Run| json!({"from": time(run.from), "until": time(run.until)});
         plan["runs"] = decision.runs.iter().map(run).collect();
@@ -157,6 +161,9 @@ pub fn job(job: &JobReport) -> Value {
         "provisional": account.provisional,
         "revision": job.revision,
     });
+    if let Some(most) = spec.resources.gpus_up_to {
+        value["gpus_up_to"] = most.into();
+    }
     beside::values(&mut value, &account.bills, account.market.as_ref(), job.embodied.as_ref());
     let sci = beside::sci(job);
     value["sci_grams"] = sci.into();
@@ -177,6 +184,10 @@ fn alternative(row: &Alternative, now: DateTime<Utc>) -> Value {
     let mut value = outlook(&row.outlook);
     value["zone"] = row.place.zone.clone().into();
     value["node"] = row.place.node.clone().into();
+    if let Some(width) = &row.width {
+        value["gpus"] = width.gpus.into();
+        value["gpu_model"] = width.model.clone().into();
+    }
     value["chosen"] = row.chosen.into();
     value["wait_seconds"] = super::times::between(now, row.outlook.start).0.into();
     let (remark, needs) = match &row.remark {
@@ -184,6 +195,7 @@ fn alternative(row: &Alternative, now: DateTime<Utc>) -> Value {
         Remark::FirstRoom => ("first_room", None),
         Remark::Cleanest => ("cleanest", None),
         Remark::Cheapest => ("cheapest", None),
+        Remark::OtherGpus => ("other_gpus", None),
         Remark::LatestStart { .. } => ("latest_start", None),
         Remark::Needs { flag } => ("needs", Some(flag.clone())),
     };

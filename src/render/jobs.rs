@@ -57,7 +57,8 @@ pub fn outlook(job: &JobReport, decision: &Decision, now: DateTime<Utc>, style: 
         let _ = writeln!(text, "  {state}  {because}");
         return text;
     };
-    let zone = place.map_or_else(String::new, |place| format!(" in {}", escape(&place.zone)));
+    let width = decision.width.as_ref().map_or_else(String::new, |width| format!(" on {}", numbers::width(width)));
+    let zone = place.map_or_else(String::new, |place| format!("{width} in {}", escape(&place.zone)));
     let start = if matches!(decision.verdict, Verdict::Start { .. }) {
         format!("  {state} → ~{}{zone}", times::short(expected.end, now, style))
     } else {

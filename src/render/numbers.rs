@@ -3,7 +3,7 @@
 use neap_model::fleet::Quality;
 use neap_model::footprint::Savings;
 use neap_model::job::JobSpec;
-use neap_model::plan::Certificate;
+use neap_model::plan::{Certificate, Width};
 use neap_model::reason::Costs;
 use neap_model::units::{GramsCo2e, Joules, Money, Price};
 
@@ -160,16 +160,23 @@ pub fn percent(ratio: f64) -> String {
     if value.abs() < 9.95 && value != 0.0 { format!("{value:.1} %") } else { format!("{value:.0} %") }
 }
 
-/// `8×H100`, `2 cores`.
+/// `8×H100`, of an elastic job `4..16×H100`, `2 cores`.
 #[must_use]
 pub fn resources(spec: &JobSpec) -> String {
     let asked = &spec.resources;
+    let gpus = asked.gpus_up_to.map_or_else(|| asked.gpus.to_string(), |most| format!("{}..{most}", asked.gpus));
     match (asked.gpus, asked.gpu_model.first(), asked.cpus) {
         (0, _, None | Some(1)) => "1 core".to_owned(),
         (0, _, Some(cpus)) => format!("{cpus} cores"),
-        (gpus, Some(model), _) => format!("{gpus}×{}", super::escape(model)),
-        (gpus, None, _) => format!("{gpus}×GPU"),
+        (_, Some(model), _) => format!("{gpus}×{}", super::escape(model)),
+        (_, None, _) => format!("{gpus}×GPU"),
     }
+}
+
+/// `8×H100`: what a job gets that could have got others.
+#[must_use]
+pub fn width(width: &Width) -> String {
+    format!("{}×{}", width.gpus, super::escape(&width.model))
 }
 
 /// The word for a quality that may be unknown.

@@ -60,7 +60,8 @@ pub fn ways(rows: &[Alternative], now: DateTime<Utc>, grids: &[ZoneGrid], style:
             start(outlook.start, now, style),
             times::short(outlook.end, outlook.start, style),
             escape(&row.place.zone),
-            escape(&row.place.node),
+            row.width.as_ref().map_or_else(String::new, |width| format!("{} on ", numbers::width(width)))
+                + &escape(&row.place.node),
             if wait.0 < 60 { "–".to_owned() } else { times::brief(wait) },
             energy.of(outlook.energy.in_base()),
             carbon.of(outlook.emits.in_base()),
@@ -102,6 +103,7 @@ fn remark(remark: &Remark, style: &Style) -> String {
         Remark::FirstRoom => "first room".to_owned(),
         Remark::Cleanest => "cleanest it allows".to_owned(),
         Remark::Cheapest => "cheapest it allows".to_owned(),
+        Remark::OtherGpus => "other GPUs".to_owned(),
         Remark::LatestStart { finish_by: Some(by) } => format!("latest start for {}", times::clock(*by, style)),
         Remark::LatestStart { finish_by: None } => "latest start".to_owned(),
         Remark::Needs { flag } => format!("needs {}", escape(flag)),

@@ -5,6 +5,7 @@ use crate::order::by_price;
 use crate::problem::Job;
 use crate::room::Room;
 use crate::stamp::Stamp;
+use std::collections::BTreeMap;
 
 /// Room has one price for so long, in milliseconds.
 pub(in crate::planner) const CELL: i64 = 3_600_000;
@@ -25,8 +26,8 @@ pub(super) struct Window {
     pub last: Stamp,
     /// Last instant of pieces.
     pub end: Stamp,
-    /// Length of the run.
-    pub length: i64,
+    /// Length of its longest run.
+    pub longest: i64,
 }
 
 /// A cell, and the hours into it.
@@ -119,21 +120,25 @@ impl<'a> Ground<'a> {
         }
         let mut ways = Vec::new();
         for zone in 0..self.room.zones.len() {
-            // What a job needs and draws in a zone at the least, on any node and model there.
-            let shapes = self.room.open(job).filter(|(_, _, of)| *of == zone);
-            let shapes = shapes.flat_map(|(_, node, _)| node.machine.shapes(job));
-            let least =
-                shapes.map(|shape| (shape.watts.0, shape.need.cpus)).reduce(|a, b| (a.0.min(b.0), a.1.min(b.1)));
-            let Some((watts, cpus)) = least else { continue };
-            let (supply, units) =
-                if job.gpus > 0 { (2 * zone, f64::from(job.gpus)) } else { (2 * zone + 1, f64::from(cpus)) };
-            let rate = watts as f64 * (self.room.zones[zone].pue.ratio() * 1_000.0).round() * UNIT;
-            let hows = if job.pause.is_some() && !by_price(job) {
-                self.pieces(zone, job, window, rate).into_iter().collect()
-            } else {
-                self.once(zone, job, window, rate)
-            };
-            ways.extend(hows.into_iter().map(|how| Way { supply, units, how }));
+            // What a job needs and draws in a zone at the least, on any node there, by length and number of GPUs.
+            let mut least: BTreeMap<(i64, u32), (u64, u32)> = BTreeMap::new();
+            for (_, node, _) in self.room.open(job).filter(|(_, _, of)| *of == zone) {
+                for shape in node.machine.shapes(job) {
+                    let (watts, cpus) = least.entry((shape.millis(), shape.gpus())).or_insert((u64::MAX, u32::MAX));
+                    (*watts, *cpus) = ((*watts).min(shape.watts.0), (*cpus).min(shape.need.cpus));
+                }
+            }
+            for ((length, gpus), (watts, cpus)) in least {
+                let (supply, units) =
+                    if gpus > 0 { (2 * zone, f64::from(gpus)) } else { (2 * zone + 1, f64::from(cpus)) };
+                let rate = watts as f64 * (self.room.zones[zone].pue.ratio() * 1_000.0).round() * UNIT;
+                let hows = if job.pause.is_some() && !by_price(job) {
+                    self.pieces(zone, job, window, length, rate).into_iter().collect()
+                } else {
+                    self.once(zone, job, window, length, rate)
+                };
+                ways.extend(hows.into_iter().map(|how| Way { supply, units, how }));
+            }
         }
         (!ways.is_empty()).then_some(ways)
     }
@@ -151,23 +156,23 @@ impl<'a> Ground<'a> {
     }
 
     /// Costs are linear in the start between those at which either end of the run meets an edge, so these are enough.
-    fn once(&self, zone: usize, job: &Job, window: Window, rate: f64) -> Vec<How> {
+    fn once(&self, zone: usize, job: &Job, window: Window, length: i64, rate: f64) -> Vec<How> {
         let integral = self.room.zones[zone].goes_by(job).1;
-        let edges = self.edges(zone, job, window.from, window.last.saturating_add(window.length));
-        let mut starts: Vec<Stamp> = edges.iter().flat_map(|at| [*at, *at - window.length]).collect();
+        let edges = self.edges(zone, job, window.from, window.last.saturating_add(length));
+        let mut starts: Vec<Stamp> = edges.iter().flat_map(|at| [*at, *at - length]).collect();
         starts.push(window.last);
         starts.retain(|start| (window.from..=window.last).contains(start));
         starts.sort_unstable();
         starts.dedup();
         let way = |start: Stamp| {
-            let emits = integral.cost(start, window.length)?.integral as f64 * rate;
-            let (from, until) = (self.instant(start), self.instant(start + window.length));
+            let emits = integral.cost(start, length)?.integral as f64 * rate;
+            let (from, until) = (self.instant(start), self.instant(start + length));
             Some(How::Once { from, until, emits })
         };
         starts.into_iter().filter_map(way).collect()
     }
 
-    fn pieces(&self, zone: usize, job: &Job, window: Window, rate: f64) -> Option<How> {
+    fn pieces(&self, zone: usize, job: &Job, window: Window, length: i64, rate: f64) -> Option<How> {
         let integral = self.room.zones[zone].goes_by(job).1;
         let edges = self.edges(zone, job, window.from, window.end);
         let stretch = |pair: &[Stamp]| {
@@ -175,7 +180,7 @@ impl<'a> Ground<'a> {
             Some(Stretch { cell: self.instant(pair[0]).0, hours: (pair[1] - pair[0]) as f64 / CELL as f64, emits })
         };
         let stretches: Vec<Stretch> = edges.windows(2).filter_map(stretch).collect();
-        let hours = window.length as f64 / CELL as f64;
+        let hours = length as f64 / CELL as f64;
         let known: f64 = stretches.iter().map(|stretch| stretch.hours).sum();
         (known >= hours - 1e-9).then_some(How::Pieces { stretches, hours })
     }

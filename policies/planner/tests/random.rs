@@ -1,7 +1,8 @@
 //! Problems nobody thought of.
 
 use super::{at, job, node, occupant};
-use crate::problem::{Job, NodeState, Occupant, PauseTerms, Problem, Running, Site, ZoneState};
+use crate::machine::model_matches;
+use crate::problem::{Job, NodeState, Occupant, PauseTerms, Problem, Running, Site, Way, ZoneState};
 use neap_model::fleet::Zone;
 use neap_model::grid::{Grade, Series, Span};
 use neap_model::job::{JobId, Objective};
@@ -68,9 +69,11 @@ fn jobs() -> impl Strategy<Value = Vec<Job>> {
     let promises =
         (prop::option::weighted(0.2, -60i64..600), prop::option::weighted(0.3, 0i64..900), prop::bool::weighted(0.05));
     let pause = prop::option::weighted(0.5, (0u64..20, 5u64..60));
+    let speeds = prop::collection::vec((40u64..=100, prop::option::of(200u64..1_000), 0usize..2), 6);
+    let kinds = (prop::option::weighted(0.4, speeds), 0u32..40);
     let flex = (any::<bool>(), 0u64..12, 0u32..30, 0u32..20, prop::sample::subsequence(ZONES.to_vec(), 0..=3));
-    let one = (when, size, promises, flex, prop::bool::weighted(0.1), pause).prop_map(
-        |(when, size, promises, flex, blocked, pause)| {
+    let one = (when, size, promises, flex, prop::bool::weighted(0.1), pause, kinds).prop_map(
+        |(when, size, promises, flex, blocked, pause, (speeds, slowdown))| {
             let mut job = job(0, when.2);
             (job.submitted, job.eligible, job.priority) = (at(when.0), at(when.0.max(when.1)), when.3);
             (job.gpus, job.cpus, job.memory) = (size.0, size.1, Bytes(size.2 << 30));
@@ -84,6 +87,9 @@ fn jobs() -> impl Strategy<Value = Vec<Job>> {
             job.blocked = blocked.then(|| Reason::Hold { by: "ada".to_owned() });
             job.pause =
                 pause.map(|(cost, least)| PauseTerms { cost: Seconds::minutes(cost), least: Seconds::minutes(least) });
+            (job.ways, job.slowdown) =
+                (speeds.map(|speeds| ways(&job, &speeds)).unwrap_or_default(), Percent::whole(slowdown));
+            job.length = job.ways.iter().map(|way| way.length).max().unwrap_or(job.length);
             job
         },
     );
@@ -91,6 +97,20 @@ fn jobs() -> impl Strategy<Value = Vec<Job>> {
         (1..).zip(&mut jobs).for_each(|(id, job)| job.id = JobId(id));
         jobs
     })
+}
+
+/// One and two times the GPUs of each model that it takes, each with its own speed.
+fn ways(job: &Job, speeds: &[(u64, Option<u64>, usize)]) -> Arc<[Way]> {
+    let models = ["H100", "A100", "H100-SXM"].into_iter().filter(|model| model_matches(&job.gpu_model, model));
+    let all = models.flat_map(|model| [1, 2].map(|times| (model, job.gpus * times)));
+    let way = |((model, gpus), (share, watts, rank)): ((&str, u32), &(u64, Option<u64>, usize))| Way {
+        model: model.to_owned(),
+        gpus,
+        length: Seconds((job.length.0 * share / 100).max(1)),
+        watts: watts.map(Watts::whole),
+        rank: *rank,
+    };
+    if job.gpus == 0 { Arc::default() } else { all.zip(speeds).map(way).collect() }
 }
 
 fn occupants() -> impl Strategy<Value = Vec<Occupant>> {
@@ -108,7 +128,7 @@ pub(crate) fn problem(grades: &'static [Grade], holes: f64) -> impl Strategy<Val
         let pairs = run.into_iter().zip(&occupants).zip(0i64..);
         let running = pairs.map(|((mut job, occupant), ago)| {
             (job.id, job.gpus, job.cpus) = (occupant.job, occupant.gpus.len().try_into().unwrap_or(0), Some(1));
-            (job.memory, job.blocked) = (occupant.memory, None);
+            (job.memory, job.blocked, job.ways) = (occupant.memory, None, Arc::default());
             let zone = nodes.iter().find(|node| node.name == occupant.node).map(|node| node.zone.clone());
             job.zones = zone.into_iter().collect();
             Running { job: Arc::new(job), node: occupant.node.clone(), since: at(-20 * ago) }

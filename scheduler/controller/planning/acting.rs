@@ -189,19 +189,15 @@ impl Controller {
             .collect();
         let mut free: Vec<_> = node.gpus.iter().filter(|gpu| !taken.contains(&gpu.uuid)).collect();
         free.sort_by_key(|gpu| gpu.index);
-        // The model that the plan's room was taken from; all GPUs of one job are of one model.
-        let booked = self.planning.plan.booking(id).and_then(|booking| booking.gpus.first().cloned());
-        let gpus: Vec<String> = match (ask.gpus as usize, booked) {
-            (0, _) => Vec::new(),
-            (needed, Some((model, _))) => {
-                free.iter().filter(|gpu| gpu.model == model).take(needed).map(|gpu| gpu.uuid.clone()).collect()
-            }
-            (_, None) => Vec::new(),
-        };
-        if gpus.len() != ask.gpus as usize {
+        // The model and number that the plan's room was taken from; all GPUs of one job are of one model.
+        let Some(booking) = self.planning.plan.booking(id) else { return self.planning.news() };
+        let (model, needed) = booking.gpus.first().cloned().unwrap_or_default();
+        let mine = free.iter().filter(|gpu| gpu.model == model).take(needed as usize);
+        let gpus: Vec<String> = mine.map(|gpu| gpu.uuid.clone()).collect();
+        if gpus.len() != needed as usize || needed < ask.gpus {
             return self.planning.news(); // the books and the node disagree: plan again
         }
-        let cpus = neap_policies::cores_on(&ask, node);
+        let cpus = booking.cpus;
         let zone = node.zone.clone();
         let epoch = Epoch(self.state.jobs[&id].epoch.0 + 1);
         let happened = JobEvent::Leased {

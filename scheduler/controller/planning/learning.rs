@@ -1,32 +1,104 @@
-//! How long a job will run: as given, as earlier runs of its kind took, or its limit.
+//! How long a job will run, on which GPUs: as given, as earlier runs of its kind took, or its limit.
 
 use super::{ENOUGH, REMEMBERED};
 use crate::controller::Controller;
-use neap_model::job::{JobId, JobSpec};
-use neap_model::lifecycle::Phase;
+use crate::controller::state::Job;
+use neap_model::fleet::Component;
+use neap_model::job::{JobId, JobSpec, Objective};
+use neap_model::lifecycle::{Outcome, Phase};
 use neap_model::seconds::Seconds;
+use neap_model::units::Watts;
+use neap_policies::hardware::{Asked, Ran, ways};
+use neap_policies::problem::Way;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// What earlier runs of a project's job showed.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Run times in seconds.
+    lengths: VecDeque<u64>,
+    /// Runs in one piece on GPUs.
+    runs: VecDeque<Ran>,
+}
+
+fn keep<T>(all: &mut VecDeque<T>, one: T) {
+    all.push_back(one);
+    if all.len() > REMEMBERED {
+        all.pop_front();
+    }
+}
 
 impl Controller {
     /// Remembers how long a job that succeeded ran.
     pub(in crate::controller) fn learn(&mut self, id: JobId) {
         let Some(job) = self.state.jobs.get(&id) else { return };
-        if !matches!(&job.phase, Phase::Ended { outcome: neap_model::lifecycle::Outcome::Succeeded, .. }) {
+        if !matches!(&job.phase, Phase::Ended { outcome: Outcome::Succeeded, .. }) {
             return;
         }
         let (Some(started), Some(ended)) = (job.started, job.ended) else { return };
-        let key = (job.spec.project.clone(), job.spec.name.clone());
-        let known = self.planning.lengths.entry(key).or_default();
-        known.push_back(Seconds::between(started, ended).0.max(1));
-        if known.len() > REMEMBERED {
-            known.pop_front();
+        let took = job.ran + Seconds::between(started, ended).max(Seconds(1));
+        let ran = self.ran_on(job, took);
+        let known = self.planning.known.entry((job.spec.project.clone(), job.spec.name.clone())).or_default();
+        keep(&mut known.lengths, took.0);
+        if let Some(ran) = ran {
+            keep(&mut known.runs, ran);
+            self.planning.lessons.insert((job.spec.project.clone(), job.spec.name.clone()));
         }
     }
 
-    /// Planning time: as given; else the 90th percentile of at least three earlier runs; else the limit.
+    /// The site was looked at again: those who wait for GPUs are asked anew where there are other ones, or something was
+    /// learned of their kind.
+    pub(super) fn ask_again(&mut self) {
+        let mut offered: BTreeMap<&String, u32> = BTreeMap::new();
+        for node in &self.planning.site.nodes {
+            let mut here: BTreeMap<&String, u32> = BTreeMap::new();
+            node.gpus.iter().for_each(|gpu| *here.entry(&gpu.model).or_default() += 1);
+            for (model, count) in here {
+                let most = offered.entry(model).or_default();
+                *most = count.max(*most);
+            }
+        }
+        let offered: Vec<(String, u32)> = offered.into_iter().map(|(model, most)| (model.clone(), most)).collect();
+        let others = offered != self.planning.offered;
+        self.planning.offered = offered;
+        let lessons = std::mem::take(&mut self.planning.lessons);
+        if !others && lessons.is_empty() {
+            return;
+        }
+        let concerned = |id: &JobId| {
+            let spec = &self.state.jobs.get(id)?.spec;
+            let learned = lessons.contains(&(spec.project.clone(), spec.name.clone()));
+            (spec.resources.gpus > 0 && (others || learned)).then(|| (*id, Arc::new(self.ask_of(*id, spec))))
+        };
+        let anew: Vec<_> = self.planning.asks.keys().filter_map(concerned).collect();
+        self.planning.asks.extend(anew);
+    }
+
+    /// A run that tells what its GPUs are good for: in one piece, on one model.
+    fn ran_on(&self, job: &Job, took: Seconds) -> Option<Ran> {
+        if job.pauses > 0 || job.losses > 0 || job.gpus.is_empty() {
+            return None;
+        }
+        let boards = self.gpus_of(job)?;
+        let model = &boards.first()?.model;
+        let gpus = u32::try_from(boards.len()).ok()?;
+        let held = job.account.gpu_seconds.0;
+        let energy = job.account.component(Component::Gpu).0;
+        // Millijoules a second are milliwatts.
+        let watts = energy.checked_div(held).filter(|watts| *watts > 0).map(Watts);
+        boards.iter().all(|board| board.model == *model).then(|| Ran { model: model.clone(), gpus, took, watts })
+    }
+
+    /// Planning time: as given; else the 90th percentile of at least three earlier runs; else the limit. Of a job with a
+    /// choice of GPUs that of the slowest way.
     pub(in crate::controller) fn length_of(&self, spec: &JobSpec) -> Seconds {
+        if let Some(longest) = self.ways_to_run(spec).iter().map(|way| way.length).max() {
+            return longest;
+        }
         let limit = spec.time.limit.unwrap_or(Seconds::hours(24));
         let learned = || {
-            let known = self.planning.lengths.get(&(spec.project.clone(), spec.name.clone()))?;
+            let known = &self.planning.known.get(&(spec.project.clone(), spec.name.clone()))?.lengths;
             if known.len() < ENOUGH {
                 return None;
             }
@@ -35,5 +107,36 @@ impl Controller {
             Some(Seconds(sorted[(sorted.len() * 9).div_ceil(10) - 1]))
         };
         spec.time.expect.or_else(learned).unwrap_or(limit).min(limit).max(Seconds(1))
+    }
+
+    /// The numbers of GPUs and the models that a job can be given, and how long all of it takes on each; empty where it
+    /// has no choice that matters.
+    pub(super) fn ways_to_run(&self, spec: &JobSpec) -> Vec<Way> {
+        let asked = &spec.resources;
+        if asked.gpus == 0 {
+            return Vec::new();
+        }
+        let known = self.planning.known.get(&(spec.project.clone(), spec.name.clone()));
+        let runs: Vec<Ran> = known.map(|known| known.runs.iter().cloned().collect()).unwrap_or_default();
+        if asked.gpus_up_to.is_none() && runs.is_empty() {
+            return Vec::new();
+        }
+        let asked = Asked {
+            widths: &asked.widths(),
+            models: &asked.gpu_model,
+            offered: &self.planning.offered,
+            expect: spec.time.expect,
+            limit: spec.time.limit.unwrap_or(Seconds::hours(24)),
+            objective: spec.flex.delay.unwrap_or(Objective::None),
+        };
+        ways(&asked, &runs)
+    }
+
+    /// The same for what is left of the job.
+    pub(super) fn ways_left(&self, spec: &JobSpec, left: Seconds) -> Vec<Way> {
+        let ways = self.ways_to_run(spec);
+        let whole = ways.iter().map(|way| way.length.0).max().unwrap_or(1).max(1);
+        let part = |way: Way| Way { length: Seconds((way.length.0 * left.0).div_ceil(whole).max(1)), ..way };
+        ways.into_iter().map(part).collect()
     }
 }

@@ -13,7 +13,7 @@ use neap_model::refusal::Refusal;
 use neap_model::seconds::Seconds;
 use neap_model::units::Percent;
 use neap_policies::forecast::Guard;
-use neap_policies::problem::{Delay, Job as Ask, NodeState, Occupant, Tariff, ZoneState};
+use neap_policies::problem::{Delay, Job as Ask, NodeState, Occupant, Tariff, Way, ZoneState};
 use std::sync::Arc;
 
 /// Days over which the feeds judge forecasts.
@@ -55,6 +55,8 @@ impl Controller {
             _ => None,
         };
         let done = job.map_or(Seconds::ZERO, |job| job.ran);
+        let left = self.run_left(spec, job.map(AsRef::as_ref)).max(Seconds(1));
+        let ways: Arc<[Way]> = self.ways_left(spec, left).into();
         let not_before = if forced_by.is_some() { None } else { spec.time.not_before };
         Ask {
             id,
@@ -62,7 +64,9 @@ impl Controller {
             submitted,
             eligible: not_before.map_or(submitted, |at| at.max(submitted)),
             blocked,
-            length: self.run_left(spec, job.map(AsRef::as_ref)).max(Seconds(1)),
+            length: ways.iter().map(|way| way.length).max().unwrap_or(left),
+            ways,
+            slowdown: spec.flex.slowdown,
             done,
             pause: self.pause_terms(spec, job.map(AsRef::as_ref)),
             gpus: spec.resources.gpus,
@@ -186,6 +190,7 @@ impl Controller {
                 watts_per_cpu: node.inventory.watts_per_cpu,
             })
             .collect();
+        self.ask_again();
         self.planning.policy.doubts =
             self.grid.iter().filter_map(|(zone, known)| Some((zone.clone(), doubt(&known.curve, now)?))).collect();
         self.planning.anew.site_changed |= before != self.planning.site.nodes || curves != self.planning.site.zones;
@@ -199,7 +204,10 @@ impl Controller {
             let Some((_, node)) = job.phase.attempt() else { continue };
             let since =
                 job.started.filter(|_| !matches!(job.phase, Phase::Leased { .. })).or(job.leased).unwrap_or(now);
-            let expected = since + self.run_left(&job.spec, Some(job)).delta();
+            let left = self.run_left(&job.spec, Some(job));
+            // What is left is told in time of its slowest way.
+            let speed = job.starting.as_ref().and_then(|decision| decision.width.as_ref()).map_or(1_000, |w| w.speed);
+            let expected = since + Seconds(left.0.saturating_mul(1_000) / u64::from(speed.max(1))).delta();
             let limit = job.spec.time.limit.unwrap_or(Seconds::hours(24));
             let limit = since + Seconds(limit.0.saturating_sub(job.ran.0)).delta();
             // Past its expected end a job is reckoned with up to its limit, past that for another minute.

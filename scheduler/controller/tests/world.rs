@@ -125,6 +125,9 @@ pub fn job(name: &str, length: TimeDelta) -> JobSpec {
     }
 }
 
+/// How many times as fast as it expects a job is on these GPUs, by number and model.
+pub type Speed = fn(usize, &str) -> f64;
+
 /// Steps a second and watts of one GPU at a limit; `None`: as it was found.
 pub type Pacing = fn(Option<Watts>) -> (f64, f64);
 
@@ -158,6 +161,8 @@ pub struct World {
     attempts: BTreeMap<AttemptId, Attempt>,
     /// How long each job really takes, where that is not what it expects.
     pub takes: BTreeMap<String, TimeDelta>,
+    /// How fast each job is on the GPUs it gets, where that makes a difference.
+    pub speeds: BTreeMap<String, Speed>,
     /// Exit codes other than 0.
     pub exits: BTreeMap<String, u8>,
     pub started: BTreeMap<JobId, Vec<DateTime<Utc>>>,
@@ -201,6 +206,7 @@ impl World {
             gpus: Vec::new(),
             attempts: BTreeMap::new(),
             takes: BTreeMap::new(),
+            speeds: BTreeMap::new(),
             exits: BTreeMap::new(),
             started: BTreeMap::new(),
             paces: BTreeMap::new(),
@@ -461,12 +467,18 @@ impl World {
         self.attempts.values().flat_map(of).collect()
     }
 
+    fn speed(&self, name: &str, gpus: &[String]) -> f64 {
+        speed_of(&self.speeds, &self.gpus, name, gpus)
+    }
+
     fn obey(&mut self, reply: BeatReply) {
         let now = self.now;
         for lease in reply.leases {
             let takes = self.takes.get(&lease.spec.name).copied();
             let takes = takes.unwrap_or_else(|| lease.spec.time.expect.unwrap_or(Seconds(1)).delta());
-            let takes = takes - self.saved.get(&lease.attempt.job).copied().unwrap_or_default();
+            let left = takes - self.saved.get(&lease.attempt.job).copied().unwrap_or_default();
+            let speed = self.speed(&lease.spec.name, &lease.gpus);
+            let takes = TimeDelta::seconds((left.num_seconds() as f64 / speed).round() as i64);
             let limit = lease.limit.delta();
             let end =
                 (takes > limit).then_some(AttemptEnd::Stopped { exit: Exit::Signal(15), cause: StopCause::Limit });
@@ -502,9 +514,13 @@ impl World {
                 let id = stop.attempt.job;
                 let name = self.controller.state().jobs.get(&id).map(|job| job.spec.name.clone());
                 let exit = match &stop.cause {
-                    StopCause::Pause { saved, .. } if !name.is_some_and(|name| self.careless.contains(&name)) => {
-                        let done = self.saved.entry(id).or_default();
-                        *done += now - attempt.started;
+                    StopCause::Pause { saved, .. }
+                        if !name.as_ref().is_some_and(|name| self.careless.contains(name)) =>
+                    {
+                        let speed =
+                            name.as_ref().map_or(1.0, |name| speed_of(&self.speeds, &self.gpus, name, &attempt.gpus));
+                        let ran = (now - attempt.started).num_seconds() as f64 * speed;
+                        *self.saved.entry(id).or_default() += TimeDelta::seconds(ran.round() as i64);
                         Exit::Code(*saved)
                     }
                     _ => Exit::Signal(15),
@@ -582,6 +598,11 @@ impl World {
         self.controller = Controller::new(config, 0, footer, state, self.now);
         self.replayed = replayed;
     }
+}
+
+fn speed_of(speeds: &BTreeMap<String, Speed>, boards: &[Gpu], name: &str, gpus: &[String]) -> f64 {
+    let model = boards.iter().find(|board| gpus.first() == Some(&board.uuid)).map_or("", |board| &board.model);
+    speeds.get(name).map_or(1.0, |speed| speed(gpus.len(), model))
 }
 
 pub fn phase_word(job: &JobReport) -> &'static str {

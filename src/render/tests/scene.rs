@@ -88,6 +88,8 @@ fn ask(id: u64, gpus: u32, hours: f64) -> Job {
         eligible: now() - TimeDelta::minutes(1440 - id as i64),
         blocked: None,
         length: Seconds((hours * 3_600.0) as u64),
+        ways: Arc::default(),
+        slowdown: Percent::default(),
         done: Seconds::ZERO,
         pause: None,
         gpus,
@@ -519,6 +521,7 @@ impl Scene {
 fn started(node: &str, because: WhyNow) -> Decision {
     let start = time("2026-11-23T15:54:00+01:00");
     Decision {
+        width: None,
         job: JobId(1432),
         verdict: Verdict::Start { place: Place { zone: "DE".into(), node: node.into() }, because },
         blockers: Vec::new(),

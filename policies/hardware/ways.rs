@@ -1,0 +1,165 @@
+//! How long one job takes on every width and model it may run on, from what its earlier runs showed.
+//!
+//! Runs on one way tell about the others through two things: how much wider means how much faster, and how much faster
+//! one model is than another. What was measured goes before what follows from it, and what nothing is known of is assumed
+//! in the one place below that says so.
+
+use super::Scaling;
+use crate::machine::model_rank;
+use crate::problem::Way;
+use neap_model::job::Objective;
+use neap_model::seconds::Seconds;
+use neap_model::units::Watts;
+
+/// The parallel efficiency that each doubling of the width is taken to keep as long as no two widths of a job were
+/// measured: an assumption, a little below what data-parallel training shows inside one node.
+pub const ASSUMED: f64 = 0.9;
+
+/// Runs in all that a length is learned from.
+const ENOUGH: usize = 3;
+
+/// An earlier run of a job, from its start to its end in one piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// Model of its GPUs.
+    pub model: String,
+    /// How many.
+    pub gpus: u32,
+    /// How long it took.
+    pub took: Seconds,
+    /// Mean power of one of them, where it was measured.
+    pub watts: Option<Watts>,
+}
+
+/// What is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// Widths it may have, rising.
+    pub widths: &'a [u32],
+    /// Models it takes, best first; empty: any.
+    pub models: &'a [String],
+    /// Models that there are, each once, with the most that one node has.
+    pub offered: &'a [(String, u32)],
+    /// How long the slowest way is to be reckoned with, as the person said; `None`: nobody did.
+    pub expect: Option<Seconds>,
+    /// Its hard stop, whatever the way.
+    pub limit: Seconds,
+    /// What it goes by.
+    pub objective: Objective,
+}
+
+/// The ways of a job, by model as they were offered and by width. Empty where it has no choice, or none that is known to
+/// matter: one width, and fewer than two models that it ever ran on.
+///
+/// The person's order of models holds where the job only wants to be done; one that wants little carbon, money or energy
+/// goes by what was measured once every model it takes was.
+#[must_use]
+pub fn ways(asked: &Asked<'_>, runs: &[Ran]) -> Vec<Way> {
+    let takes = |model: &str| model_rank(asked.models, model).is_some();
+    let models: Vec<&(String, u32)> = asked.offered.iter().filter(|(model, _)| takes(model)).collect();
+    let runs: Vec<&Ran> = runs.iter().filter(|ran| ran.gpus > 0 && ran.took > Seconds::ZERO).collect();
+    let measured = |model: &String| runs.iter().any(|ran| ran.model == *model);
+    let known = models.iter().filter(|(model, _)| measured(model)).count();
+    if asked.widths.iter().all(|width| *width == 0) || asked.widths.len() < 2 && known < 2 {
+        return Vec::new();
+    }
+    let judged = known == models.len() && known > 0;
+    let seen = Seen { scaling: scaling(&runs), runs };
+    let all = models.iter().flat_map(|(model, most)| {
+        asked.widths.iter().filter(move |width| *width <= most).map(move |width| (model, *width))
+    });
+    let times: Vec<(&String, u32, f64)> = all.map(|(model, width)| (model, width, seen.time(model, width))).collect();
+    let slowest = times.iter().map(|(.., time)| *time).fold(0.0, f64::max);
+    let longest = asked.expect.or_else(|| seen.ninetieth(slowest)).unwrap_or(asked.limit).min(asked.limit);
+    let way = |(model, width, time): (&String, u32, f64)| Way {
+        model: model.clone(),
+        gpus: width,
+        length: Seconds(((longest.0 as f64 * time / slowest).ceil() as u64).max(1)),
+        watts: if judged { seen.watts(model, width) } else { None },
+        rank: match asked.objective {
+            Objective::Carbon | Objective::Price | Objective::Energy if judged => 0,
+            _ => model_rank(asked.models, model).unwrap_or_default(),
+        },
+    };
+    times.into_iter().map(way).collect()
+}
+
+/// How speed grows with width: the mean over every two widths that one model ran at, weighed by how far they lie apart.
+fn scaling(runs: &[&Ran]) -> Scaling {
+    let (mut faster, mut wider) = (0.0, 0.0);
+    let mut kinds: Vec<(&str, u32)> = runs.iter().map(|ran| (ran.model.as_str(), ran.gpus)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let of = |kind: &(&str, u32)| {
+        let took = |ran: &&&Ran| (ran.model.as_str(), ran.gpus) == *kind;
+        middle(runs.iter().filter(took).map(|ran| ran.took.0 as f64))
+    };
+    for pair in kinds.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+        if let (Some(narrow), Some(wide)) = (of(&pair[0]), of(&pair[1])) {
+            faster += (narrow / wide).log2();
+            wider += (f64::from(pair[1].1) / f64::from(pair[0].1)).log2();
+        }
+    }
+    // A doubling that gains nothing keeps half; one that gains more than double is noise.
+    let efficiency = if wider > 0.0 { ((faster / wider).exp2() / 2.0).clamp(0.5, 1.0) } else { ASSUMED };
+    Scaling::Doubling { efficiency }
+}
+
+struct Seen<'a> {
+    runs: Vec<&'a Ran>,
+    scaling: Scaling,
+}
+
+impl Seen<'_> {
+    /// How much longer a run of one width takes than the same at another.
+    fn times(&self, from: u32, to: u32) -> f64 {
+        let speed = |width: u32| self.scaling.speed_up(width).unwrap_or(1.0);
+        speed(from) / speed(to)
+    }
+
+    /// Seconds, in the middle of the runs it was measured in; else from other widths of the model; else from the model on
+    /// which it was slowest, and if it never ran, relative to one GPU.
+    fn time(&self, model: &str, width: u32) -> f64 {
+        let there = |ran: &&&Ran| ran.model == model && ran.gpus == width;
+        let itself = middle(self.runs.iter().filter(there).map(|ran| ran.took.0 as f64));
+        itself.or_else(|| self.on(model, width)).unwrap_or_else(|| {
+            let models = self.runs.iter().filter_map(|ran| self.on(&ran.model, width));
+            models.reduce(f64::max).unwrap_or_else(|| self.times(1, width))
+        })
+    }
+
+    /// From all widths of one model.
+    fn on(&self, model: &str, width: u32) -> Option<f64> {
+        let on = self.runs.iter().filter(|ran| ran.model == model);
+        middle(on.map(|ran| ran.took.0 as f64 * self.times(ran.gpus, width)))
+    }
+
+    /// The 90th percentile of all runs as they would have been on a way that takes `slowest`.
+    fn ninetieth(&self, slowest: f64) -> Option<Seconds> {
+        let there = |ran: &&Ran| ran.took.0 as f64 * slowest / self.time(&ran.model, ran.gpus);
+        let mut all: Vec<f64> = self.runs.iter().map(there).collect();
+        all.sort_by(f64::total_cmp);
+        let at = (all.len() * 9).div_ceil(10);
+        (all.len() >= ENOUGH).then(|| Seconds(all[at - 1].ceil() as u64))
+    }
+
+    /// Watts of a GPU: of that width, else of the model.
+    fn watts(&self, model: &str, width: u32) -> Option<Watts> {
+        let of = |alike: &dyn Fn(&Ran) -> bool| {
+            let on = self.runs.iter().filter(|ran| ran.model == model && alike(ran));
+            middle(on.filter_map(|ran| ran.watts).map(|watts| watts.0 as f64))
+        };
+        of(&|ran| ran.gpus == width).or_else(|| of(&|_| true)).map(|watts| Watts(watts.round() as u64))
+    }
+}
+
+/// The middle of some figures; of an even number the mean of the two in the middle.
+fn middle(figures: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut all: Vec<f64> = figures.collect();
+    all.sort_by(f64::total_cmp);
+    let (low, high) = (all.get(all.len().wrapping_sub(1) / 2)?, all.get(all.len() / 2)?);
+    Some(f64::midpoint(*low, *high))
+}
+
+#[cfg(test)]
+mod tests;
