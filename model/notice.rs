@@ -37,6 +37,8 @@ pub enum Call {
     Plenty,
     /// The grid is in trouble. Shown; a cap is announced apart.
     Alert,
+    /// A queue whose holding went badly holds jobs for the grid again: how its held jobs ended before counts no more.
+    HoldAgain,
 }
 
 impl Call {
@@ -49,6 +51,7 @@ impl Call {
             Self::GpuCap { .. } => "gpu_cap",
             Self::Plenty => "plenty",
             Self::Alert => "alert",
+            Self::HoldAgain => "hold_again",
         }
     }
 }
@@ -60,7 +63,7 @@ pub struct Notice {
     pub id: String,
     /// Higher replaces lower.
     pub revision: u64,
-    /// A power domain, a zone or, for GPUs, a node; `None`: the whole site.
+    /// A power domain, a zone, for GPUs a node or, where it is about holding, a queue; `None`: the whole site.
     pub place: Option<String>,
     /// What.
     pub call: Call,
@@ -196,6 +199,13 @@ impl Notices {
     pub fn plenty(&self, at: DateTime<Utc>, places: &[&str]) -> Option<&Notice> {
         let here = |notice: &&Notice| notice.place.as_deref().is_none_or(|place| places.contains(&place));
         self.0.values().filter(|notice| notice.holds(at) && notice.call == Call::Plenty).find(here)
+    }
+
+    /// When the queue was last told to hold again.
+    #[must_use]
+    pub fn holds_again(&self, queue: &str) -> Option<DateTime<Utc>> {
+        let told = |notice: &&Notice| notice.call == Call::HoldAgain && notice.place.as_deref() == Some(queue);
+        self.0.values().filter(told).map(|notice| notice.from).max()
     }
 
     /// When the next announcement begins or ends after `now`.

@@ -132,7 +132,7 @@ pub struct ReportArgs {
 /// What an operator announces, as typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventArgs {
-    /// `cap`, `demand_response`, `plenty`, `alert`.
+    /// `cap`, `demand_response`, `gpu_cap`, `plenty`, `alert`, `hold_again`.
     pub kind: Option<String>,
     /// Watts, or a share of the usual limit.
     pub limit: Option<String>,

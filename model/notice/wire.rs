@@ -77,6 +77,10 @@ impl Announcement {
             }
             ("plenty", None, None) => Call::Plenty,
             ("alert", None, None) => Call::Alert,
+            ("hold_again", None, None) if self.site.is_some() && self.from.is_none() && self.until.is_none() => {
+                Call::HoldAgain
+            }
+            ("hold_again", ..) => return bad("hold_again needs a queue as `site` and nothing else".to_owned(), "site"),
             ("cancel", ..) => {
                 let Some(known) = known else {
                     return Err(Refusal::new(Code::NoSuchJob, format!("no event `{}` is known", self.id)));
@@ -90,12 +94,15 @@ impl Announcement {
                 return bad(message, "kind");
             }
             (other, ..) => {
-                let message =
-                    format!("`{other}` is no kind of event: cap, demand_response, gpu_cap, plenty, alert, cancel");
+                let message = format!(
+                    "`{other}` is no kind of event: cap, demand_response, gpu_cap, plenty, alert, hold_again, cancel"
+                );
                 return bad(message, "kind");
             }
         };
         let from = self.from.unwrap_or(now);
+        // What a queue is judged by is a week old at most: so long it matters that this was said.
+        let week = (call == Call::HoldAgain).then(|| now + chrono::TimeDelta::days(7));
         if let Some(until) = self.until.filter(|until| *until <= from.max(now)) {
             return bad(format!("it ends at {}, which is past or before its start", until.to_rfc3339()), "until");
         }
@@ -105,7 +112,7 @@ impl Announcement {
             place: self.site,
             call,
             from,
-            until: self.until,
+            until: self.until.or(week),
             priority: self.priority,
             reason: self.reason,
             source: source.to_string(),

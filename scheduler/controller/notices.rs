@@ -23,6 +23,8 @@ impl Controller {
         }
         if announcement.kind == "gpu_cap" {
             self.known_node(announcement.site.as_deref())?;
+        } else if announcement.kind == "hold_again" {
+            self.known_queue(announcement.site.as_deref())?;
         } else if announcement.kind != "cancel" {
             self.known_place(announcement.site.as_deref())?;
         }
@@ -54,6 +56,7 @@ impl Controller {
             }
             Heard::New => {
                 self.record(now, Event::Noticed { notice: Box::new(notice.clone()) }, turn);
+                self.heed_holding(&notice);
                 self.planning.stale_site();
             }
             Heard::Known => {}
@@ -74,6 +77,13 @@ impl Controller {
         let refusal = Refusal::new(Code::NoSuchPlace, format!("no node called `{node}` was ever heard of"));
         let known = self.state.nodes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         Err(vec![refusal.about("site", node).note(format!("known here: {known}"))])
+    }
+
+    fn known_queue(&self, queue: Option<&str>) -> Result<(), Vec<Refusal>> {
+        let Some(queue) = queue.filter(|queue| !self.config.queues.contains_key(*queue)) else { return Ok(()) };
+        let refusal = Refusal::new(Code::NoSuchPlace, format!("no queue is called `{queue}`"));
+        let known = self.config.queues.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        Err(vec![refusal.about("site", queue).note(format!("known here: {known}"))])
     }
 
     fn known_place(&self, place: Option<&str>) -> Result<(), Vec<Refusal>> {

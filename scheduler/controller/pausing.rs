@@ -75,7 +75,10 @@ impl Controller {
             let mut ask = self.ask_of(*id, &job.spec);
             let ran = Seconds::between(since, now);
             let whole = ask.length;
-            ask.length = (whole - job.on_width(ran)).max(Seconds(1));
+            ask.length = match whole - job.on_width(ran) {
+                Seconds::ZERO => self.still_runs(job, since).unwrap_or(Seconds(1)),
+                left => left,
+            };
             ask.ways = as_it_runs(job, &ask.ways, (whole, ask.length));
             ask.done = ask.done + ran;
             ask.zones = job.place.iter().map(|place| place.zone.clone()).collect();

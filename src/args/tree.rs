@@ -194,8 +194,8 @@ fn policy() -> Command {
     verb("policy", "What operators decide: events, and the site's file").subcommand_required(true).subcommands([
         verb("event", "Announce a power limit or hours of plenty, or take an announcement back")
             .arg(
-                value("kind", "WHAT", "cap, demand_response, gpu_cap (every GPU of a node), plenty (nothing waits for cleaner hours), alert")
-                    .value_parser(["cap", "demand_response", "gpu_cap", "plenty", "alert"]),
+                value("kind", "WHAT", "cap, demand_response, gpu_cap (every GPU of a node), plenty (nothing waits for cleaner hours), alert, hold_again (a queue)")
+                    .value_parser(["cap", "demand_response", "gpu_cap", "plenty", "alert", "hold_again"]),
             )
             .arg(value("limit", "14kW|70%", "Of a cap in watts; of demand response a share of the usual limit"))
             .arg(value("for", "D", "How long: 2h"))

@@ -64,7 +64,7 @@ fn announcement(session: &Session, args: &EventArgs) -> Result<Announcement, Pro
     let kind = args.kind.clone().ok_or_else(|| {
         let refusal = Refusal::new(Code::BadValue, "what kind of event is it?".to_owned()).about("kind", "");
         problem(
-            refusal.note("--kind cap --limit 14kW, --kind demand_response --limit 70%, --kind gpu_cap --site NODE --limit 250W, --kind plenty"),
+            refusal.note("--kind cap --limit 14kW, --kind demand_response --limit 70%, --kind gpu_cap --site NODE --limit 250W, --kind plenty, --kind hold_again --site QUEUE"),
         )
     })?;
     let (mut limit_watts, mut share) = (None, None);

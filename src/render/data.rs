@@ -432,7 +432,7 @@ pub fn notice(notice: &Notice) -> Value {
     let (limit, share) = match notice.call {
         Call::Cap { limit } | Call::GpuCap { limit } => (Some(limit.in_base()), None),
         Call::DemandResponse { share } => (None, Some(share.ratio())),
-        Call::Plenty | Call::Alert => (None, None),
+        Call::Plenty | Call::Alert | Call::HoldAgain => (None, None),
     };
     json!({
         "schema": "neap.event/1", "id": notice.id, "revision": notice.revision, "kind": notice.call.word(),

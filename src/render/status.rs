@@ -106,6 +106,7 @@ fn said(notice: &Notice, now: DateTime<Utc>, style: &Style) -> String {
         Call::DemandResponse { share } => format!("at most {share} of the usual power"),
         Call::Plenty => "plenty: nothing waits for cleaner hours".to_owned(),
         Call::Alert => "alert".to_owned(),
+        Call::HoldAgain => "holds jobs for the grid again".to_owned(),
     };
     let place = notice.place.as_ref().map_or_else(|| "the whole site".to_owned(), |place| escape(place));
     let from =

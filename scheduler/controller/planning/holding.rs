@@ -6,6 +6,7 @@ use crate::controller::Controller;
 use crate::controller::state::Job;
 use chrono::{DateTime, Utc};
 use neap_model::job::{JobId, JobSpec, Objective};
+use neap_model::notice::{Call, Notice};
 use neap_model::seconds::Seconds;
 use neap_model::units::Joules;
 use neap_policies::trip::{Cause, Held, Trip};
@@ -43,7 +44,17 @@ impl Controller {
         let Some(job) = self.state.jobs.get(&id) else { return };
         if let Some(held) = outcome(job) {
             let queue = job.spec.queue.clone().unwrap_or_default();
+            if self.state.notices.holds_again(&queue).is_some_and(|again| held.at <= again) {
+                return;
+            }
             self.planning.holding.switches.entry(queue).or_default().ended(held);
+        }
+    }
+
+    /// A queue that is told to hold again does, whatever happened before.
+    pub(in crate::controller) fn heed_holding(&mut self, notice: &Notice) {
+        if let (Call::HoldAgain, Some(queue)) = (notice.call, &notice.place) {
+            self.planning.holding.switches.remove(queue);
         }
     }
 
@@ -82,7 +93,10 @@ impl Controller {
                 }
             };
             let again = (since + chrono::TimeDelta::days(7)).format("%Y-%m-%dT%H:%MZ");
-            Some(format!("queue {queue} holds no jobs for the grid: {why}; it does again from {again} on"))
+            Some(format!(
+                "queue {queue} holds no jobs for the grid: {why}; it does again from {again} on, or by hand: \
+                 neap policy event --kind hold_again --site {queue}"
+            ))
         };
         self.planning.holding.off.iter().filter_map(sentence).collect()
     }

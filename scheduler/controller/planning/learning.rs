@@ -3,6 +3,7 @@
 use super::{ENOUGH, REMEMBERED};
 use crate::controller::Controller;
 use crate::controller::state::Job;
+use chrono::{DateTime, Utc};
 use neap_model::fleet::Component;
 use neap_model::job::{JobId, JobSpec, Objective};
 use neap_model::lifecycle::{Outcome, Phase};
@@ -97,16 +98,34 @@ impl Controller {
             return longest;
         }
         let limit = spec.time.limit.unwrap_or(Seconds::hours(24));
-        let learned = || {
-            let known = &self.planning.known.get(&(spec.project.clone(), spec.name.clone()))?.lengths;
-            if known.len() < ENOUGH {
-                return None;
-            }
-            let mut sorted: Vec<u64> = known.iter().copied().collect();
-            sorted.sort_unstable();
-            Some(Seconds(sorted[(sorted.len() * 9).div_ceil(10) - 1]))
-        };
+        let learned = || self.ninetieth(spec, Seconds::ZERO);
         spec.time.expect.or_else(learned).unwrap_or(limit).min(limit).max(Seconds(1))
+    }
+
+    /// What nine of ten earlier runs were over by that took longer than `ran`; `None`: fewer than three are known, or none of
+    /// them did.
+    fn ninetieth(&self, spec: &JobSpec, ran: Seconds) -> Option<Seconds> {
+        let known = &self.planning.known.get(&(spec.project.clone(), spec.name.clone()))?.lengths;
+        let mut longer: Vec<u64> = known.iter().copied().filter(|took| *took > ran.0).collect();
+        longer.sort_unstable();
+        let at = (longer.len() * 9).div_ceil(10).checked_sub(1)?;
+        (known.len() >= ENOUGH).then(|| Seconds(longer[at]))
+    }
+
+    /// How much longer a job is expected to run whose present attempt began at `since`: what is left of its planning length;
+    /// once it has outlived that, by those of earlier runs that did so too. `None`: nobody can say.
+    pub(in crate::controller) fn still_runs(&self, job: &Job, since: DateTime<Utc>) -> Option<Seconds> {
+        let ran = Seconds::between(since, self.planning.site.now);
+        // What is left is told in time of the slowest way.
+        let width = job.starting.as_ref().and_then(|decision| decision.width.as_ref());
+        let speed = width.map_or(1_000, |width| u64::from(width.speed.max(1)));
+        let left = Seconds(self.run_left(&job.spec, Some(job)).0.saturating_mul(1_000) / speed);
+        if left > ran {
+            return Some(left - ran);
+        }
+        let outlives = job.spec.time.expect.is_none() && width.is_none();
+        let all = job.ran + ran;
+        outlives.then(|| self.ninetieth(&job.spec, all)).flatten().map(|took| took - all)
     }
 
     /// The numbers of GPUs and the models that a job can be given, and how long all of it takes on each; empty where it

@@ -204,14 +204,11 @@ impl Controller {
             let Some((_, node)) = job.phase.attempt() else { continue };
             let since =
                 job.started.filter(|_| !matches!(job.phase, Phase::Leased { .. })).or(job.leased).unwrap_or(now);
-            let left = self.run_left(&job.spec, Some(job));
-            // What is left is told in time of its slowest way.
-            let speed = job.starting.as_ref().and_then(|decision| decision.width.as_ref()).map_or(1_000, |w| w.speed);
-            let expected = since + Seconds(left.0.saturating_mul(1_000) / u64::from(speed.max(1))).delta();
+            let expected = self.still_runs(job, since).map(|left| now + left.delta());
             let limit = job.spec.time.limit.unwrap_or(Seconds::hours(24));
             let limit = since + Seconds(limit.0.saturating_sub(job.ran.0)).delta();
-            // Past its expected end a job is reckoned with up to its limit, past that for another minute.
-            let until = if expected > now { expected } else { limit.max(now + TimeDelta::seconds(60)) };
+            // Where nobody can say a job is reckoned with up to its limit, past that for another minute.
+            let until = expected.unwrap_or_else(|| limit.max(now + TimeDelta::seconds(60)));
             occupants.push(Occupant {
                 job: *id,
                 node: node.to_owned(),

@@ -1,6 +1,8 @@
 use super::world::{World, curve_of, hours, job, midnight};
+use chrono::TimeDelta;
 use neap_model::grid::Grade;
 use neap_model::job::JobSpec;
+use neap_model::plan::Verdict;
 use neap_model::seconds::Seconds;
 
 /// Submits a job changed by `change` and compares the codes of the refusals.
@@ -61,4 +63,34 @@ fn refusals_are_counted() {
     world.pass(hours(1));
     assert_eq!(world.controller.state().totals.refused.get(&key), Some(&25));
     world.check_replay();
+}
+
+#[test]
+fn a_run_that_outlives_most_others_is_expected_to_end_as_those_did_that_outlived_them_too() {
+    let mut world = World::new(1);
+    world.beat();
+    // Nineteen runs of an hour and one of three.
+    for long in std::iter::repeat_n(false, 19).chain([true]) {
+        let mut spec = job("varies", hours(3));
+        spec.time.expect = None;
+        world.takes.insert("varies".into(), if long { hours(3) } else { hours(1) });
+        world.submit(spec).expect("accepted");
+        world.pass(if long { hours(3) } else { hours(1) });
+        world.pass(TimeDelta::minutes(2));
+    }
+    let mut spec = job("varies", hours(3));
+    spec.time.expect = None;
+    world.submit(spec).expect("accepted");
+    let next = world.submit(job("next", hours(1))).expect("accepted").id;
+    let starts = |world: &mut World| {
+        let now = world.now;
+        match world.show(next).decision.map(|decision| decision.verdict) {
+            Some(Verdict::Hold { until: Some(until), .. }) => (until - now).num_minutes(),
+            other => panic!("{other:?}"),
+        }
+    };
+    world.pass(TimeDelta::minutes(30));
+    assert!((29..=31).contains(&starts(&mut world)), "{}", starts(&mut world));
+    world.pass(TimeDelta::minutes(40));
+    assert!((109..=111).contains(&starts(&mut world)), "{}", starts(&mut world));
 }
