@@ -1,4 +1,4 @@
-//! What to measure next while a job runs: three limits in an order drawn by lot, then up to three refinements around the best.
+//! What to measure next while a job runs: three limits in an order drawn by lot, then up to four refinements around the best.
 //!
 //! No work is lost, these are steps the job needs. What turns out to be beyond the slowdown lasts one window and is not
 //! chosen: the end is always a limit that was measured within it.
@@ -7,7 +7,7 @@ use super::{Choice, Curve, Point, Terms};
 use neap_model::units::Watts;
 
 /// Extra points after the first three.
-const REFINEMENTS: usize = 3;
+const REFINEMENTS: usize = 4;
 /// Shares of the highest limit that are measured first.
 const FIRST: [f64; 3] = [1.0, 0.7, 0.45];
 /// Readings of one configuration differ by about that share.
