@@ -360,6 +360,7 @@ impl Executor {
             holds,
             node_books: Some(self.node_meter.books),
             node_spans: self.node_meter.closed.clone(),
+            gpu_power: self.node.take_draws(),
             patience_ms: u32::try_from(patience.as_millis()).unwrap_or(0),
         }
     }

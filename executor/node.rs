@@ -36,6 +36,8 @@ pub struct Node {
     divided: BTreeMap<String, Tally>,
     /// For how long limits have held clocks down in all, by UUID.
     bounds: BTreeMap<String, Duration>,
+    /// The most each GPU drew between two readings since somebody asked.
+    draws: BTreeMap<String, Watts>,
     busy_ms: u64,
     stated: Stated,
     read: Duration,
@@ -104,11 +106,17 @@ impl Node {
                 supply_efficiency: config.supply_efficiency,
             },
             bounds: BTreeMap::new(),
+            draws: BTreeMap::new(),
             read: Boot.now(),
             troubles: BTreeMap::new(),
             inventory,
             notes,
         })
+    }
+
+    /// The most that each GPU drew on average between two readings since this was last asked.
+    pub fn take_draws(&mut self) -> BTreeMap<String, Watts> {
+        std::mem::take(&mut self.draws)
     }
 
     /// What is missing and what that means, a line each.
@@ -211,7 +219,12 @@ impl Node {
                 let bound = live.bound.saturating_sub(self.bounds.insert(uuid.clone(), live.bound).unwrap_or_default());
                 let model = self.inventory.gpus.iter().find(|gpu| gpu.uuid == uuid).map(|gpu| gpu.model.as_str());
                 let gain = gain(model.unwrap_or_default());
-                interval.gpus.insert(uuid, gpu_use(&live, &before, bound, whose, gain));
+                let used = gpu_use(&live, &before, bound, whose, gain);
+                if let Some(watts) = mean(&used.tally) {
+                    let most = self.draws.entry(uuid.clone()).or_default();
+                    *most = watts.max(*most);
+                }
+                interval.gpus.insert(uuid, used);
             }
         }
         let mut shares = divide(&interval, holders, self.inventory.watts_per_cpu);
@@ -223,6 +236,14 @@ impl Node {
 /// How far a board's sensor and counter may be off, in thousandths: data-centre boards 6 %, others 13 %.
 fn gain(model: &str) -> u32 {
     if ["GeForce", "RTX", "TITAN", "Quadro"].iter().any(|word| model.contains(word)) { 130 } else { 60 }
+}
+
+/// Mean power of a span that was metered without a gap and is long beside the steps of a counter.
+fn mean(tally: &Tally) -> Option<Watts> {
+    let ms = millis(tally.window);
+    let metered = tally.gap.is_zero() && tally.estimated == Joules::ZERO && ms >= 500;
+    // Millijoules a millisecond are watts.
+    metered.then(|| Watts((tally.counted + tally.integrated).0 * 1_000 / ms))
 }
 
 fn gpu_use(live: &Live, before: &Tally, bound: Duration, whose: &BTreeMap<i32, AttemptId>, gain: u32) -> GpuUse {

@@ -8,9 +8,10 @@ use crate::ledger::{Account, EnergySpan, NodeSpan};
 use crate::lifecycle::{AttemptEnd, JobEvent, Phase, StopCause};
 use crate::plan::{Alternative, Certificate, Decision};
 use crate::seconds::Seconds;
-use crate::units::Intensity;
+use crate::units::{Intensity, Watts};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The version of these messages; a scheduler refuses tools and executors that speak another.
 pub const PROTOCOL: u32 = 1;
@@ -349,6 +350,9 @@ pub struct Beat {
     pub holds: Vec<AttemptReport>,
     /// Energy of the node not acknowledged yet.
     pub node_spans: Vec<NodeSpan>,
+    /// The most that each GPU drew on average over a second since the last beat, by UUID; one that was not read is missing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gpu_power: BTreeMap<String, Watts>,
     /// How long the answer may be held back.
     pub patience_ms: u32,
 }

@@ -135,8 +135,7 @@ impl Regulator {
     /// What there is room for: watts taken from where they do nothing, or else raises. `committed` is all that counts now.
     pub(super) fn raise(&mut self, now: Duration, ground: &Ground, committed: u64) {
         let ignored = (ground.budget as f64 * IGNORED) as u64;
-        let slack = ground.drawn.and_then(|drawn| ground.goal.checked_sub(drawn)).filter(|slack| *slack > ignored);
-        let Some(slack) = slack.filter(|_| !ground.blind) else { return };
+        let Some(drawn) = ground.drawn.filter(|_| !ground.blind) else { return };
         let may = |seat: &Seat, way: Way| seat.pace.allows(way, now, seat.seed);
         if !self.seats.values().any(|seat| seat.limit < seat.highest && may(seat, Way::Up)) {
             return;
@@ -160,19 +159,26 @@ impl Regulator {
             }
             goals.push((id, stake, goal));
         }
-        if !self.trade(now, ignored, &goals) {
+        // Watts are taken before they are given: for that the domain needs no room.
+        let slack = ground.goal.checked_sub(drawn).filter(|slack| *slack > ignored);
+        if !self.trade(now, ignored, &goals)
+            && let Some(slack) = slack
+        {
             self.step_up(now, ground.goal.saturating_sub(committed), slack, goals);
         }
     }
 
-    /// Takes watts from where they do little for those who have a use for them. Whether any were taken.
+    /// Takes watts from where they do little for those who have a use for them, and from those who have more than they
+    /// consented to for those who have less. Whether any were taken.
     fn trade(&mut self, now: Duration, ignored: u64, goals: &[(JobId, Stake, Watts)]) -> bool {
-        let (mut lower, mut moved, mut gain, mut weights) = (Vec::new(), 0, 0.0, 0.0);
+        let (mut lower, mut moved, mut gain, mut weights, mut owed) = (Vec::new(), 0, 0.0, 0.0, false);
         for (id, stake, goal) in goals {
             let seat = &self.seats[id];
             let seen = |limit: Watts| stake.speed(limit.min(stake.top));
             weights += stake.weight;
             gain += stake.weight * (seen(*goal) - seen(seat.limit));
+            // Somebody is held lower than he consented to, who need not be.
+            owed |= seat.limit < stake.consent && *goal > seat.limit;
             let less = seat.limit.saturating_sub(*goal);
             let watched = now >= seat.since + WATCHED || seat.pace.is_fresh();
             if less.0 as f64 >= LEAST * seat.limit.0 as f64 && watched && seat.pace.allows(Way::Down, now, seat.seed) {
@@ -180,7 +186,7 @@ impl Regulator {
                 moved += less.0 * u64::from(stake.gpus);
             }
         }
-        if lower.is_empty() || moved < ignored || gain < GAIN * weights {
+        if lower.is_empty() || moved < ignored || gain < GAIN * weights && !owed {
             return false;
         }
         lower.into_iter().for_each(|(id, goal)| self.lower_to(id, goal, Because::Reused, now));

@@ -1,25 +1,31 @@
 //! Power domains that lower the limits of their GPUs: what could be in force is kept under the budget, job by job, as far as each
 //! consented to be slowed down and further only where nothing else helps.
 //!
-//! Nothing is measured here: a GPU counts at the highest limit that could be in force on it, the rest as in `power.rs`. So
-//! the budget is kept by limits alone, and watts that a job does not use are not given to others.
+//! The budget is kept by limits alone: a GPU counts at the highest that could be in force on it, the rest as in `power.rs`. What
+//! GPUs were metered to draw only says which limits do nothing for whom, so that those watts go to others.
+
+mod told;
 
 use super::leases::SILENT;
 use super::power::Group;
 use super::state::Job;
 use super::{Controller, Turn};
 use crate::config::{PowerDomain, WhenOver};
-use chrono::{DateTime, Utc};
-use neap_model::cap::{CapHeld, CapReason, Uncapped};
+use chrono::{DateTime, TimeDelta, Utc};
+use neap_model::cap::{CapHeld, CapReason};
 use neap_model::fleet::Gpu;
-use neap_model::job::{AttemptId, JobId};
+use neap_model::job::JobId;
 use neap_model::lifecycle::Phase;
 use neap_model::protocol::AttemptReport;
-use neap_model::units::{Percent, Watts};
-use neap_policies::regulate::{Board, Config, Job as Claim, Readings, Regulator, Seen, Stand, Turn as Orders};
+use neap_model::units::Watts;
+use neap_policies::regulate::{Board, Config, Job as Claim, Readings, Regulator, Seen};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use told::{Heard, Told, keeps, stands, take};
+
+/// A reading that is older says nothing: two beats did not come.
+const METERED: TimeDelta = TimeDelta::seconds(10);
 
 /// Orders of one life of the scheduler are numbered from its number of starts times that.
 const ORDERS: u32 = 32;
@@ -31,17 +37,12 @@ pub(super) struct Budgets {
     domains: BTreeMap<String, Domain>,
     /// How the limits of each job's GPUs stand, as its executor said last.
     heard: BTreeMap<JobId, Heard>,
+    /// What each GPU was metered to draw, and when that was heard.
+    drawn: BTreeMap<String, (DateTime<Utc>, Watts)>,
     /// Something was heard that a domain may wait for.
     news: bool,
     /// Above every order so far.
     next: u64,
-}
-
-#[derive(Debug)]
-struct Heard {
-    attempt: AttemptId,
-    order: u64,
-    caps: Vec<CapHeld>,
 }
 
 #[derive(Debug)]
@@ -55,26 +56,9 @@ struct Domain {
     due: Duration,
 }
 
-/// Number and limit of an order, by UUID.
-type GpuOrders = BTreeMap<String, (u64, Watts)>;
-
-/// What a job's GPUs were told.
-#[derive(Clone, Debug, PartialEq)]
-struct Told {
-    order: u64,
-    /// The lowest of its GPUs' limits: all go at one speed.
-    limit: Watts,
-    /// The highest they take: told that, they are left as they were found.
-    highest: Watts,
-    orders: GpuOrders,
-    /// The last of these that were carried out.
-    carried: GpuOrders,
-    because: CapReason,
-}
-
 impl Budgets {
     pub(super) const fn new(began: DateTime<Utc>) -> Self {
-        Self { began, domains: BTreeMap::new(), heard: BTreeMap::new(), news: false, next: 0 }
+        Self { began, domains: BTreeMap::new(), heard: BTreeMap::new(), drawn: BTreeMap::new(), news: false, next: 0 }
     }
 
     /// What an executor says of an attempt.
@@ -88,6 +72,17 @@ impl Budgets {
         }
         self.heard.insert(report.attempt.job, heard);
         self.news = true;
+    }
+
+    /// What an executor's meters say of its GPUs.
+    pub(super) fn drew(&mut self, now: DateTime<Utc>, watts: &BTreeMap<String, Watts>) {
+        self.drawn.extend(watts.iter().map(|(gpu, watts)| (gpu.clone(), (now, *watts))));
+    }
+
+    /// What a GPU draws; one that was not metered lately counts at its limit.
+    fn power(&self, now: DateTime<Utc>, gpu: &str, limit: Watts) -> Watts {
+        let fresh = self.drawn.get(gpu).filter(|(at, _)| now - *at <= METERED);
+        fresh.map_or(limit, |(_, watts)| *watts)
     }
 
     /// How the limits stand that were ever asked for by what runs, as executors said last.
@@ -204,7 +199,7 @@ impl Controller {
         let at = (now - self.budgets.began).to_std().unwrap_or_default();
         let mut first = (self.state.incarnation << ORDERS).max(self.budgets.next);
         let mut known = self.budgets.domains.remove(&domain.name).unwrap_or_else(|| {
-            // By limits alone there is nothing that a reading could be wrong about; an executor renews what it holds by itself.
+            // The budget is kept by limits, so no reading can be wrong about it; an executor renews what it holds by itself.
             let margin = 0.0;
             let (hold_idle, lease, seed) = (false, Duration::MAX, self.state.nonce);
             let config = Config { margin, hold_idle, lease, seed, ..Config::default() };
@@ -226,7 +221,7 @@ impl Controller {
             (known.may_start, known.due) = (orders.may_start, known.regulator.due());
             asked.extend(orders.set.iter().map(|order| order.node.clone()));
             self.budgets.next = orders.set.iter().map(|order| order.order + 1).fold(first, u64::max);
-            take(&mut known, group, &readings.jobs, &orders);
+            take(&mut known.told, (group, budget), &readings.jobs, &orders);
             for id in orders.pause {
                 self.pause_for_power(now, id, group, turn);
             }
@@ -303,8 +298,9 @@ impl Controller {
                     continue;
                 }
                 let (stand, limit) = stands(gpu, said, told.as_deref());
-                drawn += limit;
-                gpus.push(Seen { gpu: gpu.uuid.clone(), at, stand, limit, power: Some(limit) });
+                let power = self.budgets.power(now, &gpu.uuid, limit);
+                drawn += power;
+                gpus.push(Seen { gpu: gpu.uuid.clone(), at, stand, limit, power: Some(power) });
             }
             claims.push(self.claim(job, rules.when_over.contains(&WhenOver::PauseFlexible)));
         }
@@ -323,46 +319,5 @@ impl Controller {
             pausing,
             points: self.points_of(job),
         }
-    }
-}
-
-/// Whether a GPU is at a limit or below it, or is left as it was found because that is what the limit comes to.
-fn keeps(said: Option<&Heard>, gpu: &str, limit: Watts, highest: Watts) -> bool {
-    let held = said.and_then(|said| said.caps.iter().find(|held| held.gpu == gpu));
-    limit >= highest || held.is_some_and(|held| held.because.is_none() && held.requested.is_some_and(|at| at <= limit))
-}
-
-/// Whose the limit of a GPU is, and the limit that counts.
-fn stands(gpu: &Gpu, said: Option<&Heard>, told: Option<&Told>) -> (Stand, Watts) {
-    let held = said.and_then(|said| said.caps.iter().find(|held| held.gpu == gpu.uuid));
-    match held.and_then(|held| held.because) {
-        Some(Uncapped::Foreign) => return (Stand::Foreign, gpu.limit),
-        Some(_) => return (Stand::Refused, gpu.limit),
-        None if gpu.settable.is_none() => return (Stand::Refused, gpu.limit),
-        None => {}
-    }
-    let carried = told.and_then(|told| Some((told.highest, *told.carried.get(&gpu.uuid)?)));
-    match carried {
-        Some((highest, (order, limit))) if keeps(said, &gpu.uuid, limit, highest) => (Stand::Held { order }, limit),
-        _ => (Stand::Free, gpu.limit),
-    }
-}
-
-/// Takes the orders of a turn in.
-fn take(domain: &mut Domain, group: &Group, claims: &[Claim], orders: &Orders) {
-    for slowed in &orders.jobs {
-        let Some(claim) = claims.iter().find(|claim| claim.id == slowed.job) else { continue };
-        let known = domain.told.get(&slowed.job);
-        let mut all = known.map(|told| told.orders.clone()).unwrap_or_default();
-        let set = orders.set.iter().filter(|order| claim.gpus.contains(&order.gpu));
-        all.extend(set.map(|order| (order.gpu.clone(), (order.order, order.limit))));
-        let Some(order) = all.values().map(|(order, _)| *order).max() else { continue };
-        let limit = all.values().map(|(_, limit)| *limit).min().unwrap_or(slowed.limit);
-        let time = (!slowed.assumed && slowed.speed > 0.0).then(|| Percent((1e5 / slowed.speed).round() as u32));
-        let event = group.event.clone();
-        let because = CapReason::Domain { domain: group.name.clone(), limit: domain.budget, time, event };
-        let carried = known.map(|told| told.carried.clone()).unwrap_or_default();
-        let told = Told { order, limit, highest: slowed.highest, orders: all, carried, because };
-        domain.told.insert(slowed.job, told);
     }
 }

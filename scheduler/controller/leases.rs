@@ -85,6 +85,7 @@ impl Controller {
             self.planning.stale_site();
         }
         node.heard = Some(now);
+        self.budgets.drew(now, &beat.gpu_power);
         Ok(())
     }
 

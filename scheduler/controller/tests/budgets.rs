@@ -209,3 +209,35 @@ fn a_limit_of_the_whole_site_lowers_limits_too() {
     world.pass_by(TimeDelta::minutes(5), SECOND);
     assert_eq!((world.cap(tolerant), drawn(&world)), (None, before));
 }
+
+#[test]
+fn watts_that_a_job_does_not_draw_are_given_to_one_that_can_use_them() {
+    let mut world = row();
+    let (waits, works) = (submit(&mut world, 2, 25), submit(&mut world, 2, 25));
+    call(&mut world, "dr-1", 1, 1_250, 4);
+    world.pass_by(SECOND * 30, SECOND);
+    let alike = [world.cap(waits), world.cap(works)].map(|limit| limit.expect("held"));
+    assert!(alike[0].0.abs_diff(alike[1].0) < 20_000, "{alike:?}");
+    // One was metered to draw 130 W whatever it may, the other all that it may.
+    world.draws.extend([(waits, Watts::whole(130)), (works, Watts::whole(400))]);
+    for _ in 0..300 {
+        world.pass_by(SECOND, SECOND);
+        assert!(drawn(&world) <= Watts::whole(1_250), "{}", drawn(&world));
+    }
+    let (less, more) = (world.cap(waits).expect("held"), world.cap(works));
+    assert!(less < Watts::whole(200) && less >= Watts::whole(130), "{less}");
+    assert!(more.is_none_or(|limit| limit >= Watts::whole(280)), "{more:?}");
+    // It begins to work: what it draws shows that its limit holds it down now, and both are alike again.
+    world.draws.insert(waits, Watts::whole(400));
+    for _ in 0..600 {
+        world.pass_by(SECOND, SECOND);
+        assert!(drawn(&world) <= Watts::whole(1_250), "{}", drawn(&world));
+    }
+    let again = [world.cap(waits), world.cap(works)].map(|limit| limit.unwrap_or(Watts::whole(300)));
+    assert!(again[0].0.abs_diff(again[1].0) < 20_000, "{again:?}");
+    // A meter that falls silent leaves both at what they are told, and nothing above the budget.
+    world.draws.clear();
+    world.pass_by(SECOND * 60, SECOND);
+    assert!(drawn(&world) <= Watts::whole(1_250), "{}", drawn(&world));
+    world.check_replay();
+}

@@ -170,6 +170,8 @@ pub struct World {
     pub paces: BTreeMap<String, Pacing>,
     /// Work that was saved at pauses.
     pub saved: BTreeMap<JobId, TimeDelta>,
+    /// What a GPU draws for each job, as far as its limit lets it, where that is metered.
+    pub draws: BTreeMap<JobId, Watts>,
     /// GPUs whose limit somebody else sets.
     pub foreign: Vec<String>,
     /// Jobs that do not save their work when they are told to.
@@ -212,6 +214,7 @@ impl World {
             paces: BTreeMap::new(),
             saved: BTreeMap::new(),
             careless: Vec::new(),
+            draws: BTreeMap::new(),
             foreign: Vec::new(),
             executor_up: true,
             session: 1,
@@ -418,6 +421,7 @@ impl World {
             inventory: self.inventory(),
             holds,
             node_spans: Vec::new(),
+            gpu_power: self.gpu_power(),
             patience_ms: 0,
         };
         if let Some(reply) = self.raw_beat(beat) {
@@ -451,6 +455,13 @@ impl World {
             }
         };
         attempt.gpus.iter().map(one).collect()
+    }
+
+    fn gpu_power(&self) -> BTreeMap<String, Watts> {
+        let limits: BTreeMap<String, Watts> = self.in_force().into_iter().collect();
+        let jobs = self.attempts.iter().filter_map(|(id, attempt)| Some((attempt, *self.draws.get(&id.job)?)));
+        let gpus = jobs.flat_map(|(attempt, watts)| attempt.gpus.iter().map(move |gpu| (gpu.clone(), watts)));
+        gpus.map(|(gpu, watts)| (limits[&gpu].min(watts), gpu)).map(|(watts, gpu)| (gpu, watts)).collect()
     }
 
     /// The limit in force on each GPU that a job has.
