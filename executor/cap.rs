@@ -151,7 +151,8 @@ impl<H: Helper> Holder<H> {
     fn acquire(&mut self, uuid: &str, limit: Watts, attempt: String, now: Duration) {
         let request = Request::Acquire {
             gpu: uuid.to_owned(),
-            limit_watts: limit.0 / 1_000,
+            limit_watts: Some(limit.0 / 1_000),
+            clock_ceiling_megahertz: None,
             ttl_seconds: TERM.as_secs(),
             attempt,
         };
@@ -160,7 +161,11 @@ impl<H: Helper> Holder<H> {
     }
 
     fn renew(&mut self, uuid: &str, token: &Token, to: Option<Watts>, now: Duration) {
-        let request = Request::Renew { lease: token.lease.clone(), limit_watts: to.map(|limit| limit.0 / 1_000) };
+        let request = Request::Renew {
+            lease: token.lease.clone(),
+            limit_watts: to.map(|limit| limit.0 / 1_000),
+            clock_ceiling_megahertz: None,
+        };
         let answer = self.helper.ask(&request);
         let gpu = self.gpus.get_mut(uuid).expect("it is listed");
         match answer.as_ref().and_then(|answer| answer.error) {
