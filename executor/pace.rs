@@ -4,8 +4,9 @@
 //! counts. A job that writes nothing is not slowed to save energy, because nobody could say by how much.
 
 use crate::clock::millis;
+use crate::domains::Cap;
 use neap_model::cap::Pace;
-use neap_model::units::{Joules, Watts};
+use neap_model::units::Joules;
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
@@ -60,7 +61,7 @@ struct Mark {
 pub struct Windows {
     /// A window takes at least that.
     least: Duration,
-    limit: Option<Watts>,
+    cap: Cap,
     alike: bool,
     since: Duration,
     first: Option<Progress>,
@@ -74,12 +75,13 @@ impl Windows {
     /// From now on, with no limit of ours.
     #[must_use]
     pub const fn new(least: Duration, now: Duration) -> Self {
-        Self { least, limit: None, alike: true, since: now, first: None, from: None, next: 0, last: None }
+        let cap = Cap { limit: None, clock_ceiling: None };
+        Self { least, cap, alike: true, since: now, first: None, from: None, next: 0, last: None }
     }
 
-    /// Another limit is in force from now on: what was begun is dropped. While its GPUs are not held alike nothing is told.
-    pub fn held(&mut self, limit: Option<Watts>, alike: bool, now: Duration) {
-        (self.limit, self.alike, self.since) = (limit, alike, now);
+    /// Another limit or ceiling is in force from now on: what was begun is dropped. While its GPUs are not held alike nothing is told.
+    pub fn held(&mut self, cap: Cap, alike: bool, now: Duration) {
+        (self.cap, self.alike, self.since) = (cap, alike, now);
         (self.first, self.from) = (None, None);
     }
 
@@ -116,7 +118,8 @@ impl Windows {
         }
         self.last = Some(Pace {
             number: self.next,
-            limit: self.limit,
+            limit: self.cap.limit,
+            clock_ceiling: self.cap.clock_ceiling,
             steps,
             steps_ms: millis(steps_time),
             energy: energy.saturating_sub(from.energy),
@@ -130,6 +133,7 @@ impl Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use neap_model::units::Watts;
 
     fn secs(at: f64) -> Duration {
         Duration::from_secs_f64(at)
@@ -156,7 +160,7 @@ mod tests {
             [(0, 100, 10_000), (1, 100, 10_000)]
         );
         assert_eq!((whole[0].energy, whole[0].energy_ms, whole[0].limit), (Joules(2_000_000), 10_000, None));
-        windows.held(Some(Watts::whole(150)), true, secs(30.0));
+        windows.held(Cap { limit: Some(Watts::whole(150)), clock_ceiling: None }, true, secs(30.0));
         let whole = run(&mut windows, 30, 45);
         assert_eq!(
             whole.iter().map(|pace| (pace.number, pace.limit)).collect::<Vec<_>>(),

@@ -240,11 +240,13 @@ impl Controller {
                         ),
                         resumed: job.epoch.0 > 1,
                         cap: self.cap_wanted(job),
+                        clock_ceiling: None,
                     });
                 }
                 Phase::Running { epoch, .. } if !job.gpus.is_empty() => reply.caps.push(CapOrder {
                     attempt: AttemptId { job: id, epoch: *epoch },
                     limit: self.cap_wanted(job),
+                    clock_ceiling: None,
                     order: self.budgets.order(id),
                 }),
                 Phase::Stopping { epoch, cause, .. } => reply.stops.push(Stop {

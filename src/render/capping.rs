@@ -95,7 +95,7 @@ pub fn line(job: &JobReport) -> Option<Vec<String>> {
 /// `cap_*` of `neap.job/1`, for a job of which any limit was wanted.
 #[must_use]
 pub fn values(job: &JobReport) -> Value {
-    let CapUse { requested, enforced, found, capped_ms, bound_ms, because } = job.account.cap;
+    let CapUse { requested, enforced, found, capped_ms, bound_ms, because, clock_ceiling, .. } = job.account.cap;
     let watts = |watts: Option<Watts>| watts.map(Watts::in_base);
     json!({
         "cap_requested_watts": watts(requested),
@@ -103,6 +103,7 @@ pub fn values(job: &JobReport) -> Value {
         "cap_found_watts": watts(found),
         "capped_seconds": capped_ms as f64 / 1e3,
         "cap_bound_seconds": bound_ms as f64 / 1e3,
+        "clock_ceiling_megahertz": clock_ceiling,
         "cap_reason": job.capped.as_ref().map(|capped| json!(capped.because)),
         "uncapped_because": because.map(|why| why.sentence()),
     })

@@ -240,7 +240,7 @@ impl World {
 
     /// The helper runs on the node: GPUs may be told 100 W to 400 W.
     pub fn with_helper(mut self) -> Self {
-        let range = Settable { least: Watts::whole(100), most: Watts::whole(400) };
+        let range = Settable { least: Watts::whole(100), most: Watts::whole(400), clocks: None };
         for gpu in &mut self.gpus {
             (gpu.settable, gpu.uncapped) = (Some(range), None);
         }
@@ -356,6 +356,7 @@ impl World {
             attempt.pace = Some(Pace {
                 number: attempt.pace.map_or(0, |pace| pace.number + 1),
                 limit: attempt.cap,
+                clock_ceiling: None,
                 steps: (rate * time as f64 / 1e3) as u64,
                 steps_ms: time,
                 energy: Joules((watts * time as f64) as u64 * jobs[&id.job].gpus.len() as u64),
@@ -396,6 +397,7 @@ impl World {
                     spans: spans.into_iter().collect(),
                     log: "/log".into(),
                     cap: attempt.cap,
+                    clock_ceiling: None,
                     cap_order: attempt.order,
                     caps: self.held(attempt),
                     pace: attempt.pace,
@@ -442,6 +444,7 @@ impl World {
                 requested: (!foreign).then_some(limit),
                 enforced: if foreign { found } else { Some(limit) },
                 because: foreign.then_some(Uncapped::Foreign),
+                ..CapHeld::default()
             }
         };
         attempt.gpus.iter().map(one).collect()
