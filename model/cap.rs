@@ -154,6 +154,13 @@ pub struct Pace {
     pub energy: Joules,
     /// over so many milliseconds.
     pub energy_ms: u64,
+    /// Milliseconds of these for which a limit held the clocks down; the longest of its GPUs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bound_ms: u64,
+    /// Share of the time in which memory of its GPUs was read or written; `None`: a board does not say that, or not for how long
+    /// its limit binds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_busy: Option<Percent>,
 }
 
 /// How the GPUs of an attempt were held over a span of its energy.
@@ -204,11 +211,14 @@ impl CapUse {
     }
 }
 
-/// A limit at which a job was watched, in whole numbers: as it is written down.
+/// A limit, or below it a ceiling, at which a job was watched, in whole numbers: as it is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapPoint {
     /// The limit in force.
     pub limit: Watts,
+    /// The ceiling of the core clock, in megahertz; `None`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling: Option<Megahertz>,
     /// Steps in a thousand seconds.
     pub steps_per_kilosecond: u64,
     /// Mean power of one of its GPUs.
@@ -219,12 +229,12 @@ pub struct CapPoint {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code")]
 pub enum CapReason {
-    /// Least energy within the slowdown it consents to, of the limits at which its own steps were watched.
+    /// Least energy within the slowdown it consents to, of the limits or ceilings at which its own steps were watched.
     #[serde(rename = "power.least_energy")]
     LeastEnergy {
-        /// Its time against that at the highest limit: `103%` takes 3 % longer.
+        /// Its time against that at the highest limit without a ceiling: `103%` takes 3 % longer.
         time: Percent,
-        /// Its GPU energy against that at the highest limit.
+        /// Its GPU energy against that.
         energy: Percent,
         /// What it consents to.
         slowdown: Percent,

@@ -84,11 +84,14 @@ pub struct JobReport {
     pub waited_for_grid: Seconds,
 }
 
-/// A decision about the limit of a job's GPUs.
+/// A decision about the limit of a job's GPUs and the ceiling of their clocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capped {
     /// Of each; `None`: as it was found.
     pub limit: Option<crate::units::Watts>,
+    /// Highest core clock of each, in megahertz; `None`: no ceiling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling: Option<crate::units::Megahertz>,
     /// Why.
     pub because: crate::cap::CapReason,
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::print_stderr, reason = "a figure is shown beside what it must reach")]
 
+#[path = "caps/ceiling.rs"]
+mod ceiling;
 mod support;
 
 use serde_json::Value;
@@ -25,6 +27,8 @@ struct Place {
     site: Site,
     node: Arc<Node>,
     helper: Option<Child>,
+    /// What its jobs do to the board.
+    load: Load,
 }
 
 impl Place {
@@ -34,6 +38,11 @@ impl Place {
 
     /// With that in the site's file.
     fn of(more: &str) -> Self {
+        Self::with(more, "")
+    }
+
+    /// And with that in the helper's file, for its group.
+    fn with(more: &str, group: &str) -> Self {
         let site = Site::new(&format!("[[zone]]\nname = \"DE\"\n\n{more}"));
         let setup = GpuSetup { limit: Some(250), ..GpuSetup::new(Board::V100) };
         let node = Node::make_live(&site.path("sim"), &[setup]).expect("a node");
@@ -41,7 +50,7 @@ impl Place {
         let (dir, uid) = (site.dir.path().display().to_string(), rustix::process::geteuid().as_raw());
         let text = format!(
             "socket = \"{dir}/power.sock\"\nstate_dir = \"{dir}/leases\"\nnvml_lib = \"{}\"\nallow_uids = [{uid}]\n\
-             [[group]]\nname = \"row\"\nleast = \"100 W\"\nmost = \"250 W\"\n",
+             [[group]]\nname = \"row\"\nleast = \"100 W\"\nmost = \"250 W\"\n{group}",
             privileged.display()
         );
         std::fs::create_dir_all(site.path("leases")).expect("made");
@@ -49,7 +58,7 @@ impl Place {
         let more =
             format!("nvml_lib = \"{}\"\npower_socket = \"{dir}/power.sock\"\npace_window = \"3s\"\n", ours.display());
         site.set_executor(&more);
-        Self { site, node: Arc::new(node), helper: None }
+        Self { site, node: Arc::new(node), helper: None, load: Load::RESNET50_V100 }
     }
 
     fn start_helper(&mut self) {
@@ -85,7 +94,7 @@ impl Place {
         let mut command = self.site.neap();
         command.args(["run", "--gpus", "1"]).args(flags).args(["--", "sh", "-c", &script]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
-        (child, Steps::count(Arc::clone(&self.node), names, stop))
+        (child, Steps::count(Arc::clone(&self.node), self.load, names, stop))
     }
 
     /// Starts everything, and a job for which a limit was chosen.
@@ -151,7 +160,7 @@ struct Steps {
 }
 
 impl Steps {
-    fn count(node: Arc<Node>, names: PathBuf, stop: PathBuf) -> Self {
+    fn count(node: Arc<Node>, load: Load, names: PathBuf, stop: PathBuf) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let done = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
@@ -162,7 +171,7 @@ impl Steps {
                     Err(_) => std::thread::sleep(Duration::from_millis(5)),
                 }
             };
-            node.gpu(0).add(Load::RESNET50_V100.pid(1).work(WORK));
+            node.gpu(0).add(load.pid(1).work(WORK));
             while !done.load(Ordering::Relaxed) {
                 let left = node.gpu(0).truth().loads.iter().find(|load| load.0 == 1).map_or(WORK, |load| load.1);
                 drop(std::fs::write(&file, format!("{:.0}\n", (WORK - left) * RATE)));

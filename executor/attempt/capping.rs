@@ -198,8 +198,9 @@ impl Executor {
             let used = attempt.capping.used(self.node.bound(&attempt.work.lease.gpus));
             attempt.meter.hold_cap(&used);
             if let Some(progress) = pace::read(&attempt.dir.0.join("progress")) {
-                let energy = attempt.capping.energy;
-                news |= attempt.capping.windows.take(progress, energy, now);
+                let strain = self.node.strain(&attempt.work.lease.gpus);
+                let metered = pace::Metered { energy: attempt.capping.energy, strain };
+                news |= attempt.capping.windows.take(progress, metered, now);
             }
         }
         news

@@ -204,6 +204,11 @@ impl<'n> Driver<'n> {
         known.device.total_energy_consumption().ok().map(Joules)
     }
 
+    /// Percent of the last moments in which its memory was read or written; `None`: it does not say.
+    pub fn memory_busy(&mut self, uuid: &str) -> Option<u32> {
+        self.known(uuid).ok()?.device.utilization_rates().ok().map(|rates| rates.memory.min(100))
+    }
+
     /// What is in force.
     ///
     /// # Errors
