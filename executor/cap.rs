@@ -160,19 +160,13 @@ impl<H: Helper> Holder<H> {
                 (Some(target), Some(token))
                     if gpu.moves(&token, target.cap) && token.limit.is_some() && target.cap.limit.is_none() =>
                 {
-                    if self.release(&uuid, token, now) {
-                        self.acquire(&uuid, target, now);
-                    }
+                    self.begin_anew(&uuid, token, target, now);
                 }
                 (Some(target), Some(token)) if gpu.moves(&token, target.cap) || now >= gpu.sent + RENEW => {
                     let to = if gpu.moves(&token, target.cap) { target.cap } else { token.cap() };
                     self.renew(&uuid, &token, to, now);
                 }
-                (None, Some(token)) => {
-                    if self.release(&uuid, token, now) && self.gpus[&uuid].wanted.is_none() {
-                        self.gpus.remove(&uuid);
-                    }
-                }
+                (None, Some(token)) => self.end(&uuid, token, now),
                 (None, None) if gpu.wanted.is_none() => match gpu.orphan.clone() {
                     Some(orphan) => self.acquire(&uuid, orphan, now),
                     None => {
@@ -237,6 +231,19 @@ impl<H: Helper> Holder<H> {
                 }
             }
             _ => self.heard(uuid, answer, to, now),
+        }
+    }
+
+    fn begin_anew(&mut self, uuid: &str, token: Token, target: Wanted, now: Duration) {
+        if self.release(uuid, token, now) {
+            self.acquire(uuid, target, now);
+        }
+    }
+
+    /// Gives it back. What is wanted and was refused is told on.
+    fn end(&mut self, uuid: &str, token: Token, now: Duration) {
+        if self.release(uuid, token, now) && self.gpus[uuid].wanted.is_none() {
+            self.gpus.remove(uuid);
         }
     }
 

@@ -5,7 +5,9 @@
 //! project's job on a board is used at the next start. An operator's limit for a node goes before all of it.
 
 mod clocks;
+mod known;
 
+use self::known::{curve, key_of, percent, points};
 use super::state::{Job, Node};
 use super::{Controller, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,7 +17,7 @@ use neap_model::fleet::Gpu;
 use neap_model::job::JobId;
 use neap_model::lifecycle::{JobEvent, Phase};
 use neap_model::units::{GpuSeconds, Megahertz, Percent, Watts};
-use neap_policies::power::{Choice, ClockProbe, Clocks, Curve, Key, Learned, Next, Point, Probe, Terms};
+use neap_policies::power::{Choice, ClockProbe, Clocks, Key, Learned, Next, Point, Probe, Terms};
 use std::collections::BTreeMap;
 
 /// A job that stops counting its steps in the middle of a search goes back to what was found after so many windows' time.
@@ -329,37 +331,5 @@ impl Controller {
             };
             self.wake(&node, turn);
         }
-    }
-}
-
-fn key_of(job: &Job, board: String) -> Key {
-    Key { project: job.spec.project.clone(), name: job.spec.name.clone(), board }
-}
-
-fn percent(ratio: f64) -> Percent {
-    // A ratio of two positive measured figures; a thousand times is far beyond any board.
-    Percent((ratio.clamp(0.0, 1_000.0) * 1e5).round() as u32)
-}
-
-fn curve(points: &[CapPoint]) -> Curve {
-    Curve::new(points.iter().filter(|point| point.clock_ceiling.is_none()).map(seen))
-}
-
-fn seen(point: &CapPoint) -> Point {
-    let rate = point.steps_per_kilosecond as f64 / 1e3;
-    Point { limit: point.limit, rate, power: point.power.in_base() }
-}
-
-fn points(curve: &Curve) -> Vec<CapPoint> {
-    curve.points().iter().map(|point| written(None, point)).collect()
-}
-
-fn written(clock_ceiling: Option<Megahertz>, point: &Point) -> CapPoint {
-    let whole = |value: f64| value.round().max(0.0) as u64;
-    CapPoint {
-        limit: point.limit,
-        clock_ceiling,
-        steps_per_kilosecond: whole(point.rate * 1e3),
-        power: Watts(whole(point.power * 1e3)),
     }
 }

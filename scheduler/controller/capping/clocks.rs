@@ -3,7 +3,7 @@
 //! It needs the same consent and the same count of steps as a limit, a helper whose file says that locks are its own, and boards
 //! that say for how long limits bind and how busy their memory is. An operator's limit and a power domain's go beside it.
 
-use super::{seen, written};
+use super::known::{seen, written};
 use crate::controller::state::Job;
 use crate::controller::{Controller, Turn};
 use chrono::{DateTime, Utc};
