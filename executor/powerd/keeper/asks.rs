@@ -251,7 +251,10 @@ impl<B: Boards, R: Records> Keeper<B, R> {
             (lease.limit, lease.ceiling, lease.changed) = (limit.unwrap_or(lease.limit), ceiling, now);
         }
         lease.ends = now + TERM;
-        lease.counter = self.boards.counter(&gpu);
+        // After a driver that was loaded anew the old one counts until everything is set again.
+        if !self.gpus[&gpu].reloaded {
+            lease.counter = self.boards.counter(&gpu);
+        }
         let found = self.gpus[&gpu].record.as_ref().map_or(limits.requested.0, |record| record.found);
         self.gpus.get_mut(&gpu).expect("it is known").lease = Some(lease);
         Ok(self.held(&gpu, limits, TERM, found))

@@ -67,10 +67,13 @@ impl<B: Boards, R: Records> Keeper<B, R> {
         // A lease that asked for what it found has no record yet: what it found is what comes back.
         let record = record.unwrap_or_else(|| Record::new(gpu, &self.boot, lease.limit.0, Vec::new(), &lease.attempt));
         let hold = Hold { limit: Some(lease.limit), ceiling: lease.ceiling };
-        if reloaded && self.change(gpu, &record, hold).is_ok() {
-            self.watched(gpu, counter, now);
-            self.gpus.get_mut(gpu).expect("it is known").reloaded = false;
-            self.tell("cap_reapplied", gpu, format!("the driver was loaded anew: {} again", lease.held()));
+        if reloaded {
+            // Half of it may be set if it fails: its record stays, and the next look goes on.
+            if self.change(gpu, &record, hold).is_ok() {
+                self.watched(gpu, counter, now);
+                self.gpus.get_mut(gpu).expect("it is known").reloaded = false;
+                self.tell("cap_reapplied", gpu, format!("the driver was loaded anew: {} again", lease.held()));
+            }
             return;
         }
         let detail = format!("it stands at {}, ours was {}", limits.requested, lease.limit);

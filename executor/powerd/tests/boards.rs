@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) ignores_sets: bool,
     pub(crate) no_permission: bool,
     pub(crate) no_locks: bool,
+    /// So many calls about a clock fail; each may have taken effect.
+    pub(crate) lock_fails: u32,
     /// The driver was loaded anew, and answers nothing before it is opened again.
     pub(crate) stale: bool,
     pub(crate) sets: u64,
@@ -109,15 +111,21 @@ impl Boards for Fake {
         if world.stale {
             return Err(Refusal::GpuLost);
         }
+        let failing = world.lock_fails > 0;
+        world.lock_fails = world.lock_fails.saturating_sub(1);
         let (done, lives) = world.step();
-        if done {
+        if done && (!failing || world.last_takes_effect) {
             world.lock_calls += 1;
             match ceiling {
                 Some(ceiling) => world.locks.insert(gpu.to_owned(), ceiling.0),
                 None => world.locks.remove(gpu),
             };
         }
-        if lives { Ok(()) } else { Err(Refusal::GpuLost) }
+        match (lives, failing) {
+            (true, false) => Ok(()),
+            (true, true) => Err(Refusal::Device),
+            (false, _) => Err(Refusal::GpuLost),
+        }
     }
     fn counter(&mut self, gpu: &str) -> Option<Joules> {
         self.0.borrow().counters.get(gpu).map(|counter| Joules(*counter))

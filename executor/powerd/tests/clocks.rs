@@ -127,6 +127,39 @@ fn somebody_elses_limit_stays_and_our_lock_does_not() {
 }
 
 #[test]
+fn a_lock_that_does_not_let_go_is_tried_again_and_keeps_no_limit_from_coming_back() {
+    let world = world(&[("GPU-a", 500)]);
+    let mut keeper = start(&world, OnLoss::Restore, 1, at(0)).expect("starts");
+    let lease = keeper.ask(7, &hold(Some(300), Some(1_200)), at(0)).lease.expect("a lease");
+    world.borrow_mut().lock_fails = 2;
+    let released = keeper.ask(7, &Request::Release { lease, to_found: false }, at(1));
+    assert_eq!((released.ok, limit(&world), lock(&world), kept(&world)), (false, 500, Some(1_200), Some(1_200)));
+    keeper.tick(LOOK);
+    assert_eq!((lock(&world), kept(&world)), (Some(1_200), Some(1_200)), "it is still known");
+    keeper.tick(2 * LOOK);
+    assert_eq!((lock(&world), world.borrow().records.len()), (None, 0));
+    // A lock that fails when it is set takes its limit with it, and what may be there is let go of.
+    (world.borrow_mut().lock_fails, world.borrow_mut().last_takes_effect) = (1, true);
+    assert_eq!(keeper.ask(7, &hold(Some(300), Some(1_200)), at(30)).error, Some(Refusal::Device));
+    assert_eq!((limit(&world), lock(&world), world.borrow().records.len()), (500, None, 0));
+}
+
+#[test]
+fn half_of_what_is_set_again_after_a_reload_is_not_taken_for_somebody_elses() {
+    let world = world(&[("GPU-a", 500)]);
+    let mut keeper = start(&world, OnLoss::Restore, 1, at(0)).expect("starts");
+    let lease = keeper.ask(7, &hold(Some(300), Some(1_200)), at(0)).lease.expect("a lease");
+    world.borrow_mut().reload("GPU-a");
+    world.borrow_mut().lock_fails = 1;
+    keeper.tick(LOOK);
+    assert_eq!((limit(&world), lock(&world), world.borrow().records.len()), (300, None, 1));
+    assert!(keeper.ask(7, &renew(&lease, None, None), at(12)).ok);
+    assert_eq!((limit(&world), lock(&world)), (300, Some(1_200)));
+    keeper.ask(7, &Request::Release { lease, to_found: false }, at(13));
+    assert_eq!((limit(&world), lock(&world), world.borrow().records.len()), (500, None, 0));
+}
+
+#[test]
 fn on_a_shared_feeder_a_ceiling_alone_raises_no_limit() {
     let world = world(&[("GPU-a", 600)]);
     let safe = OnLoss::SafeCap(Watts::whole(350));

@@ -41,6 +41,9 @@ fn life(seed: u64, steps: u32) -> Came {
             world.fuse = Some(random.random_range(0..6));
             world.last_takes_effect = random.random();
         }
+        if random.random_ratio(1, 8) {
+            shared.borrow_mut().lock_fails = random.random_range(1..4);
+        }
         now += Duration::from_millis(random.random_range(0..20_000));
         let token = lease.clone().unwrap_or_default();
         match random.random_range(0..8) {
@@ -86,7 +89,7 @@ fn life(seed: u64, steps: u32) -> Came {
         if shared.borrow().dead || random.random_ratio(1, 50) {
             {
                 let mut world = shared.borrow_mut();
-                (world.dead, world.stale) = (false, false);
+                (world.dead, world.stale, world.lock_fails) = (false, false, 0);
             }
             (epoch, came.crashes, lease) = (epoch + 1, came.crashes + 1, None);
             keeper = start_of(&shared, &config, &format!("boot-{boot}"), epoch, now)
