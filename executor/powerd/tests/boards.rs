@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) no_locks: bool,
     /// So many calls about a clock fail; each may have taken effect.
     pub(crate) lock_fails: u32,
+    /// So many writes to the disk fail; each may have taken effect.
+    pub(crate) disk_fails: u32,
     /// The driver was loaded anew, and answers nothing before it is opened again.
     pub(crate) stale: bool,
     pub(crate) sets: u64,
@@ -143,18 +145,22 @@ impl Records for Disk {
     }
     fn put(&mut self, record: &Record) -> io::Result<()> {
         let mut world = self.0.borrow_mut();
+        let failing = world.disk_fails > 0;
+        world.disk_fails = world.disk_fails.saturating_sub(1);
         let (done, lives) = world.step();
-        if done {
+        if done && (!failing || world.last_takes_effect) {
             world.records.insert(record.gpu.clone(), Stored::Sound(record.clone()));
         }
-        if lives { Ok(()) } else { Err(io::Error::other("gone")) }
+        if lives && !failing { Ok(()) } else { Err(io::Error::other("gone")) }
     }
     fn remove(&mut self, gpu: &str) -> io::Result<()> {
         let mut world = self.0.borrow_mut();
+        let failing = world.disk_fails > 0;
+        world.disk_fails = world.disk_fails.saturating_sub(1);
         let (done, lives) = world.step();
-        if done {
+        if done && (!failing || world.last_takes_effect) {
             world.records.remove(gpu);
         }
-        if lives { Ok(()) } else { Err(io::Error::other("gone")) }
+        if lives && !failing { Ok(()) } else { Err(io::Error::other("gone")) }
     }
 }

@@ -44,6 +44,9 @@ fn life(seed: u64, steps: u32) -> Came {
         if random.random_ratio(1, 8) {
             shared.borrow_mut().lock_fails = random.random_range(1..4);
         }
+        if random.random_ratio(1, 16) {
+            shared.borrow_mut().disk_fails = random.random_range(1..4);
+        }
         now += Duration::from_millis(random.random_range(0..20_000));
         let token = lease.clone().unwrap_or_default();
         match random.random_range(0..8) {
@@ -89,7 +92,8 @@ fn life(seed: u64, steps: u32) -> Came {
         if shared.borrow().dead || random.random_ratio(1, 50) {
             {
                 let mut world = shared.borrow_mut();
-                (world.dead, world.stale, world.lock_fails) = (false, false, 0);
+                (world.dead, world.stale) = (false, false);
+                (world.lock_fails, world.disk_fails) = (0, 0);
             }
             (epoch, came.crashes, lease) = (epoch + 1, came.crashes + 1, None);
             keeper = start_of(&shared, &config, &format!("boot-{boot}"), epoch, now)
@@ -117,7 +121,7 @@ fn life(seed: u64, steps: u32) -> Came {
         came.again += keeper.take_events().iter().filter(|event| event.kind == "cap_reapplied").count() as u64;
     }
     // Nobody asks any more, and nothing fails any more.
-    shared.borrow_mut().lock_fails = 0;
+    (shared.borrow_mut().lock_fails, shared.borrow_mut().disk_fails) = (0, 0);
     for _ in 0..=TERM.as_secs() + 2 * LOOK.as_secs() {
         now += at(1);
         keeper.tick(now);
