@@ -1,7 +1,9 @@
-//! The limits of this node's GPUs as leases of the privileged helper: asked for, renewed, given back however a job ends.
+//! The limits of this node's GPUs and the ceilings of their clocks as leases of the privileged helper: asked for, renewed, given
+//! back however a job ends.
 //!
-//! What is wanted stands here; what is held is the helper's word. A refusal is told and leaves the job as it is. Tokens are
-//! kept on disk, so that an executor that was killed goes on with what it held, and gives back what nobody wants any more.
+//! What is wanted stands here; what is held is the helper's word. A refusal is told and leaves the job as it is; one of a ceiling
+//! leaves the limit. Tokens are kept on disk, so that an executor that was killed goes on with what it held, and gives back what
+//! nobody wants any more.
 
 mod door;
 mod seek;
@@ -11,9 +13,10 @@ mod tests;
 pub use door::{Caps, Socket};
 pub use seek::{Seeker, Sought};
 
+use crate::domains::Cap;
 use crate::powerd::{Answer, Refusal, Request, TERM};
 use neap_model::cap::{CapHeld, Uncapped};
-use neap_model::units::Watts;
+use neap_model::units::{Megahertz, Watts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,18 +34,36 @@ pub trait Helper {
     fn ask(&mut self, request: &Request) -> Option<Answer>;
 }
 
+/// What is wanted of a GPU.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Limit and ceiling.
+    pub cap: Cap,
+    /// For whom.
+    pub attempt: String,
+}
+
 /// A lease as it is kept on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     /// As given by the helper.
     pub lease: String,
-    /// The limit it was asked for.
-    pub limit: Watts,
+    /// The limit it was asked for; `None`: none.
+    pub limit: Option<Watts>,
+    /// The ceiling of the core clock it was asked for, in megahertz.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling: Option<Megahertz>,
+}
+
+impl Token {
+    const fn cap(&self) -> Cap {
+        Cap { limit: self.limit, clock_ceiling: self.clock_ceiling }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 struct Gpu {
-    wanted: Option<(Watts, String)>,
+    wanted: Option<Wanted>,
     token: Option<Token>,
     /// When the token was last answered for, counted from when that was asked.
     sent: Duration,
@@ -50,15 +71,22 @@ struct Gpu {
     not_before: Duration,
     /// A refusal that stands until something else is wanted.
     refused: bool,
-    /// An earlier life's lease whose token was lost, by limit and attempt: it is taken over to be given back.
-    orphan: Option<(Watts, String)>,
+    /// An earlier life's lease whose token was lost: it is taken over to be given back.
+    orphan: Option<Wanted>,
     held: CapHeld,
 }
 
 impl Gpu {
-    /// Whether its lease has to go to another limit.
-    fn moves(&self, token: &Token, wanted: Watts) -> bool {
-        token.limit != wanted && !self.refused
+    /// What is asked for of what is wanted: a ceiling that was refused is left out. `None`: nothing.
+    fn target(&self) -> Option<Wanted> {
+        let Wanted { mut cap, attempt } = self.wanted.clone()?;
+        cap.clock_ceiling = cap.clock_ceiling.filter(|_| self.held.no_clock_ceiling.is_none());
+        (cap != Cap::default()).then_some(Wanted { cap, attempt })
+    }
+
+    /// Whether its lease has to go to another limit or ceiling.
+    fn moves(&self, token: &Token, target: Cap) -> bool {
+        token.cap() != target && !self.refused
     }
 }
 
@@ -74,23 +102,24 @@ impl<H: Helper> Holder<H> {
     /// With the tokens that an earlier life left.
     pub fn new(helper: H, tokens: BTreeMap<String, Token>) -> Self {
         let gpu = |(uuid, token): (String, Token)| {
-            let held = CapHeld { gpu: uuid.clone(), requested: Some(token.limit), ..CapHeld::default() };
+            let (requested, clock_ceiling) = (token.limit, token.clock_ceiling);
+            let held = CapHeld { gpu: uuid.clone(), requested, clock_ceiling, ..CapHeld::default() };
             (uuid, Gpu { token: Some(token), held, ..Gpu::default() })
         };
         Self { helper, gpus: tokens.into_iter().map(gpu).collect(), changed: false }
     }
 
     /// The helper holds this for an attempt of ours, and there is no token of it.
-    pub fn orphaned(&mut self, gpu: &str, limit: Watts, attempt: &str) {
+    pub fn orphaned(&mut self, gpu: &str, held: Wanted) {
         let entry = self.gpus.entry(gpu.to_owned()).or_default();
         if entry.token.is_none() {
             gpu.clone_into(&mut entry.held.gpu);
-            entry.orphan = Some((limit, attempt.to_owned()));
+            entry.orphan = Some(held);
         }
     }
 
-    /// From now on this limit is wanted, for that attempt; `None`: as it was found.
-    pub fn want(&mut self, gpu: &str, wanted: Option<(Watts, String)>) {
+    /// From now on this is wanted; `None`: as it was found.
+    pub fn want(&mut self, gpu: &str, wanted: Option<Wanted>) {
         if wanted.is_none() && !self.gpus.contains_key(gpu) {
             return;
         }
@@ -99,10 +128,11 @@ impl<H: Helper> Holder<H> {
             return;
         }
         entry.held.gpu = gpu.to_owned();
-        entry.held.wanted = wanted.as_ref().map(|(limit, _)| *limit);
+        let cap = wanted.as_ref().map(|wanted| wanted.cap).unwrap_or_default();
+        (entry.held.wanted, entry.held.clock_ceiling_wanted) = (cap.limit, cap.clock_ceiling);
         entry.wanted = wanted;
         (entry.refused, entry.not_before) = (false, Duration::ZERO);
-        entry.held.because = None;
+        (entry.held.because, entry.held.no_clock_ceiling) = (None, None);
     }
 
     /// How every GPU stands for which anything was ever wanted.
@@ -124,15 +154,21 @@ impl<H: Helper> Holder<H> {
             if now < gpu.not_before {
                 continue;
             }
-            match (gpu.wanted.clone(), gpu.token.clone()) {
-                (Some((limit, attempt)), None) if !gpu.refused => self.acquire(&uuid, limit, attempt, now),
-                (Some((limit, _)), Some(token)) if gpu.moves(&token, limit) || now >= gpu.sent + RENEW => {
-                    let to = gpu.moves(&token, limit).then_some(limit);
+            match (gpu.target(), gpu.token.clone()) {
+                (Some(target), None) if !gpu.refused => self.acquire(&uuid, target, now),
+                // A lease keeps a limit until it ends: without one it begins anew.
+                (Some(target), Some(token))
+                    if gpu.moves(&token, target.cap) && token.limit.is_some() && target.cap.limit.is_none() =>
+                {
+                    self.begin_anew(&uuid, token, target, now);
+                }
+                (Some(target), Some(token)) if gpu.moves(&token, target.cap) || now >= gpu.sent + RENEW => {
+                    let to = if gpu.moves(&token, target.cap) { target.cap } else { token.cap() };
                     self.renew(&uuid, &token, to, now);
                 }
-                (None, Some(token)) => self.release(&uuid, token, now),
-                (None, None) => match gpu.orphan.clone() {
-                    Some((limit, attempt)) => self.acquire(&uuid, limit, attempt, now),
+                (None, Some(token)) => self.end(&uuid, token, now),
+                (None, None) if gpu.wanted.is_none() => match gpu.orphan.clone() {
+                    Some(orphan) => self.acquire(&uuid, orphan, now),
                     None => {
                         self.gpus.remove(&uuid);
                     }
@@ -140,35 +176,43 @@ impl<H: Helper> Holder<H> {
                 _ => {}
             }
         }
-        let due = |gpu: &Gpu| match (&gpu.wanted, &gpu.token) {
-            (Some((limit, _)), Some(token)) if !gpu.moves(token, *limit) => (gpu.sent + RENEW).max(gpu.not_before),
+        let due = |gpu: &Gpu| match (gpu.target(), &gpu.token) {
+            (Some(target), Some(token)) if !gpu.moves(token, target.cap) => (gpu.sent + RENEW).max(gpu.not_before),
             (Some(_), None) if gpu.refused => Duration::MAX,
+            (None, None) if gpu.wanted.is_some() => Duration::MAX,
             _ => gpu.not_before,
         };
         self.gpus.values().map(due).min().unwrap_or(Duration::MAX)
     }
 
-    fn acquire(&mut self, uuid: &str, limit: Watts, attempt: String, now: Duration) {
+    fn acquire(&mut self, uuid: &str, Wanted { cap, attempt }: Wanted, now: Duration) {
         let request = Request::Acquire {
             gpu: uuid.to_owned(),
-            limit_watts: limit.0 / 1_000,
+            limit_watts: cap.limit.map(whole_watts),
+            clock_ceiling_megahertz: cap.clock_ceiling.map(|ceiling| ceiling.0),
             ttl_seconds: TERM.as_secs(),
             attempt,
         };
         let answer = self.helper.ask(&request);
-        self.heard(uuid, answer, limit, now);
+        self.heard(uuid, answer, cap, now);
     }
 
-    fn renew(&mut self, uuid: &str, token: &Token, to: Option<Watts>, now: Duration) {
-        let request = Request::Renew { lease: token.lease.clone(), limit_watts: to.map(|limit| limit.0 / 1_000) };
+    fn renew(&mut self, uuid: &str, token: &Token, to: Cap, now: Duration) {
+        // An earlier version of the helper knows nothing of ceilings: they are spoken of only where they change.
+        let request = Request::Renew {
+            lease: token.lease.clone(),
+            limit_watts: to.limit.filter(|_| to.limit != token.limit).map(whole_watts),
+            clock_ceiling_megahertz: (to.clock_ceiling != token.clock_ceiling)
+                .then(|| to.clock_ceiling.map_or(0, |ceiling| ceiling.0)),
+        };
         let answer = self.helper.ask(&request);
         let gpu = self.gpus.get_mut(uuid).expect("it is listed");
         match answer.as_ref().and_then(|answer| answer.error) {
             // It ended, or the helper was started anew: from the beginning, and at once.
             Some(Refusal::StaleEpoch) => {
                 self.forget(uuid, None);
-                if let Some((limit, attempt)) = self.gpus[uuid].wanted.clone() {
-                    self.acquire(uuid, limit, attempt, now);
+                if let Some(target) = self.gpus[uuid].target() {
+                    self.acquire(uuid, target, now);
                 }
             }
             // Its limit is somebody else's, or undone: the lease holds nothing any more.
@@ -176,7 +220,7 @@ impl<H: Helper> Holder<H> {
                 let request = Request::Release { lease: token.lease.clone(), to_found: false };
                 drop(self.helper.ask(&request));
                 self.forget(uuid, None);
-                self.heard(uuid, answer, token.limit, now);
+                self.heard(uuid, answer, token.cap(), now);
             }
             Some(Refusal::RateLimited) => gpu.not_before = now + AGAIN,
             // The helper is away. Its lease runs out by itself, and then nobody holds the limit.
@@ -186,35 +230,51 @@ impl<H: Helper> Holder<H> {
                     self.forget(uuid, Some(Uncapped::NoHelper));
                 }
             }
-            _ => self.heard(uuid, answer, to.unwrap_or(token.limit), now),
+            _ => self.heard(uuid, answer, to, now),
         }
     }
 
-    fn release(&mut self, uuid: &str, token: Token, now: Duration) {
+    fn begin_anew(&mut self, uuid: &str, token: Token, target: Wanted, now: Duration) {
+        if self.release(uuid, token, now) {
+            self.acquire(uuid, target, now);
+        }
+    }
+
+    /// Gives it back. What is wanted and was refused is told on.
+    fn end(&mut self, uuid: &str, token: Token, now: Duration) {
+        if self.release(uuid, token, now) && self.gpus[uuid].wanted.is_none() {
+            self.gpus.remove(uuid);
+        }
+    }
+
+    /// Says whether it is given back.
+    fn release(&mut self, uuid: &str, token: Token, now: Duration) -> bool {
         let request = Request::Release { lease: token.lease, to_found: false };
-        match self.helper.ask(&request) {
-            Some(answer) if answer.ok || answer.error == Some(Refusal::StaleEpoch) => {
-                self.forget(uuid, None);
-                self.gpus.remove(uuid);
-            }
-            _ => self.gpus.get_mut(uuid).expect("it is listed").not_before = now + AGAIN,
+        let done =
+            self.helper.ask(&request).is_some_and(|answer| answer.ok || answer.error == Some(Refusal::StaleEpoch));
+        if done {
+            self.forget(uuid, None);
+        } else {
+            self.gpus.get_mut(uuid).expect("it is listed").not_before = now + AGAIN;
         }
+        done
     }
 
-    /// Takes an answer in that was asked at `now` for `limit`.
-    fn heard(&mut self, uuid: &str, answer: Option<Answer>, limit: Watts, now: Duration) {
+    /// Takes an answer in that was asked at `now` for `cap`.
+    fn heard(&mut self, uuid: &str, answer: Option<Answer>, cap: Cap, now: Duration) {
         let gpu = self.gpus.get_mut(uuid).expect("it is listed");
         let Some(answer) = answer else {
             (gpu.not_before, gpu.held.because) = (now + AGAIN, Some(Uncapped::NoHelper));
             return;
         };
         if let (true, Some(lease)) = (answer.ok, &answer.lease) {
-            let token = Token { lease: lease.clone(), limit };
+            let token = Token { lease: lease.clone(), limit: cap.limit, clock_ceiling: cap.clock_ceiling };
             self.changed |= gpu.token.as_ref() != Some(&token);
             (gpu.token, gpu.sent, gpu.orphan) = (Some(token), now, None);
             gpu.held.found = answer.found_milliwatts.map(Watts);
-            gpu.held.requested = answer.requested_milliwatts.map(Watts);
+            gpu.held.requested = answer.requested_milliwatts.map(Watts).filter(|_| cap.limit.is_some());
             gpu.held.enforced = answer.enforced_milliwatts.map(Watts);
+            gpu.held.clock_ceiling = answer.clock_ceiling_megahertz;
             if !gpu.refused {
                 gpu.held.because = None;
             }
@@ -230,6 +290,13 @@ impl<H: Helper> Holder<H> {
             Some(Refusal::ForeignLimit) => (Uncapped::Foreign, None),
             Some(Refusal::Inconclusive) => (Uncapped::Inconclusive, None),
         };
+        let ceiling = matches!(answer.error, Some(Refusal::NotSupported | Refusal::BadRequest | Refusal::NoPermission));
+        if ceiling && cap.clock_ceiling.is_some() && gpu.orphan.is_none() {
+            // It may be for the ceiling alone: the limit is asked for without. A lease that ended over it is found out at once.
+            (gpu.held.no_clock_ceiling, gpu.not_before) = (Some(because), now);
+            gpu.sent = now.saturating_sub(RENEW);
+            return;
+        }
         gpu.held.because = Some(because);
         if again.is_none_or(|pause| pause == HELD) {
             // It is not ours, or nothing can be done about it.
@@ -246,6 +313,11 @@ impl<H: Helper> Holder<H> {
         let gpu = self.gpus.get_mut(uuid).expect("it is listed");
         self.changed |= gpu.token.take().is_some();
         (gpu.held.requested, gpu.held.enforced, gpu.held.found) = (None, None, None);
+        gpu.held.clock_ceiling = None;
         gpu.held.because = because;
     }
+}
+
+const fn whole_watts(limit: Watts) -> u64 {
+    limit.0 / 1_000
 }

@@ -4,7 +4,7 @@ mod cap;
 pub mod nvml;
 pub mod rapl;
 
-pub use cap::{Cap, CapRange, CapState, Megahertz, Uncapped};
+pub use cap::{Cap, CapRange, CapState, Uncapped};
 use neap_model::fleet::Source;
 use neap_model::units::{Joules, Watts};
 use std::time::Duration;

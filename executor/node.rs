@@ -10,6 +10,7 @@ use crate::meter::rest::{Stated, add_stated};
 use crate::meter::share::{BoardPart, GpuUse, Work};
 use crate::meter::track::Tally;
 use crate::meter::{Holders, Interval, Shares, divide};
+use crate::pace::Strain;
 use crate::process::{boot_id, host_busy_ms};
 use neap_model::fleet::{Component, Inventory, Meter, Source};
 use neap_model::job::AttemptId;
@@ -149,6 +150,20 @@ impl Node {
     pub fn bound(&self, uuids: &[String]) -> Duration {
         let live = self.gpus.iter().flat_map(Gpus::live).filter(|(uuid, _)| uuids.contains(uuid));
         live.map(|(_, live)| live.bound).max().unwrap_or_default()
+    }
+
+    /// What held these GPUs up so far: their limits, or their memory. `None`: one of them does not say.
+    #[must_use]
+    pub fn strain(&self, uuids: &[String]) -> Option<Strain> {
+        let live = self.gpus.iter().flat_map(Gpus::live).filter(|(uuid, _)| uuids.contains(uuid));
+        live.map(|(_, live)| live).try_fold(Strain::default(), |all, live| {
+            let busy = live.says_bound().then_some(live.memory.busy)?;
+            Some(Strain {
+                bound: all.bound.max(live.bound),
+                memory_busy: all.memory_busy + busy,
+                memory_seen: all.memory_seen + live.memory.seen,
+            })
+        })
     }
 
     /// Goes on where an executor before this one ended.

@@ -4,8 +4,9 @@
 //! counts. A job that writes nothing is not slowed to save energy, because nobody could say by how much.
 
 use crate::clock::millis;
+use crate::domains::Cap;
 use neap_model::cap::Pace;
-use neap_model::units::{Joules, Watts};
+use neap_model::units::{Joules, Percent};
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
@@ -48,10 +49,40 @@ pub fn read(path: &Path) -> Option<Progress> {
     Some(Progress { steps: count.parse().ok()?, at })
 }
 
+/// What held the GPUs of an attempt up, counted from any beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strain {
+    /// Time for which a limit held the clocks down.
+    pub bound: Duration,
+    /// Time in which memory was read or written, of all of them together,
+    pub memory_busy: Duration,
+    /// of so much time.
+    pub memory_seen: Duration,
+}
+
+impl Strain {
+    /// The share of time in which memory was busy since then; `None`: nothing was seen.
+    fn memory_since(&self, then: &Self) -> Option<Percent> {
+        let seen = self.memory_seen.saturating_sub(then.memory_seen);
+        let busy = self.memory_busy.saturating_sub(then.memory_busy).min(seen);
+        // A share of at most one, in thousandths of a percent.
+        (!seen.is_zero()).then(|| Percent((busy.as_secs_f64() / seen.as_secs_f64() * 1e5).round() as u32))
+    }
+}
+
+/// What the meters say of the GPUs of an attempt so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metered {
+    /// Their energy.
+    pub energy: Joules,
+    /// What held them up, where all of them say it.
+    pub strain: Option<Strain>,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     progress: Progress,
-    energy: Joules,
+    metered: Metered,
     at: Duration,
 }
 
@@ -60,7 +91,7 @@ struct Mark {
 pub struct Windows {
     /// A window takes at least that.
     least: Duration,
-    limit: Option<Watts>,
+    cap: Cap,
     alike: bool,
     since: Duration,
     first: Option<Progress>,
@@ -74,17 +105,18 @@ impl Windows {
     /// From now on, with no limit of ours.
     #[must_use]
     pub const fn new(least: Duration, now: Duration) -> Self {
-        Self { least, limit: None, alike: true, since: now, first: None, from: None, next: 0, last: None }
+        let cap = Cap { limit: None, clock_ceiling: None };
+        Self { least, cap, alike: true, since: now, first: None, from: None, next: 0, last: None }
     }
 
-    /// Another limit is in force from now on: what was begun is dropped. While its GPUs are not held alike nothing is told.
-    pub fn held(&mut self, limit: Option<Watts>, alike: bool, now: Duration) {
-        (self.limit, self.alike, self.since) = (limit, alike, now);
+    /// Another limit or ceiling is in force from now on: what was begun is dropped. While its GPUs are not held alike nothing is told.
+    pub fn held(&mut self, cap: Cap, alike: bool, now: Duration) {
+        (self.cap, self.alike, self.since) = (cap, alike, now);
         (self.first, self.from) = (None, None);
     }
 
-    /// Takes a count in, with the energy of the attempt's GPUs up to `now` since boot. Says whether a window is whole.
-    pub fn take(&mut self, progress: Progress, energy: Joules, now: Duration) -> bool {
+    /// Takes a count in, with what the meters of the attempt's GPUs say at `now` since boot. Says whether a window is whole.
+    pub fn take(&mut self, progress: Progress, metered: Metered, now: Duration) -> bool {
         if !self.alike {
             return false;
         }
@@ -94,7 +126,7 @@ impl Windows {
             if progress.steps < first.steps {
                 self.first = Some(progress);
             } else if progress.steps - first.steps >= WARM_STEPS && now >= self.since + WARM {
-                self.from = Some(Mark { progress, energy, at: now });
+                self.from = Some(Mark { progress, metered, at: now });
             }
             return false;
         };
@@ -108,19 +140,23 @@ impl Windows {
         if steps < STEPS || steps_time < self.least || time < self.least {
             return false;
         }
-        self.from = Some(Mark { progress, energy, at: now });
+        self.from = Some(Mark { progress, metered, at: now });
         // A host's clock that was set, or a job that counts only now and then: no rate can be told from that.
         let a_step = steps_time / u32::try_from(steps).unwrap_or(u32::MAX);
         if steps_time.abs_diff(time) > Duration::from_secs(2) + 2 * a_step {
             return false;
         }
+        let strain = metered.strain.zip(from.metered.strain);
         self.last = Some(Pace {
             number: self.next,
-            limit: self.limit,
+            limit: self.cap.limit,
+            clock_ceiling: self.cap.clock_ceiling,
             steps,
             steps_ms: millis(steps_time),
-            energy: energy.saturating_sub(from.energy),
+            energy: metered.energy.saturating_sub(from.metered.energy),
             energy_ms: millis(time),
+            bound_ms: strain.map_or(0, |(now, then)| millis(now.bound.saturating_sub(then.bound).min(time))),
+            memory_busy: strain.and_then(|(now, then)| now.memory_since(&then)),
         });
         self.next += 1;
         true
@@ -130,17 +166,28 @@ impl Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use neap_model::units::Watts;
 
     fn secs(at: f64) -> Duration {
         Duration::from_secs_f64(at)
     }
 
-    /// Ten steps a second at 200 W, seen once a second.
+    /// 200 W; a limit binds for a tenth of the time, memory of two GPUs is busy for two thirds of it.
+    fn metered(second: u64) -> Metered {
+        let strain = Strain {
+            bound: Duration::from_millis(second * 100),
+            memory_busy: secs(second as f64 * 4.0 / 3.0),
+            memory_seen: secs(second as f64 * 2.0),
+        };
+        Metered { energy: Joules(second * 200_000), strain: Some(strain) }
+    }
+
+    /// Ten steps a second, seen once a second.
     fn run(windows: &mut Windows, from: u64, until: u64) -> Vec<Pace> {
         let mut whole = Vec::new();
         for second in from..until {
             let progress = Progress { steps: second * 10, at: secs(1e9 + second as f64) };
-            if windows.take(progress, Joules(second * 200_000), secs(second as f64)) {
+            if windows.take(progress, metered(second), secs(second as f64)) {
                 whole.extend(windows.last);
             }
         }
@@ -156,7 +203,8 @@ mod tests {
             [(0, 100, 10_000), (1, 100, 10_000)]
         );
         assert_eq!((whole[0].energy, whole[0].energy_ms, whole[0].limit), (Joules(2_000_000), 10_000, None));
-        windows.held(Some(Watts::whole(150)), true, secs(30.0));
+        assert_eq!((whole[0].bound_ms, whole[0].memory_busy), (1_000, Some(Percent(66_667))));
+        windows.held(Cap { limit: Some(Watts::whole(150)), clock_ceiling: None }, true, secs(30.0));
         let whole = run(&mut windows, 30, 45);
         assert_eq!(
             whole.iter().map(|pace| (pace.number, pace.limit)).collect::<Vec<_>>(),
@@ -170,9 +218,10 @@ mod tests {
         assert!(run(&mut windows, 0, 5).is_empty());
         // An hour ahead: the first comparison is off, the next ones are not.
         let at = |second: u64| Progress { steps: second * 10, at: secs(1e9 + 3_600.0 + second as f64) };
-        let whole = (5..40).filter(|second| windows.take(at(*second), Joules(0), secs(*second as f64))).count();
+        let whole =
+            (5..40).filter(|second| windows.take(at(*second), Metered::default(), secs(*second as f64))).count();
         assert_eq!(whole, 2);
-        assert!(!windows.take(Progress { steps: 3, at: secs(1e9 + 3_640.0) }, Joules(0), secs(40.0)));
+        assert!(!windows.take(Progress { steps: 3, at: secs(1e9 + 3_640.0) }, Metered::default(), secs(40.0)));
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! The small privileged helper: it holds GPUs at a limit while somebody has a lease on that, and gives back what it found however
-//! that ends. It never touches a limit that is not its own, and reaches nothing but the driver, its socket and its directory.
+//! The small privileged helper: it holds GPUs at a limit, and where its file says so their clocks below a ceiling, while somebody
+//! has a lease on that, and gives back what it found however that ends. It never touches a limit that is not its own, and reaches
+//! nothing but the driver, its socket and its directory.
 //!
-//! Before a limit is changed the one that was found is on disk. At a start every record is settled before anybody is served.
+//! Before anything is changed what was found is on disk. At a start every record is settled before anybody is served. No board
+//! says what its clock is locked at: it is locked only where the file says that nobody else does, and what comes back is no lock.
 
 pub mod board;
 pub mod keeper;
@@ -10,7 +12,7 @@ pub mod serve;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use neap_model::units::Watts;
+use neap_model::units::{Megahertz, Watts};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -51,6 +53,18 @@ pub struct Group {
     pub on_loss: OnLoss,
     /// What the feeder carries; the safe caps of its GPUs must fit.
     pub feeder: Option<Watts>,
+    /// Whether their core clocks may be kept below a ceiling.
+    pub clock_lock: ClockLock,
+}
+
+/// Whose business the locks of core clocks are. No board says what it is locked at, so ours cannot be told from anybody else's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClockLock {
+    /// Not ours: no clock is touched.
+    #[default]
+    Never,
+    /// Ours alone: nobody else locks clocks here, and what is given back is no lock.
+    Ours,
 }
 
 /// What happens when nobody holds a lease any more.
@@ -72,8 +86,12 @@ pub enum Request {
     Acquire {
         /// UUID.
         gpu: String,
-        /// Whole watts.
-        limit_watts: u64,
+        /// Whole watts; `None`: as it was found, or on a shared feeder as it stands.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_watts: Option<u64>,
+        /// Highest core clock in megahertz, brought into the board's range; `None` or 0: no ceiling.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clock_ceiling_megahertz: Option<u32>,
         /// At most [`TERM`].
         ttl_seconds: u64,
         /// For whom, for people.
@@ -83,9 +101,12 @@ pub enum Request {
     Renew {
         /// As given by `acquire`.
         lease: String,
-        /// Another limit.
+        /// Another limit; `None`: the one it has.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit_watts: Option<u64>,
+        /// Another ceiling of the core clock in megahertz; 0: none any more; `None`: as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clock_ceiling_megahertz: Option<u32>,
     },
     /// Give it back.
     Release {
@@ -122,6 +143,9 @@ pub struct Answer {
     /// The limit in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforced_milliwatts: Option<u64>,
+    /// The ceiling of the core clock that was set; no board says one, so it is not read back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling_megahertz: Option<Megahertz>,
     /// When the lease ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_in_seconds: Option<u64>,
@@ -154,6 +178,12 @@ pub struct Held {
     /// Lowest and highest limit that may be asked for, in milliwatts: the board's and its group's ranges together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settable_milliwatts: Option<(u64, u64)>,
+    /// The ceiling of its core clock that may be ours, in megahertz.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling_megahertz: Option<Megahertz>,
+    /// Lowest and highest ceiling that may be asked for, in megahertz; `None`: its group locks no clocks, or the board cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settable_megahertz: Option<(Megahertz, Megahertz)>,
 }
 
 /// Why something was not done.

@@ -1,7 +1,8 @@
-//! What is said between scheduler and executor about power limits: what is wanted, what is held, and what a job did under it.
+//! What is said between scheduler and executor about power limits and ceilings of core clocks: what is wanted, what is held, and
+//! what a job did under it.
 
 use crate::job::AttemptId;
-use crate::units::{Joules, Percent, Watts};
+use crate::units::{Joules, Megahertz, Percent, Watts};
 use serde::{Deserialize, Serialize};
 
 /// Limits that may be asked for on a GPU: the board's and the helper's ranges together.
@@ -11,6 +12,9 @@ pub struct Settable {
     pub least: Watts,
     /// Highest.
     pub most: Watts,
+    /// Lowest and highest ceiling of the core clock that may be asked for, in megahertz; `None`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clocks: Option<(Megahertz, Megahertz)>,
 }
 
 impl Settable {
@@ -64,13 +68,16 @@ impl Uncapped {
     }
 }
 
-/// What the limit of every GPU of an attempt should be.
+/// What the limit and the ceiling of every GPU of an attempt should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapOrder {
     /// Which.
     pub attempt: AttemptId,
     /// `None`: as it was found.
     pub limit: Option<Watts>,
+    /// Highest core clock in megahertz; `None`: no ceiling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling: Option<Megahertz>,
     /// Rises with every change a power domain asks for; 0: none does. A lower one than was carried out is passed over.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub order: u64,
@@ -90,18 +97,38 @@ pub struct CapHeld {
     pub wanted: Option<Watts>,
     /// Before ours.
     pub found: Option<Watts>,
-    /// Asked of the driver, and read back.
+    /// Asked of the driver, and read back; `None`: no limit was asked for.
     pub requested: Option<Watts>,
     /// In force: something else may hold a tighter one.
     pub enforced: Option<Watts>,
     /// Why what is wanted is not held.
     pub because: Option<Uncapped>,
+    /// The ceiling of its core clock that is wanted now, in megahertz; `None`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling_wanted: Option<Megahertz>,
+    /// The ceiling that was set. No board says one, so this is the helper's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling: Option<Megahertz>,
+    /// Why no ceiling is set though one is wanted; the limit is held all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_clock_ceiling: Option<Uncapped>,
 }
 
 impl CapHeld {
     /// Whether what is wanted is what stands.
     #[must_use]
     pub fn is_settled(&self) -> bool {
+        self.is_at_limit() && self.clock_ceiling == self.clock_ceiling_wanted
+    }
+
+    /// Whether it is known what becomes of what is wanted: it stands, or it was refused.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        let ceiling = self.clock_ceiling == self.clock_ceiling_wanted || self.no_clock_ceiling.is_some();
+        self.because.is_some() || (self.is_at_limit() && ceiling)
+    }
+
+    fn is_at_limit(&self) -> bool {
         match self.wanted {
             Some(wanted) => self.requested == Some(wanted) && self.because.is_none(),
             None => self.requested.is_none(),
@@ -116,6 +143,9 @@ pub struct Pace {
     pub number: u32,
     /// The limit that was held on each of its GPUs; `None`: as they were found.
     pub limit: Option<Watts>,
+    /// The ceiling that the core clock of each was kept below, in megahertz; `None`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling: Option<Megahertz>,
     /// Steps, as the job counts them.
     pub steps: u64,
     /// Milliseconds these steps took.
@@ -124,6 +154,13 @@ pub struct Pace {
     pub energy: Joules,
     /// over so many milliseconds.
     pub energy_ms: u64,
+    /// Milliseconds of these for which a limit held the clocks down; the longest of its GPUs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bound_ms: u64,
+    /// Share of the time in which memory of its GPUs was read or written; `None`: a board does not say that, or not for how long
+    /// its limit binds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_busy: Option<Percent>,
 }
 
 /// How the GPUs of an attempt were held over a span of its energy.
@@ -142,6 +179,15 @@ pub struct CapUse {
     pub bound_ms: u64,
     /// Why a limit that was wanted was not held at the end.
     pub because: Option<Uncapped>,
+    /// Last ceiling of the core clock, in megahertz: the lowest of its GPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling: Option<Megahertz>,
+    /// Milliseconds with such a ceiling.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ceiling_ms: u64,
+    /// Why a ceiling that was wanted was not set at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_clock_ceiling: Option<Uncapped>,
 }
 
 impl CapUse {
@@ -159,14 +205,20 @@ impl CapUse {
         self.capped_ms += later.capped_ms;
         self.bound_ms += later.bound_ms;
         self.because = later.because;
+        self.clock_ceiling = later.clock_ceiling.or(self.clock_ceiling);
+        self.ceiling_ms += later.ceiling_ms;
+        self.no_clock_ceiling = later.no_clock_ceiling;
     }
 }
 
-/// A limit at which a job was watched, in whole numbers: as it is written down.
+/// A limit, or below it a ceiling, at which a job was watched, in whole numbers: as it is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapPoint {
     /// The limit in force.
     pub limit: Watts,
+    /// The ceiling of the core clock, in megahertz; `None`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling: Option<Megahertz>,
     /// Steps in a thousand seconds.
     pub steps_per_kilosecond: u64,
     /// Mean power of one of its GPUs.
@@ -177,12 +229,12 @@ pub struct CapPoint {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code")]
 pub enum CapReason {
-    /// Least energy within the slowdown it consents to, of the limits at which its own steps were watched.
+    /// Least energy within the slowdown it consents to, of the limits or ceilings at which its own steps were watched.
     #[serde(rename = "power.least_energy")]
     LeastEnergy {
-        /// Its time against that at the highest limit: `103%` takes 3 % longer.
+        /// Its time against that at the highest limit without a ceiling: `103%` takes 3 % longer.
         time: Percent,
-        /// Its GPU energy against that at the highest limit.
+        /// Its GPU energy against that.
         energy: Percent,
         /// What it consents to.
         slowdown: Percent,

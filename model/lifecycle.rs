@@ -7,7 +7,7 @@ use crate::job::{AttemptId, Epoch, JobId, JobSpec, Person};
 use crate::ledger::{EnergySpan, NodeSpan};
 pub use crate::outcome::{AttemptEnd, Exit, ExitFrom, Outcome, StopCause};
 use crate::plan::Decision;
-use crate::units::Watts;
+use crate::units::{Megahertz, Watts};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +137,9 @@ pub enum JobEvent {
         epoch: Epoch,
         /// Of each GPU; `None`: as it was found.
         limit: Option<Watts>,
+        /// Highest core clock of each, in megahertz; `None`: no ceiling.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clock_ceiling: Option<Megahertz>,
         /// Why.
         because: CapReason,
         /// What was seen of it at which limits.

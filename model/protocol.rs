@@ -85,11 +85,14 @@ pub struct JobReport {
     pub waited_for_grid: Seconds,
 }
 
-/// A decision about the limit of a job's GPUs.
+/// A decision about the limit of a job's GPUs and the ceiling of their clocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capped {
     /// Of each; `None`: as it was found.
     pub limit: Option<crate::units::Watts>,
+    /// Highest core clock of each, in megahertz; `None`: no ceiling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling: Option<crate::units::Megahertz>,
     /// Why.
     pub because: crate::cap::CapReason,
 }
@@ -375,6 +378,9 @@ pub struct AttemptReport {
     /// The limit that is wanted of its GPUs, as the executor heard it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<crate::units::Watts>,
+    /// The ceiling of their core clocks that is wanted, as the executor heard it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling: Option<crate::units::Megahertz>,
     /// The order that asked for it, as in [`CapOrder::order`].
     #[serde(default, skip_serializing_if = "crate::cap::is_zero")]
     pub cap_order: u64,
@@ -436,6 +442,9 @@ pub struct Lease {
     /// What the limit of its GPUs should be before it starts; `None`: as they are found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<crate::units::Watts>,
+    /// The ceiling that the core clocks of its GPUs should start below; `None`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling: Option<crate::units::Megahertz>,
 }
 
 /// An order to end an attempt.

@@ -118,6 +118,17 @@ impl Price {
     }
 }
 
+/// A clock frequency in whole megahertz, as drivers count it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Megahertz(pub u32);
+
+impl fmt::Display for Megahertz {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} MHz", self.0)
+    }
+}
+
 /// An amount of money in billionths of a currency unit; negative where somebody is paid to take electricity. Its currency
 /// stands beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

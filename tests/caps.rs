@@ -3,6 +3,10 @@
 
 #![allow(clippy::print_stderr, reason = "a figure is shown beside what it must reach")]
 
+#[path = "caps/ceiling.rs"]
+mod ceiling;
+#[path = "caps/killed.rs"]
+mod killed;
 mod support;
 
 use serde_json::Value;
@@ -25,6 +29,8 @@ struct Place {
     site: Site,
     node: Arc<Node>,
     helper: Option<Child>,
+    /// What its jobs do to the board.
+    load: Load,
 }
 
 impl Place {
@@ -34,6 +40,11 @@ impl Place {
 
     /// With that in the site's file.
     fn of(more: &str) -> Self {
+        Self::with(more, "")
+    }
+
+    /// And with that in the helper's file, for its group.
+    fn with(more: &str, group: &str) -> Self {
         let site = Site::new(&format!("[[zone]]\nname = \"DE\"\n\n{more}"));
         let setup = GpuSetup { limit: Some(250), ..GpuSetup::new(Board::V100) };
         let node = Node::make_live(&site.path("sim"), &[setup]).expect("a node");
@@ -41,7 +52,7 @@ impl Place {
         let (dir, uid) = (site.dir.path().display().to_string(), rustix::process::geteuid().as_raw());
         let text = format!(
             "socket = \"{dir}/power.sock\"\nstate_dir = \"{dir}/leases\"\nnvml_lib = \"{}\"\nallow_uids = [{uid}]\n\
-             [[group]]\nname = \"row\"\nleast = \"100 W\"\nmost = \"250 W\"\n",
+             [[group]]\nname = \"row\"\nleast = \"100 W\"\nmost = \"250 W\"\n{group}",
             privileged.display()
         );
         std::fs::create_dir_all(site.path("leases")).expect("made");
@@ -49,7 +60,7 @@ impl Place {
         let more =
             format!("nvml_lib = \"{}\"\npower_socket = \"{dir}/power.sock\"\npace_window = \"3s\"\n", ours.display());
         site.set_executor(&more);
-        Self { site, node: Arc::new(node), helper: None }
+        Self { site, node: Arc::new(node), helper: None, load: Load::RESNET50_V100 }
     }
 
     fn start_helper(&mut self) {
@@ -85,7 +96,7 @@ impl Place {
         let mut command = self.site.neap();
         command.args(["run", "--gpus", "1"]).args(flags).args(["--", "sh", "-c", &script]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
-        (child, Steps::count(Arc::clone(&self.node), names, stop))
+        (child, Steps::count(Arc::clone(&self.node), self.load, names, stop))
     }
 
     /// Starts everything, and a job for which a limit was chosen.
@@ -151,7 +162,7 @@ struct Steps {
 }
 
 impl Steps {
-    fn count(node: Arc<Node>, names: PathBuf, stop: PathBuf) -> Self {
+    fn count(node: Arc<Node>, load: Load, names: PathBuf, stop: PathBuf) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let done = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
@@ -162,7 +173,7 @@ impl Steps {
                     Err(_) => std::thread::sleep(Duration::from_millis(5)),
                 }
             };
-            node.gpu(0).add(Load::RESNET50_V100.pid(1).work(WORK));
+            node.gpu(0).add(load.pid(1).work(WORK));
             while !done.load(Ordering::Relaxed) {
                 let left = node.gpu(0).truth().loads.iter().find(|load| load.0 == 1).map_or(WORK, |load| load.1);
                 drop(std::fs::write(&file, format!("{:.0}\n", (WORK - left) * RATE)));
@@ -322,74 +333,4 @@ fn a_call_lowers_the_limits_of_its_power_domain_and_its_end_gives_them_back() {
     // Whoever watched it lost the scheduler; the job did not.
     job.wait().expect("it ends");
     place.until("it ends well", Duration::from_secs(10), || place.show()["state"] == "succeeded");
-}
-
-/// Kills of the real executor, and at times of the helper with it, around sets and restores of a limit: `NEAP_KILLS=1000 cargo
-/// test --release --test caps d2 -- --nocapture` does a thousand.
-#[test]
-fn d2_an_executor_killed_around_every_set_and_restore_leaves_nothing_stuck() {
-    let kills: u64 = std::env::var("NEAP_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
-    let mut place = Place::new();
-    place.start_helper();
-    place.site.start_scheduler();
-    place.site.start_executor();
-    let (mut job, steps) = place.job(&[]);
-    place.until("it runs", Duration::from_secs(20), || place.text(&["ls"]).contains("running"));
-    let (mut stands, mut slowest, mut theirs, mut helpers) = (250, Duration::ZERO, 0, 0);
-    for round in 0..kills / 2 {
-        let (id, watts) = (format!("cap-{round}"), 110 + round * 7 % 70);
-        let foreign = round % 8 == 7;
-        for hold in [true, false] {
-            let limit = format!("{watts}W");
-            let event = ["policy", "event", "--id", &id, "--kind", "gpu_cap", "--site", "here", "--limit", &limit];
-            let said = if hold {
-                place.text(&[&event[..], &["--for", "1h", "--reason", "test"]].concat())
-            } else {
-                place.text(&["policy", "event", "--cancel", &id, "--reason", "over"])
-            };
-            assert!(!said.contains("error"), "{said}");
-            // From before the order arrives to long after it was carried out.
-            std::thread::sleep(Duration::from_millis(round * 37 % 240));
-            place.site.kill_executor();
-            if round % 4 == 3 {
-                place.kill_helper();
-                place.start_helper();
-                helpers += 1;
-            }
-            let began = Instant::now();
-            place.site.start_executor();
-            let expected = if hold { watts } else { stands };
-            place.until(&format!("round {round}, {expected} W"), Duration::from_secs(20), || place.limit() == expected);
-            slowest = slowest.max(began.elapsed());
-            if hold && foreign {
-                // Somebody else decides while it is held: that stays, whatever becomes of ours.
-                stands = if stands == 250 { 199 } else { 250 };
-                place.node.gpu(0).script(Fault { times: 1, ..Fault::new(Kind::ForeignSet, stands * 1_000) });
-                place.until("theirs", Duration::from_secs(15), || place.limit() == stands);
-                place.node.gpu(0).heal();
-                theirs += 1;
-            }
-        }
-    }
-    eprintln!(
-        "{kills} kills of an executor, {helpers} of the helper: 0 stuck, {theirs} limits of others left, slowest {slowest:.2?}"
-    );
-    assert!(slowest < Duration::from_secs(10));
-    steps.end();
-    assert!(job.wait().expect("it ends").success());
-}
-
-/// In real time, over a minute: `cargo test --test caps -- --ignored`.
-#[test]
-#[ignore = "waits for a lease to run out"]
-fn d1_an_executor_that_never_comes_back_loses_its_limit_within_its_term_and_ten_seconds() {
-    let mut place = Place::new();
-    let (mut job, steps) = place.held_job();
-    place.site.kill_executor();
-    let killed = Instant::now();
-    place.until("the lease runs out", Duration::from_secs(70), || place.limit() == 250);
-    eprintln!("given back {:.1} s after the executor was killed", killed.elapsed().as_secs_f64());
-    steps.end();
-    place.site.start_executor();
-    assert!(job.wait().expect("it ends").success());
 }

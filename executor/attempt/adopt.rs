@@ -2,6 +2,7 @@
 
 use super::capping::Capping;
 use super::{Attempt, Executor, ExecutorError, REMEMBERED, SWEEP};
+use crate::domains::Cap;
 use crate::meter::AttemptMeter;
 use crate::process::{Members, bury, end_all, strays};
 use crate::rundir::{AttemptDir, ExitRecord, Started, StopOrder, Work};
@@ -35,7 +36,13 @@ impl Executor {
                 seen: BTreeMap::new(),
                 child: None,
                 taken_up: Instant::now(),
-                capping: Capping::new(dir.read("cap.json").unwrap_or(work.lease.cap), self.config.pace_window),
+                capping: Capping::new(
+                    Cap {
+                        limit: dir.read("cap.json").unwrap_or(work.lease.cap),
+                        clock_ceiling: dir.read("clock.json").unwrap_or(work.lease.clock_ceiling),
+                    },
+                    self.config.pace_window,
+                ),
                 started,
                 meter,
                 work,

@@ -1,8 +1,9 @@
-//! An attempt's limit: wanted by the scheduler, held by the helper, and how fast the job goes under it.
+//! An attempt's limit and ceiling: wanted by the scheduler, held by the helper, and how fast the job goes under it.
 
 use super::{Attempt, Executor};
-use crate::cap::{Caps, Socket, Sought};
+use crate::cap::{Caps, Socket, Sought, Wanted};
 use crate::clock::{Boot, Clock, millis};
+use crate::domains::Cap;
 use crate::pace;
 use neap_model::cap::{CapHeld, CapOrder, CapUse, Uncapped};
 use neap_model::job::AttemptId;
@@ -22,7 +23,7 @@ const TOKENS: &str = "caps.json";
 #[derive(Debug)]
 pub(super) struct Capping {
     /// What the scheduler wants of each of its GPUs.
-    pub(super) wanted: Option<Watts>,
+    pub(super) wanted: Cap,
     /// The order that asked for it; 0: none with a number since this executor began.
     pub(super) order: u64,
     /// How each of its GPUs stands, if any limit was ever wanted.
@@ -35,7 +36,7 @@ pub(super) struct Capping {
 }
 
 impl Capping {
-    pub(super) fn new(wanted: Option<Watts>, least: Duration) -> Self {
+    pub(super) fn new(wanted: Cap, least: Duration) -> Self {
         Self {
             wanted,
             order: 0,
@@ -49,7 +50,8 @@ impl Capping {
 
     /// Whether an order is not carried out yet, nor behind one that was.
     pub(super) fn is_new(&self, order: &CapOrder) -> bool {
-        let news = (order.limit, order.order) != (self.wanted, self.order);
+        let wanted = Cap { limit: order.limit, clock_ceiling: order.clock_ceiling };
+        let news = (wanted, order.order) != (self.wanted, self.order);
         news && (order.order == 0 || order.order >= self.order)
     }
 
@@ -59,7 +61,15 @@ impl Capping {
         let held_down = bound.saturating_sub(std::mem::replace(&mut self.bound, bound));
         let tightest = self.held.iter().filter(|held| held.requested.is_some()).min_by_key(|held| held.enforced);
         let because = self.held.iter().find_map(|held| held.because);
-        let Some(held) = tightest else { return CapUse { because, ..CapUse::default() } };
+        let clock_ceiling = self.held.iter().filter_map(|held| held.clock_ceiling).min();
+        let clock = CapUse {
+            because,
+            clock_ceiling,
+            ceiling_ms: if clock_ceiling.is_some() { millis(time) } else { 0 },
+            no_clock_ceiling: self.held.iter().find_map(|held| held.no_clock_ceiling),
+            ..CapUse::default()
+        };
+        let Some(held) = tightest else { return clock };
         let capped = held.requested < held.found;
         CapUse {
             requested: held.requested,
@@ -67,7 +77,7 @@ impl Capping {
             found: held.found,
             capped_ms: if capped { millis(time) } else { 0 },
             bound_ms: if capped { millis(held_down.min(time)) } else { 0 },
-            because,
+            ..clock
         }
     }
 }
@@ -128,11 +138,14 @@ impl Executor {
 
     /// Tells the helper's thread what is wanted, and takes in how things stand. Says whether the scheduler should hear of it.
     pub(super) fn tend_caps(&mut self) -> bool {
-        let mut wanted: BTreeMap<String, (Watts, String)> = BTreeMap::new();
+        let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
         for (id, attempt) in self.attempts.iter().filter(|(_, attempt)| attempt.exit.is_none()) {
-            let Some(limit) = attempt.capping.wanted else { continue };
+            let cap = attempt.capping.wanted;
+            if cap == Cap::default() {
+                continue;
+            }
             for uuid in &attempt.work.lease.gpus {
-                wanted.insert(uuid.clone(), (limit, id.to_string()));
+                wanted.insert(uuid.clone(), Wanted { cap, attempt: id.to_string() });
             }
         }
         if !wanted.is_empty() {
@@ -165,7 +178,8 @@ impl Executor {
     /// Before a job starts: its limit is in force, or it is known why not, or it took too long.
     pub(super) fn cap_first(&mut self, id: AttemptId) {
         self.tend_caps();
-        let Some(attempt) = self.attempts.get(&id).filter(|attempt| attempt.capping.wanted.is_some()) else { return };
+        let attempt = self.attempts.get(&id).filter(|attempt| attempt.capping.wanted != Cap::default());
+        let Some(attempt) = attempt else { return };
         if let Some(caps) = &self.caps {
             caps.settle(&attempt.work.lease.gpus, BEFORE_START);
         }
@@ -184,8 +198,9 @@ impl Executor {
             let used = attempt.capping.used(self.node.bound(&attempt.work.lease.gpus));
             attempt.meter.hold_cap(&used);
             if let Some(progress) = pace::read(&attempt.dir.0.join("progress")) {
-                let energy = attempt.capping.energy;
-                news |= attempt.capping.windows.take(progress, energy, now);
+                let strain = self.node.strain(&attempt.work.lease.gpus);
+                let metered = pace::Metered { energy: attempt.capping.energy, strain };
+                news |= attempt.capping.windows.take(progress, metered, now);
             }
         }
         news
@@ -194,12 +209,13 @@ impl Executor {
 
 /// What is held changed: the job's steps are counted anew.
 fn settle(attempt: &mut Attempt, stand: Vec<CapHeld>) {
-    let limits = |held: &[CapHeld]| held.iter().map(|held| held.requested).collect::<Vec<_>>();
-    let (before, after) = (limits(&attempt.capping.held), limits(&stand));
+    let cap = |held: &CapHeld| Cap { limit: held.requested, clock_ceiling: held.clock_ceiling };
+    let caps = |held: &[CapHeld]| held.iter().map(cap).collect::<Vec<_>>();
+    let (before, after) = (caps(&attempt.capping.held), caps(&stand));
     attempt.capping.held = stand;
     if before != after {
-        let one = after.first().copied().flatten();
-        let equal = after.iter().all(|limit| *limit == one);
-        attempt.capping.windows.held(one.filter(|_| equal), equal, Boot.now());
+        let one = after.first().copied().unwrap_or_default();
+        let equal = after.iter().all(|cap| *cap == one);
+        attempt.capping.windows.held(if equal { one } else { Cap::default() }, equal, Boot.now());
     }
 }

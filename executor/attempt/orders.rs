@@ -2,6 +2,7 @@
 
 use super::capping::Capping;
 use super::{Attempt, Executor, edges_off};
+use crate::domains::Cap;
 use crate::meter::AttemptMeter;
 use crate::process::kill_known;
 use crate::rundir::{AttemptDir, ExitRecord, StopOrder, Work};
@@ -47,9 +48,11 @@ impl Executor {
             if let Some(attempt) = self.attempts.get_mut(&order.attempt)
                 && attempt.capping.is_new(&order)
             {
-                (attempt.capping.wanted, attempt.capping.order) = (order.limit, order.order);
+                let wanted = Cap { limit: order.limit, clock_ceiling: order.clock_ceiling };
+                (attempt.capping.wanted, attempt.capping.order) = (wanted, order.order);
                 // Not kept: a later life asks for what the lease said, until it hears of this again.
                 let _ = attempt.dir.write("cap.json", &order.limit);
+                let _ = attempt.dir.write("clock.json", &order.clock_ceiling);
                 news = true;
             }
         }
@@ -140,6 +143,9 @@ impl Executor {
             meter.note(&edges_off(&work.lease.gpus, &self.node.edges(&work.lease.gpus)));
             self.read_meters();
         }
+        // A job that is refused holds nothing.
+        let lease = Some(&work.lease).filter(|_| refused.is_none());
+        let first = lease.map(|lease| Cap { limit: lease.cap, clock_ceiling: lease.clock_ceiling });
         let attempt = Attempt {
             guard: None,
             child: None,
@@ -149,7 +155,7 @@ impl Executor {
             stopping: None,
             seen: BTreeMap::new(),
             meter,
-            capping: Capping::new(work.lease.cap.filter(|_| refused.is_none()), self.config.pace_window),
+            capping: Capping::new(first.unwrap_or_default(), self.config.pace_window),
             work,
             dir,
         };

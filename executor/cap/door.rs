@@ -1,7 +1,8 @@
 //! One thread that talks to the helper, so that nobody else ever waits for it unless they say how long.
 
-use super::{Helper, Holder, Token};
+use super::{Helper, Holder, Token, Wanted};
 use crate::clock::{Boot, Clock};
+use crate::domains::Cap;
 use crate::powerd::{Answer, Held, LONGEST, Refusal, Request, TERM};
 use neap_model::cap::{CapHeld, Settable};
 use neap_model::units::Watts;
@@ -56,7 +57,8 @@ impl Held {
     /// Limits that may be asked for.
     #[must_use]
     pub fn settable(&self) -> Option<Settable> {
-        self.settable_milliwatts.map(|(least, most)| Settable { least: Watts(least), most: Watts(most) })
+        let clocks = self.settable_megahertz;
+        self.settable_milliwatts.map(|(least, most)| Settable { least: Watts(least), most: Watts(most), clocks })
     }
 }
 
@@ -72,13 +74,11 @@ impl Shared {
     }
 }
 
-type Wanted = Option<(Watts, String)>;
-
-/// The limits of this node's GPUs.
+/// The limits of this node's GPUs, and the ceilings of their clocks.
 #[derive(Debug)]
 pub struct Caps {
-    wants: Sender<(String, Wanted)>,
-    told: BTreeMap<String, Wanted>,
+    wants: Sender<(String, Option<Wanted>)>,
+    told: BTreeMap<String, Option<Wanted>>,
     shared: Arc<Shared>,
 }
 
@@ -91,9 +91,9 @@ impl Caps {
     pub fn start(socket: Socket, file: PathBuf, attempts: Vec<String>) -> std::io::Result<Self> {
         let tokens: BTreeMap<String, Token> =
             std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        let told = tokens.keys().map(|uuid| (uuid.clone(), Some((Watts::ZERO, String::new())))).collect();
+        let told = tokens.keys().map(|uuid| (uuid.clone(), Some(Wanted::default()))).collect();
         let shared = Arc::new(Shared::default());
-        let (wants, inbox) = channel::<(String, Wanted)>();
+        let (wants, inbox) = channel::<(String, Option<Wanted>)>();
         let lost = socket.clone();
         let mut holder = Holder::new(socket, tokens);
         *shared.lock() = holder.held();
@@ -136,7 +136,7 @@ impl Caps {
     }
 
     /// From now on these are wanted, and nothing else. Says nothing to the helper that was said before.
-    pub fn want(&mut self, wanted: &BTreeMap<String, (Watts, String)>) {
+    pub fn want(&mut self, wanted: &BTreeMap<String, Wanted>) {
         let gone: Vec<String> = self
             .told
             .iter()
@@ -153,7 +153,7 @@ impl Caps {
         }
     }
 
-    fn tell(&mut self, uuid: String, wanted: Wanted) {
+    fn tell(&mut self, uuid: String, wanted: Option<Wanted>) {
         self.told.insert(uuid.clone(), wanted.clone());
         // The thread lives as long as this does.
         drop(self.wants.send((uuid, wanted)));
@@ -169,8 +169,8 @@ impl Caps {
     pub fn settle(&self, gpus: &[String], at_most: Duration) {
         let done = |held: &BTreeMap<String, CapHeld>| {
             gpus.iter().all(|uuid| match (self.told.get(uuid), held.get(uuid)) {
-                (Some(Some((limit, _))), Some(held)) => {
-                    held.wanted == Some(*limit) && (held.is_settled() || held.because.is_some())
+                (Some(Some(Wanted { cap, .. })), Some(held)) => {
+                    (held.wanted, held.clock_ceiling_wanted) == (cap.limit, cap.clock_ceiling) && held.is_answered()
                 }
                 (Some(Some(_)), None) => false,
                 _ => true,
@@ -185,7 +185,11 @@ fn take_over(holder: &mut Holder<Socket>, status: &[Held], attempts: &[String]) 
     for held in status.iter().filter(|held| held.state == "leased") {
         let ours = held.attempt.as_ref().filter(|attempt| attempts.contains(attempt));
         if let Some((attempt, limit)) = ours.zip(held.requested_milliwatts) {
-            holder.orphaned(&held.gpu, Watts(limit), attempt);
+            let clock_ceiling = held.clock_ceiling_megahertz;
+            // A ceiling alone left the limit as it was found.
+            let alone = clock_ceiling.is_some() && held.found_milliwatts == Some(limit);
+            let cap = Cap { limit: (!alone).then_some(Watts(limit)), clock_ceiling };
+            holder.orphaned(&held.gpu, Wanted { cap, attempt: attempt.clone() });
         }
     }
 }

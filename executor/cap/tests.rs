@@ -1,5 +1,8 @@
 //! Both sides of a lease: the executor's and the helper's own rules, each killed at random, over made-up boards.
 
+mod ceilings;
+mod lives;
+
 use super::*;
 use crate::powerd::OnLoss;
 use crate::powerd::keeper::{Keeper, LOOK};
@@ -12,6 +15,8 @@ use std::rc::Rc;
 const GPU: &str = "GPU-a";
 
 struct Server {
+    /// An earlier version of the helper knows nothing of ceilings.
+    earlier: bool,
     keeper: Option<Keeper<Fake, Disk>>,
     now: Duration,
     asked: u32,
@@ -31,6 +36,11 @@ impl Helper for Wire {
         let mut server = self.0.borrow_mut();
         server.asked += 1;
         let now = server.now;
+        let text = serde_json::to_string(request).expect("it serializes");
+        let limited = text.contains("limit_watts") || !text.contains("acquire");
+        if server.earlier && (text.contains("clock_ceiling_megahertz") || !limited) {
+            return Some(Answer::no(1, Refusal::BadRequest, "unknown field"));
+        }
         server.keeper.as_mut().map(|keeper| keeper.ask(7, request, now))
     }
 }
@@ -43,8 +53,13 @@ struct Site {
     holder: Holder<Wire>,
 }
 
-fn watts(watts: u64) -> Option<(Watts, String)> {
-    Some((Watts::whole(watts), "7-1".to_owned()))
+fn watts(watts: u64) -> Option<Wanted> {
+    cap(Some(watts), None)
+}
+
+fn cap(watts: Option<u64>, ceiling: Option<u32>) -> Option<Wanted> {
+    let cap = Cap { limit: watts.map(Watts::whole), clock_ceiling: ceiling.map(Megahertz) };
+    Some(Wanted { cap, attempt: "7-1".to_owned() })
 }
 
 impl Site {
@@ -53,7 +68,8 @@ impl Site {
         world.borrow_mut().limits.insert(GPU.to_owned(), found);
         world.borrow_mut().counters.insert(GPU.to_owned(), 1_000);
         let keeper = start(&world, OnLoss::Restore, 1, Duration::ZERO).expect("it starts");
-        let wire = Wire(Rc::new(RefCell::new(Server { keeper: Some(keeper), now: Duration::ZERO, asked: 0 })));
+        let wire =
+            Wire(Rc::new(RefCell::new(Server { earlier: false, keeper: Some(keeper), now: Duration::ZERO, asked: 0 })));
         let holder = Holder::new(wire.clone(), BTreeMap::new());
         Self { world, wire, epoch: 1, tokens: BTreeMap::new(), holder }
     }
@@ -94,6 +110,10 @@ impl Site {
 
     fn limit(&self) -> u64 {
         self.world.borrow().limits[GPU]
+    }
+
+    fn lock(&self) -> Option<u32> {
+        self.world.borrow().locks.get(GPU).copied()
     }
 
     fn held(&self) -> CapHeld {
@@ -149,8 +169,7 @@ fn whose_token_was_lost_goes_on_with_the_lease_of_its_attempt() {
     // Nobody wants it any more: it is taken over to be given back.
     site.tokens.clear();
     site.kill_executor();
-    let (_, attempt) = watts(200).expect("a limit");
-    site.holder.orphaned(GPU, Watts(200_000), &attempt);
+    site.holder.orphaned(GPU, watts(200).expect("a limit"));
     // The helper does not answer the first time, as if it had too much to do.
     let keeper = site.wire.0.borrow_mut().keeper.take();
     site.passes(1);
@@ -162,7 +181,7 @@ fn whose_token_was_lost_goes_on_with_the_lease_of_its_attempt() {
     site.passes(1);
     site.tokens.clear();
     site.kill_executor();
-    site.holder.want(GPU, Some((Watts(200_000), "99-1".into())));
+    site.holder.want(GPU, watts(200).map(|wanted| Wanted { attempt: "99-1".into(), ..wanted }));
     site.passes(5);
     assert_eq!((site.limit(), site.held().because), (300_000, Some(Uncapped::Device)));
     site.passes(65);
@@ -216,75 +235,6 @@ fn somebody_elses_limit_ends_ours() {
     assert_eq!((site.limit(), site.holder.held().len()), (444_001, 0));
 }
 
-/// Whatever dies when: once nobody wants a limit, no limit of ours is left within the term of a lease and a look.
-fn life(seed: u64) -> (u32, u32) {
-    let random = &mut StdRng::seed_from_u64(seed);
-    let mut site = Site::new(500_001);
-    let (mut last, mut reloads, mut kills, mut foreign) = (500_001, 0, 0, 0);
-    for _ in 0..60 {
-        match random.random_range(0..10) {
-            0..=2 => site.holder.want(GPU, watts(random.random_range(150..=650))),
-            3 => site.holder.want(GPU, None),
-            4 => (site.kill_executor(), kills += 1).0,
-            5 => {
-                // Killed between any two of its steps, or after the last one took effect.
-                let mut world = site.world.borrow_mut();
-                (world.fuse, world.last_takes_effect) = (Some(random.random_range(0..6)), random.random());
-            }
-            6 if random.random() => {
-                last = random.random_range(150_000..650_000) | 1;
-                foreign += 1;
-                site.world.borrow_mut().limits.insert(GPU.to_owned(), last);
-            }
-            7 if random.random_ratio(1, 4) => {
-                let mut world = site.world.borrow_mut();
-                world.limits.insert(GPU.to_owned(), FACTORY);
-                world.counters.insert(GPU.to_owned(), 0);
-                (last, reloads) = (FACTORY, reloads + 1);
-            }
-            _ => {}
-        }
-        site.pass(Duration::from_millis(random.random_range(0..25_000)), random.random_ratio(9, 10));
-        let dead = std::mem::take(&mut site.world.borrow_mut().dead);
-        site.world.borrow_mut().fuse = None;
-        if dead {
-            site.restart_helper();
-            kills += 1;
-        }
-        if let Some(counter) = site.world.borrow_mut().counters.get_mut(GPU) {
-            *counter += 1_000;
-        }
-    }
-    // The end: the last attempt ends, or the executor is killed for good.
-    if random.random() {
-        site.holder.want(GPU, None);
-        site.passes(5);
-    } else {
-        site.holder = Holder::new(site.wire.clone(), BTreeMap::new());
-    }
-    site.passes(TERM.as_secs() + LOOK.as_secs());
-    let stands = site.limit();
-    let ours = stands.is_multiple_of(1_000) && stands != FACTORY;
-    assert!(!ours, "seed {seed}: {stands} mW is left of ours");
-    assert!(reloads > 0 || stands == last, "seed {seed}: {stands} mW instead of {last} mW");
-    (kills, foreign)
-}
-
-#[test]
-#[expect(clippy::print_stderr, reason = "a figure is shown beside what it must reach")]
-fn d2_whoever_is_killed_no_cap_is_stuck() {
-    let lives: u64 = std::env::var("NEAP_LIVES").ok().and_then(|text| text.parse().ok()).unwrap_or(500);
-    let (mut kills, mut foreign) = (0, 0);
-    for seed in 0..lives {
-        let (killed, others) = life(seed);
-        (kills, foreign) = (kills + killed, foreign + others);
-    }
-    assert!(u64::from(kills) > lives * 5 && u64::from(foreign) > lives, "{kills} kills, {foreign} limits of others");
-    eprintln!(
-        "{lives} lives, {kills} kills of executor or helper, {foreign} limits of others, none stuck, none overwritten"
-    );
-}
-
 #[test]
 fn a_helper_that_says_nothing_holds_up_nobody() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -328,6 +278,8 @@ fn a_lost_lease_is_given_back_though_the_helper_is_busy_when_it_is_asked_first()
                         requested_milliwatts: Some(200_000),
                         attempt: Some("1-1".into()),
                         settable_milliwatts: None,
+                        clock_ceiling_megahertz: None,
+                        settable_megahertz: None,
                     };
                     Answer { gpus: vec![held], ..done() }
                 }

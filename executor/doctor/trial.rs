@@ -93,8 +93,13 @@ fn limit(gpus: &Gpus, socket: &mut Socket, held: &Held) -> Finding {
         return warn(format!("{gpu}: no limit below the {found} it is at may be set"));
     };
     let began = Instant::now();
-    let acquire =
-        Request::Acquire { gpu: gpu.clone(), limit_watts: watts, ttl_seconds: LEASE, attempt: "doctor".to_owned() };
+    let acquire = Request::Acquire {
+        gpu: gpu.clone(),
+        limit_watts: Some(watts),
+        clock_ceiling_megahertz: None,
+        ttl_seconds: LEASE,
+        attempt: "doctor".to_owned(),
+    };
     let Some(lease) = socket.ask(&acquire).filter(|answer| answer.ok).and_then(|answer| answer.lease) else {
         return warn(format!("{gpu}: the helper did not set {watts} W; its log says why"));
     };

@@ -1,12 +1,8 @@
 //! What a domain may be told: a power limit and a ceiling of its clock, together a cap.
 
-use neap_model::units::Watts;
+use neap_model::units::{Megahertz, Watts};
 use std::ops::RangeInclusive;
 use std::time::Duration;
-
-/// A clock frequency in whole megahertz.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Megahertz(pub u32);
 
 /// What is asked for; `None` leaves it as it was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ pub mod driver;
 pub mod library;
 mod owner;
 pub mod sampler;
+pub mod seen;
 #[cfg(test)]
 mod tests;
 

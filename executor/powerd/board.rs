@@ -3,7 +3,7 @@
 use super::Refusal;
 use crate::domains::nvml::driver::Library;
 use crate::domains::{Cap, DomainError, Uncapped};
-use neap_model::units::{Joules, Watts};
+use neap_model::units::{Joules, Megahertz, Watts};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,14 @@ pub trait Boards {
     /// # Errors
     /// Why it was not taken.
     fn set(&mut self, gpu: &str, limit: Watts) -> Result<(), Refusal>;
+    /// Core clocks that it can be kept below, lowest and highest.
+    fn clocks(&mut self, gpu: &str) -> Option<RangeInclusive<Megahertz>>;
+    /// Keeps its core clock at or below that frequency; `None`: lets go of whatever lock there is. No board says what it is
+    /// locked at.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    fn lock(&mut self, gpu: &str, ceiling: Option<Megahertz>) -> Result<(), Refusal>;
     /// Its energy counter, which starts anew when the driver is loaded.
     fn counter(&mut self, gpu: &str) -> Option<Joules>;
     /// Opens the driver again after it was loaded anew.
@@ -102,6 +110,14 @@ impl Boards for Nvml {
             Ok(_) | Err(DomainError::NotTaken { .. }) => Ok(()),
             Err(error) => Err(refusal(&error)),
         }
+    }
+
+    fn clocks(&mut self, gpu: &str) -> Option<RangeInclusive<Megahertz>> {
+        self.library().ok()?.driver().cap_range(gpu).clocks
+    }
+
+    fn lock(&mut self, gpu: &str, ceiling: Option<Megahertz>) -> Result<(), Refusal> {
+        self.library()?.driver().lock_clocks(gpu, ceiling).map_err(|error| refusal(&error))
     }
 
     fn counter(&mut self, gpu: &str) -> Option<Joules> {

@@ -1,15 +1,15 @@
-//! Who holds which GPU at which limit: the rules of leases, without a socket, a clock or a driver of its own.
-//!
-//! Order is everything here: the record first, then the limit, then a look at what the device says; and on the way back the
-//! limit first, then the look, then the record goes.
+//! Who holds which GPU at which limit, and below which ceiling of its clock: the rules of leases, without a socket, a clock or a
+//! driver of its own. What is done to a board, and in which order, is in `hands`.
 
 mod asks;
+mod hands;
 mod watch;
 
-use super::board::{Boards, Limits};
+use super::board::Boards;
 use super::record::{Record, Records, Stored};
 use super::{Config, Group, OnLoss, Refusal};
-use neap_model::units::{Joules, Watts};
+use hands::Hold;
+use neap_model::units::{Joules, Megahertz, Watts};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub const LOOK: Duration = Duration::from_secs(10);
 /// What happened that a person may want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// `cap_set`, `cap_restored`, `cap_reapplied`, `safe_cap`, `foreign_limit`, `inconclusive`.
+    /// `cap_set`, `cap_restored`, `clock_restored`, `cap_reapplied`, `safe_cap`, `foreign_limit`, `inconclusive`.
     pub kind: &'static str,
     /// Which GPU.
     pub gpu: String,
@@ -35,9 +35,20 @@ struct Lease {
     uid: u32,
     attempt: String,
     limit: Watts,
+    ceiling: Option<Megahertz>,
     ends: Duration,
     changed: Duration,
     counter: Option<Joules>,
+}
+
+impl Lease {
+    /// As printed.
+    fn held(&self) -> String {
+        match self.ceiling {
+            Some(ceiling) => format!("{}, at most {ceiling}", self.limit),
+            None => self.limit.to_string(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -46,6 +57,18 @@ struct Gpu {
     lease: Option<Lease>,
     foreign: bool,
     inconclusive: Option<String>,
+    /// The driver may have been loaded anew since its clock was locked, which undid that.
+    reloaded: bool,
+}
+
+impl Gpu {
+    /// Whether its lease holds it at the limit that was found.
+    fn stands_as_found(&self) -> bool {
+        match (&self.lease, &self.record) {
+            (Some(lease), Some(record)) => lease.limit.0 == record.found,
+            _ => true,
+        }
+    }
 }
 
 /// The keeper of all limits of a node.
@@ -134,7 +157,7 @@ impl<B: Boards, R: Records> Keeper<B, R> {
 
     /// A record of an earlier life: ours is given back, what is not ours is left alone.
     fn settle(&mut self, gpu: &str, stored: Stored) -> Result<(), String> {
-        let record = match stored {
+        let mut record = match stored {
             Stored::Sound(record) => record,
             Stored::Inconclusive(why) => {
                 self.tell("inconclusive", gpu, why.clone());
@@ -146,76 +169,11 @@ impl<B: Boards, R: Records> Keeper<B, R> {
             // The board is elsewhere or lost; its record waits for it.
             return Ok(());
         }
+        // A boot undoes every lock.
+        record.clock_ceiling = record.clock_ceiling.filter(|_| record.boot == self.boot);
         self.gpus.get_mut(gpu).expect("it is listed").record = Some(record);
         self.give_back(gpu, false)
             .map_err(|(refusal, detail)| format!("{gpu} cannot be settled: {refusal:?}, {detail}"))
-    }
-
-    /// Nobody holds it any more: the limit that was found comes back, or the safe cap.
-    fn give_back(&mut self, gpu: &str, to_found: bool) -> Done<()> {
-        let entry = self.gpus.get_mut(gpu).expect("it is known");
-        let was_held = entry.lease.take().is_some();
-        let Some(record) = entry.record.clone() else { return Ok(()) };
-        let device = |refusal| (refusal, "the device does not say its limit".to_owned());
-        let limits = self.boards.limits(gpu).map_err(device)?;
-        let safe = self.safe_cap(gpu).filter(|safe| !to_found && record.found > safe.0);
-        if limits.requested.0 == record.found && safe.is_none() {
-            return self.forget(gpu);
-        }
-        if limits.requested.0 != record.found && !record.ours.contains(&limits.requested.0) {
-            // After a reboot it is the factory's, which on a shared feeder has to come down again.
-            self.gpus.get_mut(gpu).expect("it is known").foreign = was_held;
-            let detail = format!("it stands at {}, ours were {:?} mW", limits.requested, record.ours);
-            self.tell("foreign_limit", gpu, detail);
-            return self.forget(gpu);
-        }
-        if let Some(safe) = safe {
-            if limits.requested != safe {
-                self.change(gpu, &record, safe)?;
-                self.tell("safe_cap", gpu, format!("{} until the budget has room for {}", safe, Watts(record.found)));
-            }
-            return Ok(());
-        }
-        let set = |refusal| (refusal, format!("the limit of {} cannot be set again", Watts(record.found)));
-        self.boards.set(gpu, Watts(record.found)).map_err(set)?;
-        let limits = self.boards.limits(gpu).map_err(device)?;
-        if limits.requested.0 != record.found {
-            return no(Refusal::Device, format!("asked for {}, it says {}", Watts(record.found), limits.requested));
-        }
-        self.tell("cap_restored", gpu, format!("back at {}", limits.requested));
-        self.forget(gpu)
-    }
-
-    fn forget(&mut self, gpu: &str) -> Done<()> {
-        let gone = self.records.remove(gpu);
-        gone.map_err(|error| (Refusal::Device, format!("its record cannot be taken away: {error}")))?;
-        self.gpus.get_mut(gpu).expect("it is known").record = None;
-        Ok(())
-    }
-
-    /// The record first, then the limit, then a look.
-    fn change(&mut self, gpu: &str, before: &Record, limit: Watts) -> Done<Limits> {
-        let mut record = before.clone();
-        record.boot.clone_from(&self.boot);
-        if !record.ours.contains(&limit.0) {
-            record.ours.push(limit.0);
-        }
-        let put = self.records.put(&record);
-        put.map_err(|error| (Refusal::Device, format!("its record cannot be written: {error}")))?;
-        self.gpus.get_mut(gpu).expect("it is known").record = Some(record.clone());
-        let set = self.boards.set(gpu, limit);
-        set.map_err(|refusal| (refusal, format!("the driver did not take {limit}")))?;
-        let limits =
-            self.boards.limits(gpu).map_err(|refusal| (refusal, "the device does not say its limit".to_owned()))?;
-        if limits.requested != limit {
-            return no(Refusal::Device, format!("asked for {limit}, it says {}", limits.requested));
-        }
-        // From here on only this one can be ours.
-        record.ours = vec![limit.0];
-        let put = self.records.put(&record);
-        put.map_err(|error| (Refusal::Device, format!("its record cannot be written: {error}")))?;
-        self.gpus.get_mut(gpu).expect("it is known").record = Some(record);
-        Ok(limits)
     }
 
     /// On a shared feeder a GPU nobody holds stands at its safe cap: a reboot leaves it at the factory's.
@@ -234,7 +192,7 @@ impl<B: Boards, R: Records> Keeper<B, R> {
         }
         let kept = entry.record.clone();
         let record = kept.unwrap_or_else(|| Record::new(gpu, &self.boot, limits.requested.0, Vec::new(), "safe cap"));
-        match self.change(gpu, &record, safe) {
+        match self.change(gpu, &record, Hold::limit(safe)) {
             Ok(_) => {
                 self.tell("safe_cap", gpu, format!("{safe} instead of {}", limits.requested));
                 Ok(())

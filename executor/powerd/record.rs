@@ -1,6 +1,7 @@
-//! What must survive a crash: for each GPU the limit that was found and every limit that may be ours. On disk before a limit is
-//! changed, gone once the found one is back.
+//! What must survive a crash: for each GPU the limit that was found, every limit that may be ours, and whether its clock may be
+//! locked by us. On disk before anything is changed, gone once everything is back.
 
+use neap_model::units::Megahertz;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -24,6 +25,9 @@ pub struct Record {
     pub found: u64,
     /// Every limit that we may have set, in milliwatts.
     pub ours: Vec<u64>,
+    /// The ceiling of its core clock that we may have set, in megahertz. No board says one, so this is all that is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling: Option<Megahertz>,
     /// For whom, for people.
     pub attempt: String,
 }
@@ -32,7 +36,8 @@ impl Record {
     /// Of limits in milliwatts.
     #[must_use]
     pub fn new(gpu: &str, boot: &str, found: u64, ours: Vec<u64>, attempt: &str) -> Self {
-        Self { version: VERSION, gpu: gpu.to_owned(), boot: boot.to_owned(), found, ours, attempt: attempt.to_owned() }
+        let (gpu, boot, attempt) = (gpu.to_owned(), boot.to_owned(), attempt.to_owned());
+        Self { version: VERSION, gpu, boot, found, ours, clock_ceiling: None, attempt }
     }
 }
 

@@ -24,7 +24,7 @@ impl Point {
         (self.power + host) / self.rate
     }
 
-    fn is_sound(&self) -> bool {
+    pub(super) fn is_sound(&self) -> bool {
         self.rate.is_finite() && self.rate > 0.0 && self.power.is_finite() && self.power >= 0.0
     }
 }

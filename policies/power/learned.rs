@@ -1,4 +1,5 @@
-//! Curves that were measured, by project, name and board: what one run learned the next one starts with.
+//! What was measured, by project, name and board: what one run learned the next one starts with. A [`Curve`] of limits, or what
+//! is known by ceiling.
 
 use super::Curve;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,15 +22,21 @@ pub struct Key {
     pub board: String,
 }
 
-/// All that was learned.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Learned {
-    curves: Vec<(Key, DateTime<Utc>, Curve)>,
+/// All that was learned of one lever.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Learned<T = Curve> {
+    curves: Vec<(Key, DateTime<Utc>, T)>,
 }
 
-impl Learned {
+impl<T> Default for Learned<T> {
+    fn default() -> Self {
+        Self { curves: Vec::new() }
+    }
+}
+
+impl<T> Learned<T> {
     /// Keeps a curve in place of an older one.
-    pub fn keep(&mut self, key: Key, at: DateTime<Utc>, curve: Curve) {
+    pub fn keep(&mut self, key: Key, at: DateTime<Utc>, curve: T) {
         self.curves.retain(|(known, ..)| *known != key);
         self.curves.push((key, at, curve));
         if self.curves.len() > MOST {
@@ -45,7 +52,7 @@ impl Learned {
 
     /// The curve of a job, while it is good.
     #[must_use]
-    pub fn of(&self, key: &Key, now: DateTime<Utc>) -> Option<&Curve> {
+    pub fn of(&self, key: &Key, now: DateTime<Utc>) -> Option<&T> {
         self.curves.iter().find(|(known, at, _)| known == key && now - *at <= GOOD_FOR).map(|(.., curve)| curve)
     }
 

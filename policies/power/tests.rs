@@ -1,5 +1,7 @@
 //! Vectors, strange curves, and what must hold for every curve.
 
+mod clocks;
+
 use super::*;
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::units::Watts;

@@ -85,7 +85,10 @@ pub fn report_of(job: &Job, decision: Option<neap_model::plan::Decision>, terms:
         attempts: job.epoch.0,
         overridden: job.forced_by.is_some(),
         account: job.account.clone(),
-        capped: job.capped.clone().map(|(limit, because)| neap_model::protocol::Capped { limit, because }),
+        capped: job.capped.clone().map(|(limit, because)| {
+            let clock_ceiling = job.clock_ceiling;
+            neap_model::protocol::Capped { limit, clock_ceiling, because }
+        }),
         pue: terms.pue(job.place.as_ref().map(|place| place.zone.as_str())),
         revision: job.revision,
         waited_for_grid: job.waited_for_grid,

@@ -1,8 +1,13 @@
-//! How hard each job runs: its own steps are watched at a few limits, and the one of least energy within its slowdown stays.
+//! How hard each job runs: its own steps are watched at a few limits, and the one of least energy within its slowdown stays. Where
+//! no limit slows it because it waits for memory, ceilings of the clock take the place of limits (`clocks`).
 //!
 //! A job is watched as it was found first, so one that counts no steps is never slowed to save energy. What was learned of a
 //! project's job on a board is used at the next start. An operator's limit for a node goes before all of it.
 
+mod clocks;
+mod known;
+
+use self::known::{curve, key_of, percent, points};
 use super::state::{Job, Node};
 use super::{Controller, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,8 +16,8 @@ use neap_model::embodied::Factors;
 use neap_model::fleet::Gpu;
 use neap_model::job::JobId;
 use neap_model::lifecycle::{JobEvent, Phase};
-use neap_model::units::{GpuSeconds, Percent, Watts};
-use neap_policies::power::{Choice, Curve, Key, Learned, Next, Point, Probe, Terms};
+use neap_model::units::{GpuSeconds, Megahertz, Percent, Watts};
+use neap_policies::power::{Choice, ClockProbe, Clocks, Key, Learned, Next, Point, Probe, Terms};
 use std::collections::BTreeMap;
 
 /// A job that stops counting its steps in the middle of a search goes back to what was found after so many windows' time.
@@ -30,6 +35,8 @@ const RUNG_WATTS: u64 = 5_000;
 pub(super) struct Capping {
     searches: BTreeMap<JobId, Search>,
     learned: Learned,
+    /// The same of jobs that no limit slows.
+    clocks: Learned<Clocks>,
     /// What holds each running job lower than its own search would: an operator, or its power domain.
     over: BTreeMap<JobId, (Watts, CapReason)>,
 }
@@ -37,12 +44,16 @@ pub(super) struct Capping {
 #[derive(Debug)]
 struct Search {
     probe: Probe,
+    /// Once it turned out that no limit slows it, ceilings are searched and not limits.
+    clocks: Option<ClockProbe>,
+    terms: Terms,
     key: Key,
     /// The limit that was found: the highest.
     top: Watts,
     /// The last window that was taken in.
     seen: Option<u32>,
     want: Option<Watts>,
+    ceiling: Option<Megahertz>,
     since: DateTime<Utc>,
     window: TimeDelta,
     stays: bool,
@@ -66,7 +77,10 @@ impl Controller {
         for job in jobs {
             let Some(board) = self.gpus_of(&job).and_then(|gpus| Some(gpus.first()?.model.clone())) else { continue };
             let at = job.started.unwrap_or(job.submitted);
-            self.capping.learned.keep(key_of(&job, board), at, curve(&job.cap_points));
+            match clocks::known(&job.cap_points) {
+                Some(known) => self.capping.clocks.keep(key_of(&job, board), at, known),
+                None => self.capping.learned.keep(key_of(&job, board), at, curve(&job.cap_points)),
+            }
         }
     }
 
@@ -113,13 +127,17 @@ impl Controller {
         let terms = Terms { host: host.in_base(), delay, ..Terms::within(job.spec.flex.slowdown.ratio()) };
         let top = rungs.first().copied().unwrap_or_default();
         let probe = Probe::new(&rungs, terms, known, id.0);
-        let next = probe.next();
+        let below = self.capping.clocks.of(&key, now).cloned().zip(self.clocks_of(&job));
+        let clocks = below.map(|(known, range)| ClockProbe::new(range, known, terms));
         let search = Search {
             probe,
+            clocks,
+            terms,
             key,
             top,
             seen: None,
             want: None,
+            ceiling: None,
             since: now,
             window: SILENT_LEAST,
             stays: false,
@@ -127,10 +145,8 @@ impl Controller {
             drift: 0,
         };
         self.capping.searches.insert(id, search);
-        // What is known of it already needs no watching.
-        if let Some(Next::Stay(choice)) = next {
-            self.stay(now, id, choice, turn);
-        }
+        // What is known of it already needs no watching; else it is watched as it was found first.
+        self.go_on(now, id, false, turn);
     }
 
     /// What the making of the hardware that a job holds comes to, as watts a GPU at the grid's present intensity: going slower
@@ -162,7 +178,7 @@ impl Controller {
         }
         search.seen = Some(pace.number);
         // Under another limit, an operator's: it tells nothing about the one that was asked for.
-        if pace.limit != search.want {
+        if (pace.limit, pace.clock_ceiling) != (search.want, search.ceiling) {
             return;
         }
         search.since = now;
@@ -173,42 +189,73 @@ impl Controller {
         // Millijoules a millisecond are watts.
         let power = pace.energy.0 as f64 / pace.energy_ms as f64 / gpus as f64;
         if search.stays {
-            search.drift = if search.probe.is_another_phase(limit, rate) { search.drift + 1 } else { 0 };
+            let another = match &search.clocks {
+                Some(clocks) => clocks.is_another_phase(pace.clock_ceiling, rate),
+                None => search.probe.is_another_phase(limit, rate),
+            };
+            search.drift = if another { search.drift + 1 } else { 0 };
             if search.drift < DRIFT {
                 return;
             }
             if let Some(search) = self.capping.searches.remove(&id) {
                 self.capping.learned.drop_curve(&search.key);
+                self.capping.clocks.drop_curve(&search.key);
             }
             return self.begin_capping(now, id, turn);
         }
-        search.probe.measured(Point { limit, rate, power });
+        let point = Point { limit, rate, power };
+        match &mut search.clocks {
+            Some(clocks) => clocks.measured(pace.clock_ceiling, point),
+            None => {
+                search.probe.measured(point);
+                self.weigh_levers(id, pace, point);
+            }
+        }
+        self.go_on(now, id, true, turn);
+    }
+
+    /// Goes to what is to be watched next, where it may, or stays at what was chosen.
+    fn go_on(&mut self, now: DateTime<Utc>, id: JobId, may_move: bool, turn: &mut Turn) {
+        let Some(search) = self.capping.searches.get_mut(&id) else { return };
+        if let Some(clocks) = &search.clocks {
+            let next = clocks.next();
+            return self.go_on_below(now, id, next, may_move, turn);
+        }
         match search.probe.next() {
-            Some(Next::Measure(limit)) => search.want = Some(limit),
+            Some(Next::Measure(limit)) if may_move => search.want = Some(limit),
             Some(Next::Stay(choice)) => self.stay(now, id, choice, turn),
-            None => {}
+            _ => {}
         }
     }
 
     /// The search is over: what was chosen is written down with what it rests on.
     fn stay(&mut self, now: DateTime<Utc>, id: JobId, choice: Choice, turn: &mut Turn) {
         let Some(search) = self.capping.searches.get_mut(&id) else { return };
+        search.want = (choice.limit < search.top).then_some(choice.limit);
+        let curve = search.probe.curve().clone();
+        let points = points(&curve);
+        self.capping.learned.keep(search.key.clone(), now, curve);
+        self.decided(now, id, (choice.time, choice.energy), points, turn);
+    }
+
+    fn decided(
+        &mut self,
+        now: DateTime<Utc>,
+        id: JobId,
+        (time, energy): (f64, f64),
+        points: Vec<CapPoint>,
+        turn: &mut Turn,
+    ) {
+        let Some(search) = self.capping.searches.get_mut(&id) else { return };
         let Some(job) = self.state.jobs.get(&id) else { return };
         let Some((epoch, _)) = job.phase.attempt() else { return };
         (search.stays, search.drift) = (true, 0);
-        search.want = (choice.limit < search.top).then_some(choice.limit);
-        let limit = search.want;
-        let curve = search.probe.curve().clone();
-        let because = CapReason::LeastEnergy {
-            time: percent(choice.time),
-            energy: percent(choice.energy),
-            slowdown: job.spec.flex.slowdown,
-        };
+        let (limit, clock_ceiling) = (search.want, search.ceiling);
+        let (time, energy) = (percent(time), percent(energy));
+        let because = CapReason::LeastEnergy { time, energy, slowdown: job.spec.flex.slowdown };
         search.because = Some(because.clone());
-        let points = points(&curve);
-        self.capping.learned.keep(search.key.clone(), now, curve);
-        if job.capped.as_ref() != Some(&(limit, because.clone())) {
-            self.happens(now, id, JobEvent::Capped { epoch, limit, because, points }, turn);
+        if (job.capped.as_ref(), job.clock_ceiling) != (Some(&(limit, because.clone())), clock_ceiling) {
+            self.happens(now, id, JobEvent::Capped { epoch, limit, clock_ceiling, because, points }, turn);
         }
     }
 
@@ -247,10 +294,11 @@ impl Controller {
     /// Time passed: a search that hears nothing any more ends, and operators' limits that begin or end are written down.
     pub(super) fn tend_caps(&mut self, now: DateTime<Utc>, turn: &mut Turn) {
         let silent = |search: &Search| {
-            search.want.is_some() && !search.stays && now - search.since > (search.window * SILENT).max(SILENT_LEAST)
+            let held = search.want.is_some() || search.ceiling.is_some();
+            held && !search.stays && now - search.since > (search.window * SILENT).max(SILENT_LEAST)
         };
         for search in self.capping.searches.values_mut().filter(|search| silent(search)) {
-            (search.want, search.stays) = (None, true);
+            (search.want, search.ceiling, search.stays) = (None, None, true);
         }
         let running: Vec<JobId> = self.planning.placed.values().flatten().copied().collect();
         for id in running {
@@ -268,9 +316,10 @@ impl Controller {
                 None => search.and_then(|search| search.because.clone()).unwrap_or(CapReason::Free),
             };
             let undecided = search.is_some_and(|search| search.because.is_none());
-            let (limit, points) = (self.cap_wanted(job), job.cap_points.clone());
-            if job.capped.as_ref() != Some(&(limit, because.clone())) {
-                self.happens(now, id, JobEvent::Capped { epoch, limit, because, points }, turn);
+            let (limit, clock_ceiling) = (self.cap_wanted(job), self.ceiling_wanted(job));
+            let points = job.cap_points.clone();
+            if (job.capped.as_ref(), job.clock_ceiling) != (Some(&(limit, because.clone())), clock_ceiling) {
+                self.happens(now, id, JobEvent::Capped { epoch, limit, clock_ceiling, because, points }, turn);
             }
             if over.is_none() && undecided {
                 self.capping.searches.remove(&id);
@@ -283,31 +332,4 @@ impl Controller {
             self.wake(&node, turn);
         }
     }
-}
-
-fn key_of(job: &Job, board: String) -> Key {
-    Key { project: job.spec.project.clone(), name: job.spec.name.clone(), board }
-}
-
-fn percent(ratio: f64) -> Percent {
-    // A ratio of two positive measured figures; a thousand times is far beyond any board.
-    Percent((ratio.clamp(0.0, 1_000.0) * 1e5).round() as u32)
-}
-
-fn curve(points: &[CapPoint]) -> Curve {
-    Curve::new(points.iter().map(|point| Point {
-        limit: point.limit,
-        rate: point.steps_per_kilosecond as f64 / 1e3,
-        power: point.power.in_base(),
-    }))
-}
-
-fn points(curve: &Curve) -> Vec<CapPoint> {
-    let whole = |value: f64| value.round().max(0.0) as u64;
-    let point = |point: &Point| CapPoint {
-        limit: point.limit,
-        steps_per_kilosecond: whole(point.rate * 1e3),
-        power: Watts(whole(point.power * 1e3)),
-    };
-    curve.points().iter().map(point).collect()
 }

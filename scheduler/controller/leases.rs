@@ -241,11 +241,13 @@ impl Controller {
                         ),
                         resumed: job.epoch.0 > 1,
                         cap: self.cap_wanted(job),
+                        clock_ceiling: self.ceiling_wanted(job),
                     });
                 }
                 Phase::Running { epoch, .. } if !job.gpus.is_empty() => reply.caps.push(CapOrder {
                     attempt: AttemptId { job: id, epoch: *epoch },
                     limit: self.cap_wanted(job),
+                    clock_ceiling: self.ceiling_wanted(job),
                     order: self.budgets.order(id),
                 }),
                 Phase::Stopping { epoch, cause, .. } => reply.stops.push(Stop {
@@ -299,7 +301,9 @@ fn has_news(reply: &BeatReply, beat: &Beat) -> bool {
     let held = |attempt: AttemptId| beat.holds.iter().find(|held| held.attempt == attempt);
     reply.leases.iter().any(|lease| held(lease.attempt).is_none())
         || reply.caps.iter().any(|order| {
-            held(order.attempt).is_some_and(|held| (held.cap, held.cap_order) != (order.limit, order.order))
+            held(order.attempt).is_some_and(|held| {
+                (held.cap, held.clock_ceiling, held.cap_order) != (order.limit, order.clock_ceiling, order.order)
+            })
         })
         || reply.stops.iter().any(|stop| held(stop.attempt).is_some_and(|h| !h.stopping))
         || !(reply.settled.is_empty() && reply.stale.is_empty() && reply.booked.is_empty() && reply.footers.is_empty())

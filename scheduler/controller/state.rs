@@ -9,7 +9,7 @@ use neap_model::lifecycle::{AttemptEnd, Event, Illegal, JobEvent, Outcome, Phase
 use neap_model::plan::{Decision, Place};
 use neap_model::protocol::Happened;
 use neap_model::seconds::Seconds;
-use neap_model::units::{Joules, Watts};
+use neap_model::units::{Joules, Megahertz, Watts};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -63,6 +63,9 @@ pub struct Job {
     /// The limit decided last for its GPUs, and why; of the present attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capped: Option<(Option<Watts>, CapReason)>,
+    /// The ceiling of their core clocks that was decided with it, in megahertz.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ceiling: Option<Megahertz>,
     /// What was seen of it at which limits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cap_points: Vec<CapPoint>,
@@ -290,6 +293,7 @@ impl State {
             unsaved: 0,
             accounted: Joules::ZERO,
             capped: None,
+            clock_ceiling: None,
             cap_points: Vec::new(),
             cpus: 0,
             gpus: Vec::new(),
@@ -341,7 +345,7 @@ impl State {
                 job.booked = None;
                 job.leased = Some(at);
                 job.place = Some(Place { zone: zone.clone(), node: node.clone() });
-                job.capped = None;
+                (job.capped, job.clock_ceiling) = (None, None);
                 (job.cpus, job.gpus, job.log) = (*cpus, gpus.clone(), None);
                 match (before, job.first_leased) {
                     (Phase::Paused { since }, Some(_)) => {
@@ -362,8 +366,8 @@ impl State {
                 job.started = Some(at);
                 job.log = Some(log.clone());
             }
-            JobEvent::Capped { limit, because, points, .. } => {
-                job.capped = Some((*limit, because.clone()));
+            JobEvent::Capped { limit, clock_ceiling, because, points, .. } => {
+                (job.capped, job.clock_ceiling) = (Some((*limit, because.clone())), *clock_ceiling);
                 job.cap_points.clone_from(points);
             }
             JobEvent::AttemptLost { .. } => {

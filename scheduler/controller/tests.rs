@@ -3,6 +3,7 @@
 mod beside;
 mod budgets;
 mod capping;
+mod clocks;
 mod feeds;
 mod grid;
 mod holding;

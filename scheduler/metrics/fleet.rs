@@ -34,6 +34,10 @@ fn gpu_limits(page: &mut Page, held: Option<&CapHeld>, gpu: &Gpu, labels: &[(&st
             limit.in_base(),
         );
     }
+    if let Some(ceiling) = held.and_then(|held| held.clock_ceiling) {
+        let help = "Ceiling of the graphics processor's core clock that is held for a job.";
+        page.gauge("neap_gpu_clock_ceiling_hertz", help, labels, f64::from(ceiling.0) * 1e6);
+    }
     page.gauge(
         "neap_gpu_cappable",
         "Whether limits can be set on the graphics processor.",

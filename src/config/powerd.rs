@@ -3,7 +3,7 @@
 use super::site::path;
 use super::walk::{Source, Table};
 use crate::diagnostic::Problem;
-use neap_executor::powerd::{Config, Group, OnLoss};
+use neap_executor::powerd::{ClockLock, Config, Group, OnLoss};
 use neap_model::refusal::{Code, Refusal};
 use neap_model::units::Watts;
 use std::cell::RefCell;
@@ -50,7 +50,7 @@ pub fn read(text: &str, file: &str) -> Result<Config, Vec<Problem>> {
     let mut groups = Vec::new();
     for mut table in top.tables("group") {
         groups.extend(group(&mut table));
-        table.finish(&["clock_lock"]);
+        table.finish(&[]);
     }
     if groups.is_empty() {
         source.wrong("P013", 0..0, bad("without a [[group]] it may set nothing"));
@@ -76,6 +76,7 @@ fn group(table: &mut Table<'_>) -> Option<Group> {
     let most: Option<Watts> = table.quantity("most");
     let safe: Option<Watts> = table.quantity("safe_cap");
     let feeder = table.quantity("feeder");
+    let clock_lock = table.choice("clock_lock", &[("never", ClockLock::Never), ("ours", ClockLock::Ours)]);
     let on_loss = match (table.choice("on_loss", &[("safe_cap", true), ("restore", false)]), safe) {
         (Some(true), Some(safe)) => OnLoss::SafeCap(safe),
         (Some(true), None) => {
@@ -100,7 +101,7 @@ fn group(table: &mut Table<'_>) -> Option<Group> {
         );
         return None;
     };
-    Some(Group { name, gpus, limits: least..=most, on_loss, feeder })
+    Some(Group { name, gpus, limits: least..=most, on_loss, feeder, clock_lock: clock_lock.unwrap_or_default() })
 }
 
 #[cfg(test)]
@@ -112,6 +113,16 @@ mod tests {
         let config = read(include_str!("../../configs/powerd.toml"), "shipped").expect("right");
         assert_eq!(config.groups.len(), 1);
         assert_eq!(config.groups[0].on_loss, OnLoss::SafeCap(Watts::whole(350)));
+        assert_eq!(config.groups[0].clock_lock, ClockLock::Never);
+    }
+
+    #[test]
+    fn clocks_are_locked_only_where_the_file_says_so() {
+        let group = "allow_uids = [990]\n[[group]]\nname = \"a\"\nleast = \"200 W\"\nmost = \"600 W\"\n";
+        let lock = |text: &str| read(text, "x").map(|config| config.groups[0].clock_lock);
+        assert_eq!(lock(group), Ok(ClockLock::Never));
+        assert_eq!(lock(&format!("{group}clock_lock = \"ours\"\n")), Ok(ClockLock::Ours));
+        assert!(lock(&format!("{group}clock_lock = \"always\"\n")).is_err());
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! How hard a job's GPUs were held: the limit, for how long, why, and what it did. A limit nobody was told of is never silent.
+//! How hard a job's GPUs were held: the limit, the ceiling of their clocks, for how long, why, and what it did. A limit nobody was
+//! told of is never silent.
 
 use super::times;
 use neap_model::cap::{CapReason, CapUse};
 use neap_model::protocol::JobReport;
 use neap_model::seconds::Seconds;
-use neap_model::units::{Percent, Watts};
+use neap_model::units::{Megahertz, Percent, Watts};
 use serde_json::{Value, json};
 
 /// `150 W (60 % of 250 W)`.
@@ -46,18 +47,26 @@ pub fn because(reason: &CapReason) -> String {
 
 /// A decision, for the history.
 #[must_use]
-pub fn decided(limit: Option<Watts>, reason: &CapReason) -> String {
-    match limit {
-        Some(limit) => format!("GPUs at {limit}: {}", because(reason)),
-        None => format!("GPUs as they were found: {}", because(reason)),
-    }
+pub fn decided(limit: Option<Watts>, clock_ceiling: Option<Megahertz>, reason: &CapReason) -> String {
+    let held = match (limit, clock_ceiling) {
+        (Some(limit), Some(ceiling)) => format!("GPUs at {limit}, clocks at most {ceiling}"),
+        (Some(limit), None) => format!("GPUs at {limit}"),
+        (None, Some(ceiling)) => format!("GPU clocks at most {ceiling}"),
+        (None, None) => "GPUs as they were found".to_owned(),
+    };
+    format!("{held}: {}", because(reason))
 }
 
 /// What a running job is held at now; `None`: at nothing.
 #[must_use]
 pub fn now(job: &JobReport) -> Option<String> {
     let capped = job.capped.as_ref().filter(|_| !job.phase.is_final())?;
-    Some(decided(Some(capped.limit?), &capped.because))
+    let held = capped.limit.is_some() || capped.clock_ceiling.is_some();
+    held.then(|| decided(capped.limit, capped.clock_ceiling, &capped.because))
+}
+
+fn for_so_long(milliseconds: u64) -> String {
+    format!("for {}", times::brief(Seconds(milliseconds / 1_000)))
 }
 
 /// The line of `show` and of the log's end: what held, and for how long; `None` where nothing was asked for.
@@ -67,10 +76,11 @@ pub fn line(job: &JobReport) -> Option<Vec<String>> {
     if job.gpus.is_empty() {
         return None;
     }
+    let mut parts = Vec::new();
     let held = used.requested.filter(|limit| Some(*limit) < used.found);
     if let Some(limit) = held {
-        let mut parts = vec![format!("power   GPUs at {}", of_found(limit, used.found))];
-        parts.push(format!("for {}", times::brief(Seconds(used.capped_ms / 1_000))));
+        parts.push(format!("power   GPUs at {}", of_found(limit, used.found)));
+        parts.push(for_so_long(used.capped_ms));
         if let Some(tighter) = used.enforced.filter(|enforced| *enforced < limit) {
             parts.push(format!("something else holds {tighter}"));
         }
@@ -78,6 +88,16 @@ pub fn line(job: &JobReport) -> Option<Vec<String>> {
             let bound = used.bound_ms as f64 / used.capped_ms as f64 * 100.0;
             parts.push(format!("it held the clocks down for {:.0} % of that", bound.min(100.0)));
         }
+    }
+    if let Some(ceiling) = used.clock_ceiling {
+        let head = if parts.is_empty() { "power   GPU " } else { "" };
+        parts.push(format!("{head}clocks at most {ceiling} {}", for_so_long(used.ceiling_ms)));
+    }
+    if let Some(why) = used.no_clock_ceiling {
+        let head = if parts.is_empty() { "power   " } else { "" };
+        parts.push(format!("{head}no ceiling of clocks: {}", why.sentence()));
+    }
+    if !parts.is_empty() {
         parts.extend(job.capped.as_ref().map(|capped| because(&capped.because)));
         return Some(parts);
     }
@@ -95,7 +115,8 @@ pub fn line(job: &JobReport) -> Option<Vec<String>> {
 /// `cap_*` of `neap.job/1`, for a job of which any limit was wanted.
 #[must_use]
 pub fn values(job: &JobReport) -> Value {
-    let CapUse { requested, enforced, found, capped_ms, bound_ms, because } = job.account.cap;
+    let used = job.account.cap;
+    let CapUse { requested, enforced, found, capped_ms, bound_ms, because, .. } = used;
     let watts = |watts: Option<Watts>| watts.map(Watts::in_base);
     json!({
         "cap_requested_watts": watts(requested),
@@ -103,7 +124,10 @@ pub fn values(job: &JobReport) -> Value {
         "cap_found_watts": watts(found),
         "capped_seconds": capped_ms as f64 / 1e3,
         "cap_bound_seconds": bound_ms as f64 / 1e3,
+        "clock_ceiling_megahertz": used.clock_ceiling,
+        "clock_ceiling_seconds": used.ceiling_ms as f64 / 1e3,
         "cap_reason": job.capped.as_ref().map(|capped| json!(capped.because)),
         "uncapped_because": because.map(|why| why.sentence()),
+        "no_clock_ceiling_because": used.no_clock_ceiling.map(|why| why.sentence()),
     })
 }

@@ -251,13 +251,15 @@ fn happened(entry: &Happened) -> Value {
             value["decision"] = decision(chosen, u32::try_from(gpus.len()).unwrap_or(0));
         }
         E::Started { epoch, .. } => value["attempt"] = epoch.0.into(),
-        E::Capped { epoch, limit, because, points } => {
+        E::Capped { epoch, limit, clock_ceiling, because, points } => {
             value["attempt"] = epoch.0.into();
             value["cap_watts"] = limit.map(neap_model::units::Watts::in_base).into();
+            value["clock_ceiling_megahertz"] = json!(clock_ceiling);
             value["because"] = json!(because);
             let point = |point: &neap_model::cap::CapPoint| {
                 json!({
                     "limit_watts": point.limit.in_base(),
+                    "clock_ceiling_megahertz": point.clock_ceiling,
                     "steps_per_second": point.steps_per_kilosecond as f64 / 1e3,
                     "power_watts": point.power.in_base(),
                 })

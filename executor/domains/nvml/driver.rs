@@ -1,10 +1,11 @@
 //! The driver's own words: the only file that names nvml-wrapper. Every call here may hang, so only the thread that owns
 //! the library makes them.
 
-use crate::domains::{Cap, CapRange, CapState, DomainError, Megahertz, Uncapped};
+pub use super::seen::{Failed, MigPart, Use};
+use crate::domains::{Cap, CapRange, CapState, DomainError, Uncapped};
 use crate::meter::track::Sample;
 use neap_model::fleet::Gpu;
-use neap_model::units::{Joules, Watts};
+use neap_model::units::{Joules, Megahertz, Watts};
 use nvml_wrapper::enum_wrappers::device::Clock;
 use nvml_wrapper::enums::device::{GpuLockedClocksSetting, SampleValue};
 use nvml_wrapper::enums::gpm::GpmMetricId;
@@ -69,46 +70,20 @@ pub struct Driver<'n> {
     devices: BTreeMap<String, Known<'n>>,
 }
 
-/// Why a reading failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failed {
-    /// The driver was loaded anew, or is away: the library must be opened again.
-    Gone,
-    /// The board has fallen off the bus.
-    Lost,
-    /// In the driver's words.
-    Refused(String),
-}
-
-/// A process's or a MIG part's work on a GPU.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Use {
-    /// Process by the host's number.
-    pub pid: u32,
-    /// MIG instance it runs in.
-    pub part: Option<u32>,
-    /// Multiprocessor activity of the process, in ten thousandths of the board; 0 where the driver does not say.
-    pub activity: u64,
-}
-
-/// A part of a board under MIG.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MigPart {
-    /// Instance.
-    pub id: u32,
-    /// The driver's unique name.
-    pub uuid: String,
-    /// Multiprocessors.
-    pub multiprocessors: u32,
-    /// Its own activity in ten thousandths of the part; `None` without GPM.
-    pub activity: Option<u64>,
-}
-
 fn failed(error: &NvmlError) -> Failed {
     match error {
         NvmlError::Uninitialized | NvmlError::DriverNotLoaded => Failed::Gone,
         NvmlError::GpuLost => Failed::Lost,
         other => Failed::Refused(other.to_string()),
+    }
+}
+
+fn set_refused(uuid: &str, error: NvmlError) -> DomainError {
+    let uncapped = |why| DomainError::Uncapped { what: uuid.to_owned(), why };
+    match error {
+        NvmlError::NoPermission => uncapped(Uncapped::NoPermission),
+        NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_) => uncapped(Uncapped::NotSupported),
+        other => DomainError::Driver { what: uuid.to_owned(), why: other.to_string() },
     }
 }
 
@@ -195,6 +170,11 @@ impl<'n> Driver<'n> {
         known.device.total_energy_consumption().ok().map(Joules)
     }
 
+    /// Percent of the last moments in which its memory was read or written; `None`: it does not say.
+    pub fn memory_busy(&mut self, uuid: &str) -> Option<u32> {
+        self.known(uuid).ok()?.device.utilization_rates().ok().map(|rates| rates.memory.min(100))
+    }
+
     /// What is in force.
     ///
     /// # Errors
@@ -230,18 +210,32 @@ impl<'n> Driver<'n> {
         CapRange { limit, clocks, because: None }
     }
 
+    /// Keeps the core clock at or below that frequency; `None`: lets go of any lock there is. The driver has no call that reads
+    /// a lock back, so whoever locks has to remember it.
+    ///
+    /// # Errors
+    /// [`DomainError`] if it may not be set, or was refused.
+    pub fn lock_clocks(&mut self, uuid: &str, ceiling: Option<Megahertz>) -> Result<(), DomainError> {
+        let refused = |error: NvmlError| set_refused(uuid, error);
+        let known = self.known(uuid).map_err(refused)?;
+        match ceiling {
+            Some(Megahertz(max_clock_mhz)) => {
+                let setting = GpuLockedClocksSetting::Numeric { min_clock_mhz: 0, max_clock_mhz };
+                known.device.set_gpu_locked_clocks(setting).map_err(refused)?;
+            }
+            None => known.device.reset_gpu_locked_clocks().map_err(refused)?,
+        }
+        known.ceiling = ceiling;
+        Ok(())
+    }
+
     /// Sets a cap and reads it back.
     ///
     /// # Errors
     /// [`DomainError`] if it may not be set, was refused, or was said to be set and is not.
     pub fn set_cap(&mut self, uuid: &str, cap: Cap) -> Result<CapState, DomainError> {
         let what = || uuid.to_owned();
-        let uncapped = |why| DomainError::Uncapped { what: what(), why };
-        let refused = |error: NvmlError| match error {
-            NvmlError::NoPermission => uncapped(Uncapped::NoPermission),
-            NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_) => uncapped(Uncapped::NotSupported),
-            other => DomainError::Driver { what: what(), why: other.to_string() },
-        };
+        let refused = |error: NvmlError| set_refused(uuid, error);
         let known = self.known(uuid).map_err(refused)?;
         if let Some(asked) = cap.limit {
             let milliwatts = u32::try_from(asked.0).unwrap_or(u32::MAX);
@@ -260,13 +254,9 @@ impl<'n> Driver<'n> {
                 }
             })?;
         }
-        if let Some(ceiling) = cap.clock_ceiling {
-            let setting = GpuLockedClocksSetting::Numeric { min_clock_mhz: 0, max_clock_mhz: ceiling.0 };
-            known.device.set_gpu_locked_clocks(setting).map_err(refused)?;
-        } else if known.ceiling.is_some() {
-            known.device.reset_gpu_locked_clocks().map_err(refused)?;
+        if cap.clock_ceiling.is_some() || known.ceiling.is_some() {
+            self.lock_clocks(uuid, cap.clock_ceiling)?;
         }
-        known.ceiling = cap.clock_ceiling;
         let state = self.cap(uuid)?;
         match cap.limit {
             Some(asked) if state.requested != asked => {

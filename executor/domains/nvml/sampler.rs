@@ -32,10 +32,34 @@ pub struct Live {
     /// How long limits have held its clocks down since it was first read.
     pub bound: Duration,
     bound_seen: Option<Duration>,
+    /// How busy its memory was.
+    pub memory: MemoryUse,
     /// In the driver's words, why the last reading failed.
     pub trouble: Option<String>,
     /// Rounds in a row in which the driver said that the board is lost.
     lost: u32,
+}
+
+/// How busy the memory of a board was, added up over the readings of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryUse {
+    /// Time in which it was read or written,
+    pub busy: Duration,
+    /// of so much time.
+    pub seen: Duration,
+    last: Option<Duration>,
+}
+
+impl MemoryUse {
+    /// Takes a share in percent that stands for the time since the last one. A gap stands for nothing.
+    fn take(&mut self, reading: Option<(Duration, u32)>) {
+        if let (Some((at, percent)), Some(last)) = (reading, self.last) {
+            let time = at.saturating_sub(last).min(2 * SLOW);
+            self.busy += time * percent / 100;
+            self.seen += time;
+        }
+        self.last = reading.map(|(at, _)| at);
+    }
 }
 
 /// So many rounds in a row are believed.
@@ -50,6 +74,7 @@ impl Live {
             parts: Vec::new(),
             bound: Duration::ZERO,
             bound_seen: None,
+            memory: MemoryUse::default(),
             trouble: None,
             lost: 0,
         }
@@ -59,6 +84,12 @@ impl Live {
     #[must_use]
     pub const fn tally(&self) -> Tally {
         self.track.tally()
+    }
+
+    /// Whether the driver says how long limits hold its clocks down.
+    #[must_use]
+    pub const fn says_bound(&self) -> bool {
+        self.bound_seen.is_some()
     }
 
     /// Whether the board has fallen off the bus.
@@ -72,6 +103,7 @@ impl Live {
         self.lost = if matches!(gathered.sample, Err(Failed::Lost)) { self.lost.saturating_add(1) } else { 0 };
         if let Some((uses, parts)) = gathered.work {
             (self.uses, self.parts) = (uses, parts);
+            self.memory.take(gathered.sample.as_ref().ok().map(|sample| sample.at).zip(gathered.memory));
         }
         match gathered.sample {
             Ok(sample) => {
@@ -109,6 +141,8 @@ pub struct Gathered {
     pub sample: Result<Sample, Failed>,
     /// Processes and parts, where this round asked for them.
     pub work: Option<(Option<Vec<Use>>, Vec<MigPart>)>,
+    /// Percent of the time in which its memory was busy, where this round asked and something runs there.
+    pub memory: Option<u32>,
 }
 
 /// When each GPU was last asked what.
@@ -155,14 +189,18 @@ impl Sampler {
             asked.read = Some(now);
             let before = clock.now();
             let sample = driver.look(uuid, before).map(|sample| Sample { at: middle(before, clock.now()), ..sample });
-            let mut work = None;
+            let (mut work, mut memory) = (None, None);
             if sample.is_ok() && due(asked.work) {
                 asked.work = Some(now);
                 let parts = driver.parts(uuid);
                 asked.parts = !parts.is_empty();
-                work = Some((driver.uses(uuid, !asked.parts).ok(), parts));
+                let uses = driver.uses(uuid, !asked.parts).ok();
+                if uses.as_ref().is_some_and(|uses| !uses.is_empty()) {
+                    memory = driver.memory_busy(uuid);
+                }
+                work = Some((uses, parts));
             }
-            all.push((uuid.clone(), Gathered { sample, work }));
+            all.push((uuid.clone(), Gathered { sample, work, memory }));
         }
         all
     }

@@ -15,7 +15,7 @@ use neap_model::lifecycle::{AttemptEnd, Event, Exit, Phase, StopCause};
 use neap_model::protocol::{Ask, AttemptReport, Beat, BeatReply, JobReport, PROTOCOL, Submit};
 use neap_model::refusal::Refusal;
 use neap_model::seconds::Seconds;
-use neap_model::units::{Bytes, Intensity, Joules, Percent, Watts};
+use neap_model::units::{Bytes, Intensity, Joules, Megahertz, Percent, Watts};
 use std::collections::BTreeMap;
 
 /// 2026-11-23 00:00 UTC.
@@ -131,12 +131,17 @@ pub type Speed = fn(usize, &str) -> f64;
 /// Steps a second and watts of one GPU at a limit; `None`: as it was found.
 pub type Pacing = fn(Option<Watts>) -> (f64, f64);
 
+/// What a window shows of a job that waits for memory: steps a second, watts of one GPU, and the share of time for which a limit
+/// bound.
+pub type Clocked = fn(Option<Watts>, Option<Megahertz>) -> (f64, f64, f64);
+
 struct Attempt {
     started: DateTime<Utc>,
     ends: DateTime<Utc>,
     end: Option<(AttemptEnd, DateTime<Utc>)>,
     spanned: bool,
     cap: Option<Watts>,
+    ceiling: Option<Megahertz>,
     order: u64,
     gpus: Vec<String>,
     /// Since when it is watched at that limit, and the last whole window.
@@ -168,6 +173,8 @@ pub struct World {
     pub started: BTreeMap<JobId, Vec<DateTime<Utc>>>,
     /// Steps a second and watts of a GPU by limit, of jobs that count their steps.
     pub paces: BTreeMap<String, Pacing>,
+    /// Of jobs whose GPUs say that memory is busy nine tenths of the time.
+    pub clocked: BTreeMap<String, Clocked>,
     /// Work that was saved at pauses.
     pub saved: BTreeMap<JobId, TimeDelta>,
     /// What a GPU draws for each job, as far as its limit lets it, where that is metered.
@@ -212,6 +219,7 @@ impl World {
             exits: BTreeMap::new(),
             started: BTreeMap::new(),
             paces: BTreeMap::new(),
+            clocked: BTreeMap::new(),
             saved: BTreeMap::new(),
             careless: Vec::new(),
             draws: BTreeMap::new(),
@@ -249,11 +257,25 @@ impl World {
 
     /// The helper runs on the node: GPUs may be told 100 W to 400 W.
     pub fn with_helper(mut self) -> Self {
-        let range = Settable { least: Watts::whole(100), most: Watts::whole(400) };
+        let range = Settable { least: Watts::whole(100), most: Watts::whole(400), clocks: None };
         for gpu in &mut self.gpus {
             (gpu.settable, gpu.uncapped) = (Some(range), None);
         }
         self
+    }
+
+    /// Its file says that locks of clocks are its own.
+    pub fn with_clocks(mut self) -> Self {
+        for gpu in &mut self.gpus {
+            gpu.settable =
+                gpu.settable.map(|range| Settable { clocks: Some((Megahertz(300), Megahertz(1_500))), ..range });
+        }
+        self
+    }
+
+    /// The ceiling that the GPUs of a job are told.
+    pub fn ceiling(&self, id: JobId) -> Option<Megahertz> {
+        self.attempts.iter().find(|(attempt, _)| attempt.job == id).and_then(|(_, attempt)| attempt.ceiling)
     }
 
     /// What the GPUs of a job are told.
@@ -356,19 +378,28 @@ impl World {
         }
         let jobs = &self.controller.state().jobs;
         for (id, attempt) in &mut self.attempts {
-            let Some(pacing) = jobs.get(&id.job).and_then(|job| self.paces.get(&job.spec.name)) else { continue };
+            let Some(job) = jobs.get(&id.job) else { continue };
+            let (paced, clocked) = (self.paces.get(&job.spec.name), self.clocked.get(&job.spec.name));
+            if paced.is_none() && clocked.is_none() {
+                continue;
+            }
             let time = (now - attempt.watched).num_milliseconds() as u64;
             if time < 60_000 {
                 continue;
             }
-            let (rate, watts) = pacing(attempt.cap);
+            let (rate, watts) = paced.map(|pacing| pacing(attempt.cap)).unwrap_or_default();
+            let below = clocked.map(|clocked| clocked(attempt.cap, attempt.ceiling));
+            let (rate, watts, bound) = below.unwrap_or((rate, watts, 0.0));
             attempt.pace = Some(Pace {
                 number: attempt.pace.map_or(0, |pace| pace.number + 1),
                 limit: attempt.cap,
+                clock_ceiling: attempt.ceiling,
                 steps: (rate * time as f64 / 1e3) as u64,
                 steps_ms: time,
-                energy: Joules((watts * time as f64) as u64 * jobs[&id.job].gpus.len() as u64),
+                energy: Joules((watts * time as f64) as u64 * job.gpus.len() as u64),
                 energy_ms: time,
+                bound_ms: (bound * time as f64) as u64,
+                memory_busy: clocked.map(|_| Percent::whole(90)),
             });
             attempt.watched = now;
         }
@@ -405,6 +436,7 @@ impl World {
                     spans: spans.into_iter().collect(),
                     log: "/log".into(),
                     cap: attempt.cap,
+                    clock_ceiling: attempt.ceiling,
                     cap_order: attempt.order,
                     caps: self.held(attempt),
                     pace: attempt.pace,
@@ -441,17 +473,23 @@ impl World {
 
     /// What the helper would say of the GPUs of an attempt.
     fn held(&self, attempt: &Attempt) -> Vec<CapHeld> {
-        let Some(limit) = attempt.cap else { return Vec::new() };
+        if attempt.cap.is_none() && attempt.ceiling.is_none() {
+            return Vec::new();
+        }
+        let limit = attempt.cap;
         let one = |uuid: &String| {
             let found = self.gpus.iter().find(|gpu| gpu.uuid == *uuid).map(|gpu| gpu.limit);
             let foreign = self.foreign.contains(uuid);
             CapHeld {
                 gpu: uuid.clone(),
-                wanted: Some(limit),
+                wanted: limit,
                 found,
-                requested: (!foreign).then_some(limit),
-                enforced: if foreign { found } else { Some(limit) },
+                requested: limit.filter(|_| !foreign),
+                enforced: if foreign { found } else { limit.or(found) },
+                clock_ceiling_wanted: attempt.ceiling,
+                clock_ceiling: attempt.ceiling.filter(|_| !foreign),
                 because: foreign.then_some(Uncapped::Foreign),
+                ..CapHeld::default()
             }
         };
         attempt.gpus.iter().map(one).collect()
@@ -503,6 +541,7 @@ impl World {
                     end,
                     spanned: false,
                     cap: lease.cap,
+                    ceiling: lease.clock_ceiling,
                     order: 0,
                     gpus: lease.gpus,
                     watched: now,
@@ -513,8 +552,8 @@ impl World {
         for order in reply.caps {
             let Some(attempt) = self.attempts.get_mut(&order.attempt) else { continue };
             attempt.order = order.order;
-            if attempt.cap != order.limit {
-                (attempt.cap, attempt.watched) = (order.limit, now);
+            if (attempt.cap, attempt.ceiling) != (order.limit, order.clock_ceiling) {
+                (attempt.cap, attempt.ceiling, attempt.watched) = (order.limit, order.clock_ceiling, now);
             }
         }
         for stop in reply.stops {

@@ -91,7 +91,9 @@ fn happened(
             ("leased", format!("attempt {} to {} in {}: {because}", epoch.0, escape(node), escape(zone)))
         }
         E::Started { epoch, .. } => ("started", format!("attempt {}", epoch.0)),
-        E::Capped { limit, because, .. } => ("capped", super::super::capping::decided(*limit, because)),
+        E::Capped { limit, clock_ceiling, because, .. } => {
+            ("capped", super::super::capping::decided(*limit, *clock_ceiling, because))
+        }
         E::StopAsked { cause: StopCause::Pause { domain: Some(domain), .. }, .. } => {
             ("pausing", format!("{} has too little power for all that runs there", escape(domain)))
         }
