@@ -4,7 +4,7 @@
 use super::learned::{Outlook, outlook};
 use super::{HORIZON, History};
 
-/// Errors of the past year, as they are: with that the 80 % band holds 70 to 81 % of the outcomes of a volatile half-year and 82
+/// Errors of the past year, as they are: with that the 80 % band holds 70 to 81 % of the outcomes of a volatile half-year and 81
 /// to 89 % of a calm one (`tests/forecast.rs`). No factor that fits both was found.
 const SCALE: f64 = 1.0;
 /// Past issues that are drawn from, the latest first.

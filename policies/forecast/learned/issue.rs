@@ -8,6 +8,9 @@ use super::week::{WEEK, Week};
 const COMMON: usize = 17;
 /// What is looked at.
 pub(super) const FEATURES: usize = COMMON + 11;
+/// Where among them the time of the year is.
+#[cfg(test)]
+pub(super) const YEAR: std::ops::Range<usize> = 6..8;
 /// Hours of history that an issue needs before it.
 pub(super) const NEEDS: usize = 36 * DAY;
 /// The last day is looked at in pieces of that many hours.
@@ -65,6 +68,8 @@ pub(super) struct Issue {
     pub typical: Typical,
     /// Mean of the typical day, at least 1.
     pub level: f64,
+    /// The same without that bound: where nothing is emitted, a day has no shape.
+    mean: f64,
     common: [f64; COMMON],
     /// Mean of the last seven days by position.
     week_day: [f64; DAY],
@@ -81,7 +86,8 @@ impl Issue {
     pub fn of(past: &Past, at: usize, back: usize, typical: Typical, year: f64) -> Self {
         let hours = &past.hours;
         let week_day: [f64; DAY] = std::array::from_fn(|k| past.days(at - 7 * DAY + k, 7));
-        let level = (typical.day.iter().sum::<f64>() / DAY as f64).max(1.0);
+        let whole_mean = typical.day.iter().sum::<f64>() / DAY as f64;
+        let level = whole_mean.max(1.0);
         let distance = |k: usize, days: usize| hours[at - DAY * days + k] - typical.day[k];
         let mean =
             |from: usize, until: usize| (from..until).map(|k| distance(k, 1)).sum::<f64>() / (until - from) as f64;
@@ -107,6 +113,7 @@ impl Issue {
         Self {
             at,
             level,
+            mean: whole_mean,
             common,
             week_day,
             season: past.season(at),
@@ -121,7 +128,7 @@ impl Issue {
         let (day, k) = ((h - 1) / DAY, (h - 1) % DAY);
         let typical = self.typical.day[k];
         let ago = |days: usize| past.hours[self.at + k - DAY * days] - typical;
-        let shape = typical - self.level;
+        let shape = typical - self.mean;
         let mut all = [0.0; FEATURES];
         all[..COMMON].copy_from_slice(&self.common);
         all[COMMON..].copy_from_slice(&[

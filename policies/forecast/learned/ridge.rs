@@ -34,12 +34,31 @@ impl Ridge {
         }
     }
 
-    /// The coefficients, drawn to zero as by a share `ridge` of further issues at which nothing had to be corrected. By
-    /// Cholesky's decomposition.
-    pub fn solve(&self, ridge: f64) -> Vector {
-        if self.count < LEAST {
-            return [0.0; FEATURES];
+    /// What another zone's issues teach, scaled so that they weigh as the root of their number, however much happens there.
+    #[cfg(test)]
+    pub fn join(&mut self, other: &Self) {
+        let trace: f64 = (0..FEATURES).map(|n| other.square[n][n]).sum();
+        let scale = f64::from(other.count).sqrt() / trace.max(1e-9);
+        for row in 0..FEATURES {
+            for column in 0..FEATURES {
+                self.square[row][column] += scale * other.square[row][column];
+            }
+            self.cross[row] += scale * other.cross[row];
         }
+        self.count += other.count;
+    }
+
+    /// The coefficients, drawn to those that are `usual` as by a share `ridge` of further issues at which just those were right.
+    /// By Cholesky's decomposition.
+    pub fn solve(&self, ridge: f64, usual: &Vector) -> Vector {
+        if self.count < LEAST {
+            return *usual;
+        }
+        // What the usual ones leave to be corrected.
+        let left: Vector = std::array::from_fn(|row| {
+            let at = |column: usize| self.square[row.max(column)][row.min(column)];
+            self.cross[row] - (0..FEATURES).map(|column| at(column) * usual[column]).sum::<f64>()
+        });
         let mut lower = [[0.0; FEATURES]; FEATURES];
         for row in 0..FEATURES {
             for column in 0..=row {
@@ -55,13 +74,13 @@ impl Ridge {
         let mut half = [0.0; FEATURES];
         for row in 0..FEATURES {
             let sum: f64 = (0..row).map(|n| lower[row][n] * half[n]).sum();
-            half[row] = (self.cross[row] - sum) / lower[row][row];
+            half[row] = (left[row] - sum) / lower[row][row];
         }
         let mut all = [0.0; FEATURES];
         for row in (0..FEATURES).rev() {
             let sum: f64 = (row + 1..FEATURES).map(|n| lower[n][row] * all[n]).sum();
             all[row] = (half[row] - sum) / lower[row][row];
         }
-        all
+        std::array::from_fn(|n| usual[n] + all[n])
     }
 }
