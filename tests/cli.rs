@@ -49,7 +49,7 @@ fn every_refusal_has_its_code_its_exit_and_a_hint() {
         (&["submit", "--slurm", "slurm.sh"], "E010", 2, "not built yet"),
         (&["top"], "E010", 2, "not built yet"),
         (&["submit", "--gpus", "two", "--", "true"], "E011", 2, "whole number"),
-        (&["submit", "--gpus", "4..16", "--", "true"], "E011", 2, "not built yet"),
+        (&["submit", "--gpus", "16..4", "--", "true"], "E011", 2, "such as 4..16"),
         (&["submit", "--finish-by", "soon", "--", "true"], "E011", 2, "tomorrow"),
         (&["submit", "--name", "a b", "--", "true"], "E011", 2, "letters"),
         (&["submit", "--env", "NOT_SET_HERE", "--", "true"], "E011", 2, "NAME=VALUE"),
