@@ -9,6 +9,7 @@ pub mod grid;
 pub mod jobs;
 mod metering;
 pub mod numbers;
+mod parts;
 pub mod plan;
 pub mod report;
 pub mod simulate;

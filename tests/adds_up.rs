@@ -62,6 +62,9 @@ fn views(site: &Site) -> Views {
         let parts = shown["energy_parts"].as_array().expect("parts").iter();
         let sum: i64 = parts.map(|part| millijoules(&part["energy_joules"])).sum();
         assert_eq!(sum, millijoules(&shown["it_energy_joules"]), "job {id}: its parts");
+        let named = ["gpu", "cpu", "rest"].map(|part| shown[format!("{part}_energy_joules")].clone());
+        let named: i64 = named.iter().filter(|part| !part.is_null()).map(millijoules).sum();
+        assert_eq!(named, sum, "job {id}: the same by name");
         jobs.insert(id, millijoules(&shown["energy_joules"]));
     }
     let report = json(site.neap().args(["report", "--by", "project", "-o", "json"]));

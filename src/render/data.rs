@@ -164,6 +164,7 @@ pub fn job(job: &JobReport) -> Value {
     if let Some(most) = spec.resources.gpus_up_to {
         value["gpus_up_to"] = most.into();
     }
+    super::parts::values(&mut value, job);
     beside::values(&mut value, &account.bills, account.market.as_ref(), job.embodied.as_ref());
     let sci = beside::sci(job);
     value["sci_grams"] = sci.into();
