@@ -129,7 +129,8 @@ impl Work {
     /// How many times as fast on so many GPUs as on the fewest: each doubling is worth 1.78 times; assumed.
     #[must_use]
     pub fn speed_up(gpus: usize, fewest: u32) -> f64 {
-        1.78_f64.powf((gpus as f64 / f64::from(fewest.max(1))).log2())
+        let times = gpus / usize::try_from(fewest.max(1)).unwrap_or(1);
+        (0..times.max(1).ilog2()).fold(1.0, |speed, _| speed * 1.78)
     }
 }
 

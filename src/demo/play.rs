@@ -48,7 +48,7 @@ pub fn play(options: Options, mut progress: impl FnMut(usize, usize)) -> Result<
     let config = config::built_in(SITE, "configs/demo.toml")?.scheduler;
     let end = START + TimeDelta::days(i64::from(options.days));
     let mut dice = StdRng::seed_from_u64(options.seed);
-    let mut site = Site::new(config, end, &mut dice);
+    let mut site = Site::new(config, end, options.seed);
     // Whoever comes late has to be done as well: nobody comes in the second half, and nobody after the first day.
     let within = ((end - START) / 2).min(TimeDelta::days(1));
     let mut arrivals = drawn(within, &mut dice).into_iter().peekable();
@@ -85,14 +85,14 @@ pub fn play(options: Options, mut progress: impl FnMut(usize, usize)) -> Result<
 }
 
 impl Site {
-    fn new(config: Config, end: DateTime<Utc>, dice: &mut StdRng) -> Self {
+    fn new(config: Config, end: DateTime<Utc>, seed: u64) -> Self {
         let mut state = State::default();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let started = Event::Started { incarnation: 1, nonce: 1, version };
         state.apply(START, &started).expect("the first event of a journal is legal");
         let nodes = config.nodes.iter().enumerate().map(|(at, node)| Node::new(&node.name, at % 2 == 1, START));
         let nodes = nodes.collect();
-        let grids = config.zones.iter().map(|zone| Grid::new(&zone.name, START, end, dice)).collect();
+        let grids = config.zones.iter().map(|zone| Grid::new(&zone.name, START, end, seed)).collect();
         let controller = Controller::new(config, ROOT, footer, state, START);
         let (beats, answers) = (BTreeMap::new(), BTreeMap::new());
         Self { controller, nodes, grids, saved: Saved::new(), now: START, calls: 0, beats, answers }

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 const NEXT: [(&str, &str); 3] = [
     ("neap serve --dev &", "a scheduler and an executor of your own; NEAP_ZONE=DE before it says where you are"),
     ("neap submit --finish-by +12h --expect 1h -- sleep 5", "a job that may wait for cleaner hours"),
-    ("neap why last", "why it waits, what that gains, what you can do"),
+    ("neap why last", "why it waits or does not, what that gains, what you can do"),
 ];
 
 /// For people. Times are UTC, so that the same demo is the same text everywhere.
@@ -145,11 +145,14 @@ fn best(told: &Told, style: &Style) -> String {
     }
     text.push('\n');
     if let Some((at, certificate)) = &told.certificate {
-        let widest = told.widest.map_or_else(String::new, |gap| {
-            format!("; the widest gap of all, once an hour: {}", numbers::percent((gap * 1e3).ceil() / 1e3))
-        });
         let at = times::day_clock(*at, style);
-        let _ = writeln!(text, "  {:<11} {at}: {}{widest}", "how good", numbers::certified(certificate));
+        let _ = writeln!(text, "  {:<11} {at}, most at once: {}", "how good", numbers::certified(certificate));
+    }
+    if let Some(gap) = told.widest {
+        // Rounded up: what is printed is a bound as well.
+        let gap = numbers::percent((gap * 1e3).ceil() / 1e3);
+        let _ =
+            writeln!(text, "  {:<11} looked at once an hour, no plan was more than {gap} above the best possible", "");
     }
     text
 }
