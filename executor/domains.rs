@@ -3,6 +3,7 @@
 mod cap;
 pub mod nvml;
 pub mod rapl;
+pub mod simulated;
 
 pub use cap::{Cap, CapRange, CapState, Uncapped};
 use neap_model::fleet::Source;

@@ -201,6 +201,7 @@ pub enum Verb {
     Carbon { zones: Vec<String>, factors: bool },
     Report(ReportArgs),
     Simulate(Box<SimulateArgs>),
+    Demo { seed: Option<u64>, days: Option<u32> },
     Status,
     PolicyEvent(Box<EventArgs>),
     PolicyCheck(Option<String>),
@@ -343,6 +344,7 @@ fn verb(name: &str, given: &ArgMatches) -> Result<Verb, Instead> {
             },
         }),
         "simulate" => Verb::Simulate(Box::new(simulate(given))),
+        "demo" => Verb::Demo { seed: number(given, "seed")?, days: number(given, "days")? },
         "status" => Verb::Status,
         "powerd" => Verb::Powerd {
             file: text(given, "file").map(PathBuf::from),

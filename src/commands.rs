@@ -1,6 +1,7 @@
 //! The verbs: each asks, and prints what was answered.
 
 pub mod daemons;
+pub mod demo;
 pub mod follow;
 pub mod jobs;
 pub mod node;

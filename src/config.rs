@@ -56,6 +56,17 @@ pub fn load(flag: Option<&Path>, paths: &Paths) -> Result<Config, Vec<Problem>> 
     Ok(Config { file, scheduler, executor })
 }
 
+/// The configuration of a site whose file is part of the program.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn built_in(text: &str, shown: &str) -> Result<Config, Vec<Problem>> {
+    let mut paths = Paths::default();
+    "localhost".clone_into(&mut paths.host);
+    let (scheduler, executor) = site::read(text, shown, &paths)?;
+    Ok(Config { file: None, scheduler, executor })
+}
+
 fn find(flag: Option<&Path>, paths: &Paths) -> Option<PathBuf> {
     let named = flag.map(Path::to_owned).or_else(|| paths.named_config.clone());
     named.or_else(|| paths.usual_configs().into_iter().find(|file| file.exists()))

@@ -39,7 +39,19 @@ pub fn unknown(topic: &str) -> Problems {
     let refusal = Refusal::new(Code::UnknownFlag, format!("there is no help on `{topic}`"));
     let known =
         ["submit", "run", "plan", "ls", "show", "why", "logs", "wait", "now", "hold", "release", "edit", "cancel"];
-    let rest = ["carbon", "report", "simulate", "status", "serve", "executor", "doctor", "kernel", "completion", "man"];
+    let rest = [
+        "carbon",
+        "report",
+        "simulate",
+        "status",
+        "demo",
+        "serve",
+        "executor",
+        "doctor",
+        "kernel",
+        "completion",
+        "man",
+    ];
     let near = did_you_mean(topic, known.into_iter().chain(rest).chain(TOPICS.iter().copied()));
     problem(match near {
         Some(near) => refusal.hint("did you mean", &["help", near]),

@@ -6,6 +6,7 @@ mod args;
 mod client;
 mod commands;
 mod config;
+mod demo;
 mod diagnostic;
 mod embedded;
 mod help;
@@ -86,6 +87,7 @@ fn act(session: &Session, verb: Verb) -> Left {
         Verb::Train(options) => workload(kernels::train(&options, &mut std::io::stdout())),
         Verb::Infer(options) => workload(kernels::infer(&options, &mut std::io::stdout())),
         Verb::Simulate(args) => commands::simulate::simulate(session, &args),
+        Verb::Demo { seed, days } => commands::demo::demo(session, seed, days),
         Verb::Powerd { file, restore_all, check } => node::powerd(file, restore_all, check),
         Verb::PolicyCheck(file) => policy::check(session, file.as_deref()),
         Verb::Doctor { strict, gpu, nvml_lib } => node::doctor(session, strict, gpu, nvml_lib),
@@ -146,6 +148,7 @@ async fn ask(session: &Session, verb: Verb) -> Left {
         | Verb::PolicyCheck(_)
         | Verb::Powerd { .. }
         | Verb::Simulate(_)
+        | Verb::Demo { .. }
         | Verb::Completion(_)
         | Verb::Man(_)
         | Verb::Help(_)

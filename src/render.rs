@@ -4,6 +4,7 @@ mod beside;
 mod capping;
 pub mod chart;
 pub mod data;
+pub mod demo;
 pub mod footer;
 pub mod grid;
 pub mod jobs;

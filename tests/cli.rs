@@ -48,6 +48,9 @@ fn every_refusal_has_its_code_its_exit_and_a_hint() {
         (&["submit", "--array", "1-5", "--", "true"], "E010", 2, "not built yet"),
         (&["submit", "--slurm", "slurm.sh"], "E010", 2, "not built yet"),
         (&["top"], "E010", 2, "not built yet"),
+        (&["demo", "--days", "0"], "E011", 2, "1 to 14"),
+        (&["demo", "--days", "15"], "E011", 2, "1 to 14"),
+        (&["demo", "--seed", "one"], "E011", 2, "whole number"),
         (&["submit", "--gpus", "two", "--", "true"], "E011", 2, "whole number"),
         (&["submit", "--gpus", "16..4", "--", "true"], "E011", 2, "such as 4..16"),
         (&["submit", "--finish-by", "soon", "--", "true"], "E011", 2, "tomorrow"),
@@ -161,6 +164,30 @@ fn a_dead_server_is_told_with_what_to_do_and_never_replaced_in_silence() {
     nobody.env("HOME", site.dir.path()).env("XDG_RUNTIME_DIR", site.dir.path());
     let (exit, _, err) = ran(nobody.args(["ls"]));
     assert!(exit == 3 && err.contains("NEAP_SERVER is not set"), "{err}");
+}
+
+#[test]
+fn a_demo_needs_nothing_leaves_nothing_and_says_that_it_is_simulated() {
+    let empty = tempfile::tempdir().expect("a directory");
+    let demo = |format: &str| {
+        let mut command = neap();
+        // No server, no configuration, no home worth the name.
+        command.env_clear().env("HOME", empty.path()).current_dir(empty.path());
+        ran(command.args(["demo", "--days", "1", "--seed", "2", "-o", format]))
+    };
+    let (exit, text, err) = demo("table");
+    assert_eq!((exit, text.starts_with("All of this is simulated")), (0, true), "{text}{err}");
+    assert!(err.starts_with("1 day simulated in "), "{err}");
+    let (exit, json, _) = demo("json");
+    let value: Value = serde_json::from_str(&json).expect("one document");
+    assert_eq!((exit, &value["schema"], &value["simulated"]), (0, &"neap.demo/1".into(), &true.into()));
+    assert_eq!((&value["seed"], &value["days"], &value["submitted"]), (&2.into(), &1.into(), &60.into()));
+    // The books of the nodes are those of the jobs and of nobody, to the millijoule.
+    let joules = |value: &Value| (value.as_f64().expect("joules") * 1e3).round() as u64;
+    let (jobs, idle) = (joules(&value["all"]["energy_joules"]), joules(&value["all"]["idle_energy_joules"]));
+    assert_eq!(jobs + idle, joules(&value["node_energy_joules"]));
+    assert_eq!(std::fs::read_dir(empty.path()).expect("there").count(), 0, "nothing is written");
+    assert_eq!(demo("md").0, 2);
 }
 
 #[test]

@@ -15,7 +15,6 @@ pub const NOT_BUILT: &[&str] = &[
     "nodes",
     "queues",
     "budget",
-    "demo",
     "selftest",
     "journal",
     "audit",
@@ -179,6 +178,12 @@ fn of_the_site() -> Vec<Command> {
             .arg(switch("gpu", "Watch each GPU's meter for ten seconds and, asked first, set a limit and give it back"))
             .arg(switch("yes", "With --gpu: set limits without asking"))
             .arg(value("nvml-lib", "PATH", "NVIDIA's management library [default: executor.nvml_lib]")),
+        verb(
+            "demo",
+            "Try it: the real scheduler in moved time over a simulated site; needs no GPU, key, network or root",
+        )
+        .arg(value("seed", "N", "Of the made-up jobs and weather; the same gives the same figures [default: 1]"))
+        .arg(value("days", "N", "Simulated days, 1 to 14 [default: 3]")),
         verb("completion", "Completions for a shell")
             .arg(position("shell", "bash|zsh|fish", "Which").required(true).value_parser(["bash", "zsh", "fish"])),
         verb("man", "The manual page of a verb").arg(position("verb", "VERB", "Which; none: the first page")),

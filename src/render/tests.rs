@@ -5,6 +5,7 @@ mod scene;
 
 use super::{Style, data, escape, footer, grid, jobs, plan, report, status, why};
 use chrono_tz::Tz;
+use neap_model::lifecycle::JobEvent;
 use neap_model::protocol::{Accepted, JobPage};
 use scene::{Scene, now};
 use std::path::Path;
@@ -52,6 +53,19 @@ fn golden_why_of_a_running_job() {
 #[test]
 fn golden_why_of_a_finished_job() {
     golden("why-finished.txt", &why::why(&Scene::new().finished(), &STYLE));
+}
+
+#[test]
+fn a_start_before_its_planned_time_is_not_explained_by_that_plan() {
+    let mut report = Scene::new().finished();
+    for entry in &mut report.history {
+        if matches!(entry.event, JobEvent::Leased { .. }) {
+            entry.at -= chrono::TimeDelta::hours(1);
+        }
+    }
+    let text = why::why(&report, &STYLE);
+    let line = "Now is the cleanest start it has. Before that it was planned for Tue 24 Nov 02:50.";
+    assert!(text.contains(line), "{text}");
 }
 
 #[test]

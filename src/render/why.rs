@@ -276,13 +276,21 @@ fn started_because(report: &WhyReport, style: &Style) -> String {
         _ => None,
     });
     let started = report.history.iter().rev().find_map(|entry| match &entry.event {
-        JobEvent::Leased { decision, .. } => Some(decision.as_ref()),
+        JobEvent::Leased { decision, .. } => Some((entry.at, decision.as_ref())),
         _ => None,
     });
     let to = |decision: &Decision| {
         decision.start().map_or_else(String::new, |at| format!(" for {}", times::day_clock(at, style)))
     };
-    match planned.or(started).map(|decision| (&decision.verdict, decision)) {
+    // A plan that was overtaken by news did not start it.
+    if let (Some((at, decision)), Some(told)) = (started, planned)
+        && let Verdict::Start { because, .. } = &decision.verdict
+        && told.start().is_some_and(|start| start > at + TimeDelta::seconds(60))
+    {
+        let why = jobs::why_now(because, decision.expected.as_ref());
+        return format!("{why} Before that it was planned{}.", to(told));
+    }
+    match planned.or(started.map(|(_, decision)| decision)).map(|decision| (&decision.verdict, decision)) {
         Some((Verdict::Start { because, .. }, decision)) => jobs::why_now(because, decision.expected.as_ref()),
         Some((Verdict::Hold { because: Reason::CleanerLater { savings, .. }, .. }, decision)) => {
             format!("it waited for cleaner hours, planned{}: {}.", to(decision), numbers::saving(savings, false))
