@@ -329,7 +329,8 @@ impl State {
             JobEvent::Planned { decision } => {
                 job.first_told.get_or_insert_with(|| (**decision).clone());
                 job.told = Some((**decision).clone());
-                job.account.planned = decision.expected.map(|o| o.emits);
+                // After a pause what it emitted before is part of what the whole run is to emit.
+                job.account.planned = decision.expected.map(|o| o.emits + job.account.actual.emits);
             }
             JobEvent::Edited { spec, .. } => job.spec = (**spec).clone(),
             JobEvent::Overridden { by, .. } => {

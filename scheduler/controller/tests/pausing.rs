@@ -48,6 +48,8 @@ fn a_pausable_job_runs_in_the_clean_hours_only() {
     world.pass(hours(6));
     let done = world.show(id);
     assert_eq!(phase_word(&done), "succeeded");
+    let (planned, actual) = (done.account.planned.expect("told").in_base(), done.account.actual.emits.in_base());
+    assert!((planned / actual - 1.0).abs() < 0.05, "planned {planned} g for the whole run, {actual} g in the end");
     assert_eq!(pauses(&mut world, id), 1);
     // 0.4 kWh at 100 g/kWh, but for the minutes an order takes here; at once it would have been two hours at 500.
     assert!(done.account.actual.emits.0 < 45_000_000, "{:?}", done.account.actual);
