@@ -4,7 +4,7 @@ use super::broken::{self, Begins, Broken, Terms, Window};
 use super::priced::Curves;
 use crate::integral::Cleanest;
 use crate::machine::{Kit, Shape};
-use crate::order::slowed;
+use crate::order::{slowed, start_by};
 use crate::problem::Job;
 use crate::room::{NodeRoom, Room, Slot, ZoneRoom};
 use crate::stamp::{Stamp, stamp};
@@ -94,22 +94,30 @@ pub(crate) fn earliest(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
     if hurries { first_end(room, job, from) } else { Some(first) }
 }
 
-/// What ends first; with a slowdown, of what ends so much later at most what needs the least energy.
+/// What ends first of what starts by the time that was asked for, as long as anything does; with a slowdown, of what ends so
+/// much later at most what needs the least energy.
 fn first_end(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
-    let choices: Vec<Choice> = room
-        .open(job)
-        .flat_map(|(index, node, zone)| {
-            node.machine.shapes(job).filter_map(move |shape| {
-                let start = node.earliest(&shape.need, from, shape.millis(), Stamp::MAX)?;
-                Some(Choice::at(room, job, index, zone, shape, start))
-            })
-        })
-        .collect();
+    let by = start_by(job).map_or(Stamp::MAX, stamp);
+    let mut choices = starts(room, job, from, by);
+    if choices.is_empty() {
+        choices = starts(room, job, from, Stamp::MAX);
+    }
     let (end, Reverse(length)) = choices.iter().map(|choice| (choice.end(), Reverse(choice.shape.millis()))).min()?;
     let end = slowed(job, end, length);
     let energy = |c: &Choice| rate(&room.zones[c.zone], &c.shape).saturating_mul(u128::from(c.shape.length.0));
     let key = |c: &Choice| (c.shape.rank, energy(c), c.end(), c.start, c.taste(room, job));
     choices.into_iter().filter(|choice| choice.end() <= end).min_by_key(key)
+}
+
+/// The earliest start in `[from, by]` of every way on every node.
+fn starts(room: &Room, job: &Job, from: Stamp, by: Stamp) -> Vec<Choice> {
+    let each = room.open(job).flat_map(|(index, node, zone)| {
+        node.machine.shapes(job).filter_map(move |shape| {
+            let start = node.earliest(&shape.need, from, shape.millis(), by)?;
+            Some(Choice::at(room, job, index, zone, shape, start))
+        })
+    });
+    if by < from { Vec::new() } else { each.collect() }
 }
 
 /// The earliest start from `from` on, anywhere the job may run. Of equal starts the better model wins, then the cleaner
