@@ -241,3 +241,21 @@ fn watts_that_a_job_does_not_draw_are_given_to_one_that_can_use_them() {
     assert!(drawn(&world) <= Watts::whole(1_250), "{}", drawn(&world));
     world.check_replay();
 }
+
+#[test]
+fn a_meter_that_tells_more_than_limits_allow_slows_nobody() {
+    let mut world = row();
+    let (strict, tolerant) = (submit(&mut world, 2, 0), submit(&mut world, 1, 25));
+    call(&mut world, "dr-1", 1, 1_400, 4);
+    world.pass_by(SECOND * 30, SECOND);
+    assert_eq!((world.cap(strict), world.cap(tolerant)), (None, None), "there is room for all");
+    for watts in [Watts::whole(5_000), Watts(u64::MAX)] {
+        for _ in 0..60 {
+            let gpus = ["GPU-a", "GPU-b", "GPU-c"].map(|gpu| (gpu.to_owned(), watts));
+            world.controller.budgets.drew(world.now, &gpus.into());
+            world.pass_by(SECOND, SECOND);
+            assert_eq!((world.cap(strict), world.cap(tolerant)), (None, None), "{watts}");
+        }
+    }
+    world.check_replay();
+}
