@@ -22,6 +22,11 @@ const JUDGED: u32 = 28;
 impl Controller {
     /// After a replay: everybody who waits is known to the planner again, with what was promised.
     pub(in crate::controller) fn resume_planning(&mut self) {
+        // How long they take is known before they are asked.
+        let ended = self.state.jobs.values().filter_map(|job| Some((job.ended?, job.id)));
+        let mut ended: Vec<(DateTime<Utc>, JobId)> = ended.collect();
+        ended.sort_unstable();
+        ended.into_iter().for_each(|(_, id)| self.learn(id));
         let live: Vec<JobId> = self.state.live.iter().copied().collect();
         for id in live {
             let job = &self.state.jobs[&id];
@@ -38,8 +43,6 @@ impl Controller {
                 }
             }
         }
-        let ended: Vec<JobId> = self.state.jobs.keys().copied().filter(|id| !self.state.live.contains(id)).collect();
-        ended.into_iter().for_each(|id| self.learn(id));
         self.resume_holding();
     }
 
