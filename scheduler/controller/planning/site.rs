@@ -1,5 +1,6 @@
 //! What the planner is told: the places, what each waiting job asks for, and who occupies what.
 
+use super::learning::ways_left;
 use crate::controller::Controller;
 use crate::controller::leases::SILENT;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -58,8 +59,9 @@ impl Controller {
             _ => None,
         };
         let done = job.map_or(Seconds::ZERO, |job| job.ran);
-        let left = self.run_left(spec, job.map(AsRef::as_ref)).max(Seconds(1));
-        let ways: Arc<[Way]> = self.ways_left(spec, left).into();
+        let ways = self.ways_to_run(spec);
+        let left = self.rest_of(self.length_by(spec, &ways), spec, job.map(AsRef::as_ref)).max(Seconds(1));
+        let ways: Arc<[Way]> = ways_left(ways, left).into();
         let not_before = if forced_by.is_some() { None } else { spec.time.not_before };
         Ask {
             id,
