@@ -3,7 +3,7 @@
 //! It shares with the planner what a job needs of a node and the formula of the footprint, and nothing of its search.
 
 use crate::machine::{Amount, Machine, Shape};
-use crate::order::{latest_start, slowed, waits_for_grid};
+use crate::order::{latest_start, slowed, start_by, waits_for_grid};
 use crate::planner::reasons;
 use crate::planner::{Pausing, Plan};
 use crate::problem::{Job, Problem};
@@ -265,6 +265,10 @@ impl Auditor<'_> {
                 continue;
             }
             let by_end = !run.job.ways.is_empty() && !waits_for_grid(run.job);
+            if by_end && let Some((latest, possible)) = self.start_by_missed(run, &ledgers) {
+                breaches.push(Breach::LatestStartMissed { job: run.job.id, latest, possible });
+                continue;
+            }
             if by_end && let Some((end, length)) = self.earliest_end(run, &ledgers) {
                 // It goes by its end, and by energy where it consents to end later.
                 if run.until <= slowed(run.job, end, length) {
@@ -294,9 +298,19 @@ impl Auditor<'_> {
         self.starts(run, ledgers, run.from).map(|(start, _)| start).min()
     }
 
-    /// The earliest end, likewise, with the length of the longest run that comes to it.
+    /// The start-by that a job misses, and the start in time that it could have.
+    fn start_by_missed(&self, run: &Run<'_>, ledgers: &[Ledger]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+        let by = start_by(run.job).filter(|by| stamp(*by) < run.from)?;
+        let possible = self.earliest(run, ledgers).map(time)?;
+        (possible <= by).then_some((by, possible))
+    }
+
+    /// The earliest end, likewise, of a start by the time that was asked for if it has one, with the length of the longest
+    /// run that comes to it.
     fn earliest_end(&self, run: &Run<'_>, ledgers: &[Ledger]) -> Option<(Stamp, i64)> {
-        let ends = self.starts(run, ledgers, Stamp::MAX).map(|(start, length)| (start.saturating_add(length), length));
+        let by = start_by(run.job).map(stamp).filter(|by| run.from <= *by);
+        let starts = self.starts(run, ledgers, Stamp::MAX).filter(|(start, _)| by.is_none_or(|by| *start <= by));
+        let ends = starts.map(|(start, length)| (start.saturating_add(length), length));
         ends.min_by_key(|(end, length)| (*end, Reverse(*length)))
     }
 

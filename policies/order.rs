@@ -1,7 +1,7 @@
 //! Who goes first, and until when a job may wait.
 
 use crate::problem::Job;
-use crate::stamp::{Stamp, earlier, later};
+use crate::stamp::{Stamp, earlier, later, stamp};
 use chrono::{DateTime, Utc};
 use neap_model::job::{JobId, Objective, OnExpire};
 use neap_model::seconds::Seconds;
@@ -22,10 +22,17 @@ pub(crate) fn quickest(job: &Job) -> Seconds {
     job.ways.iter().map(|way| way.length).min().unwrap_or(job.length).max(Seconds(1))
 }
 
-/// The last end that a job consents to which could end at `end` after a run of `length` milliseconds.
+/// The last end that a job consents to which could end at `end` after a run of `length` milliseconds. No slowdown makes it
+/// miss its finish-by.
 pub(crate) fn slowed(job: &Job, end: Stamp, length: i64) -> Stamp {
     let more = i128::from(length) * i128::from(job.slowdown.0) / 100_000;
-    end.saturating_add(i64::try_from(more).unwrap_or(i64::MAX))
+    let slowed = end.saturating_add(i64::try_from(more).unwrap_or(i64::MAX));
+    job.finish_by.map_or(slowed, |by| slowed.min(stamp(by)).max(end))
+}
+
+/// The start that a person asked for. It speaks of the first one.
+pub(crate) fn start_by(job: &Job) -> Option<DateTime<Utc>> {
+    job.start_by.filter(|_| job.done == Seconds::ZERO)
 }
 
 /// Whether it is cheaper hours that the job may wait for.
@@ -42,12 +49,12 @@ pub(crate) fn may_wait(job: &Job) -> bool {
 ///
 /// It is the earliest of start-by, finish-by less the planning length and, for a job that may be delayed for carbon or money,
 /// the time it became eligible plus its longest delay and the work that is done already, so that all waiting together
-/// stays within that delay. Start-by speaks of the first start. `None`: the job promised nothing.
+/// stays within that delay. `None`: the job promised nothing.
 #[must_use]
 pub fn latest_start(job: &Job) -> Option<DateTime<Utc>> {
     let delayed = may_wait(job).then(|| later(later(job.eligible, job.delay.max), job.done));
     let in_time = job.finish_by.map(|by| earlier(by, length(job)));
-    [job.start_by.filter(|_| job.done == Seconds::ZERO), delayed, in_time].into_iter().flatten().min()
+    [start_by(job), delayed, in_time].into_iter().flatten().min()
 }
 
 /// Whether the job is to be dropped: its finish-by can no longer be met and it asked not to run late.

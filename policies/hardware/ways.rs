@@ -10,6 +10,7 @@ use crate::problem::Way;
 use neap_model::job::Objective;
 use neap_model::seconds::Seconds;
 use neap_model::units::Watts;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The parallel efficiency that each doubling of the width is taken to keep as long as no two widths of a job were
 /// measured: an assumption, a little below what data-parallel training shows inside one node.
@@ -64,7 +65,7 @@ pub fn ways(asked: &Asked<'_>, runs: &[Ran]) -> Vec<Way> {
         return Vec::new();
     }
     let judged = known == models.len() && known > 0;
-    let seen = Seen { scaling: scaling(&runs), runs };
+    let seen = Seen::of(runs);
     let all = models.iter().flat_map(|(model, most)| {
         asked.widths.iter().filter(move |width| *width <= most).map(move |width| (model, *width))
     });
@@ -84,21 +85,15 @@ pub fn ways(asked: &Asked<'_>, runs: &[Ran]) -> Vec<Way> {
     times.into_iter().map(way).collect()
 }
 
+/// Seconds in the middle of the runs on each way that was measured, by model and width.
+type Measured<'a> = BTreeMap<(&'a str, u32), f64>;
+
 /// How speed grows with width: the mean over every two widths that one model ran at, weighed by how far they lie apart.
-fn scaling(runs: &[&Ran]) -> Scaling {
+fn scaling(measured: &Measured<'_>) -> Scaling {
     let (mut faster, mut wider) = (0.0, 0.0);
-    let mut kinds: Vec<(&str, u32)> = runs.iter().map(|ran| (ran.model.as_str(), ran.gpus)).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    let of = |kind: &(&str, u32)| {
-        let took = |ran: &&&Ran| (ran.model.as_str(), ran.gpus) == *kind;
-        middle(runs.iter().filter(took).map(|ran| ran.took.0 as f64))
-    };
-    for pair in kinds.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-        if let (Some(narrow), Some(wide)) = (of(&pair[0]), of(&pair[1])) {
-            faster += (narrow / wide).log2();
-            wider += (f64::from(pair[1].1) / f64::from(pair[0].1)).log2();
-        }
+    for (one, next) in measured.iter().zip(measured.iter().skip(1)).filter(|(one, next)| one.0.0 == next.0.0) {
+        faster += (one.1 / next.1).log2();
+        wider += (f64::from(next.0.1) / f64::from(one.0.1)).log2();
     }
     // A doubling that gains nothing keeps half; one that gains more than double is noise.
     let efficiency = if wider > 0.0 { ((faster / wider).exp2() / 2.0).clamp(0.5, 1.0) } else { ASSUMED };
@@ -107,10 +102,19 @@ fn scaling(runs: &[&Ran]) -> Scaling {
 
 struct Seen<'a> {
     runs: Vec<&'a Ran>,
+    measured: Measured<'a>,
     scaling: Scaling,
 }
 
-impl Seen<'_> {
+impl<'a> Seen<'a> {
+    fn of(runs: Vec<&'a Ran>) -> Self {
+        let mut kinds: BTreeMap<(&str, u32), Vec<f64>> = BTreeMap::new();
+        runs.iter().for_each(|ran| kinds.entry((&ran.model, ran.gpus)).or_default().push(ran.took.0 as f64));
+        let measured: Measured<'_> =
+            kinds.into_iter().filter_map(|(kind, took)| Some((kind, middle(took.into_iter())?))).collect();
+        Self { scaling: scaling(&measured), runs, measured }
+    }
+
     /// How much longer a run of one width takes than the same at another.
     fn times(&self, from: u32, to: u32) -> f64 {
         let speed = |width: u32| self.scaling.speed_up(width).unwrap_or(1.0);
@@ -120,11 +124,11 @@ impl Seen<'_> {
     /// Seconds, in the middle of the runs it was measured in; else from other widths of the model; else from the model on
     /// which it was slowest, and if it never ran, relative to one GPU.
     fn time(&self, model: &str, width: u32) -> f64 {
-        let there = |ran: &&&Ran| ran.model == model && ran.gpus == width;
-        let itself = middle(self.runs.iter().filter(there).map(|ran| ran.took.0 as f64));
+        let itself = self.measured.get(&(model, width)).copied();
         itself.or_else(|| self.on(model, width)).unwrap_or_else(|| {
-            let models = self.runs.iter().filter_map(|ran| self.on(&ran.model, width));
-            models.reduce(f64::max).unwrap_or_else(|| self.times(1, width))
+            let models: BTreeSet<&str> = self.measured.keys().map(|(model, _)| *model).collect();
+            let times = models.into_iter().filter_map(|model| self.on(model, width));
+            times.reduce(f64::max).unwrap_or_else(|| self.times(1, width))
         })
     }
 

@@ -4,10 +4,10 @@ use super::broken::{self, Begins, Broken, Terms, Window};
 use super::priced::Curves;
 use crate::integral::Cleanest;
 use crate::machine::{Kit, Shape};
-use crate::order::slowed;
+use crate::order::{length, slowed, start_by};
 use crate::problem::Job;
 use crate::room::{NodeRoom, Room, Slot, ZoneRoom};
-use crate::stamp::{Stamp, stamp};
+use crate::stamp::{Stamp, millis, stamp};
 use neap_model::job::Objective;
 use neap_model::units::Percent;
 use std::cmp::Reverse;
@@ -88,28 +88,48 @@ fn emits(choice: &Choice) -> u128 {
 /// what ends first, and so does one whose finish-by is in danger; one that may wait for the grid, or wants little energy,
 /// the best by that of what can start first.
 pub(crate) fn earliest(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
+    if !job.ways.is_empty() && job.delay.objective == Objective::None {
+        return first_end(room, job, from);
+    }
     let first = first_start(room, job, from)?;
     let late = || job.finish_by.is_some_and(|by| first.end() > stamp(by));
-    let hurries = !job.ways.is_empty() && (job.delay.objective == Objective::None || late());
-    if hurries { first_end(room, job, from) } else { Some(first) }
+    if !job.ways.is_empty() && late() { first_end(room, job, from) } else { Some(first) }
 }
 
-/// What ends first; with a slowdown, of what ends so much later at most what needs the least energy.
+/// What ends first of what starts by the time that was asked for, as long as anything does; with a slowdown, of what ends so
+/// much later at most what needs the least energy.
 fn first_end(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
-    let choices: Vec<Choice> = room
-        .open(job)
-        .flat_map(|(index, node, zone)| {
-            node.machine.shapes(job).filter_map(move |shape| {
-                let start = node.earliest(&shape.need, from, shape.millis(), Stamp::MAX)?;
-                Some(Choice::at(room, job, index, zone, shape, start))
-            })
-        })
-        .collect();
+    let by = start_by(job).map_or(Stamp::MAX, stamp);
+    let mut choices = first_ends(room, job, from, by);
+    if choices.is_empty() {
+        choices = first_ends(room, job, from, Stamp::MAX);
+    }
     let (end, Reverse(length)) = choices.iter().map(|choice| (choice.end(), Reverse(choice.shape.millis()))).min()?;
     let end = slowed(job, end, length);
     let energy = |c: &Choice| rate(&room.zones[c.zone], &c.shape).saturating_mul(u128::from(c.shape.length.0));
     let key = |c: &Choice| (c.shape.rank, energy(c), c.end(), c.start, c.taste(room, job));
-    choices.into_iter().filter(|choice| choice.end() <= end).min_by_key(key)
+    let best = choices.into_iter().filter(|choice| choice.end() <= end).min_by_key(key)?;
+    Some(Choice::at(room, job, best.node, best.zone, best.shape, best.start))
+}
+
+/// The earliest start in `[from, by]` of every way on every node, without its price; less those that end too late to count.
+fn first_ends(room: &Room, job: &Job, from: Stamp, by: Stamp) -> Vec<Choice> {
+    let (mut found, mut last) = (Vec::new(), Stamp::MAX);
+    for (node, of, zone) in room.open(job) {
+        for shape in of.machine.shapes(job) {
+            let by = by.min(last.saturating_sub(shape.millis()));
+            if by < from {
+                continue;
+            }
+            if let Some(start) = of.earliest(&shape.need, from, shape.millis(), by) {
+                let choice = Choice { node, zone, shape, start, price: None };
+                // None consents to more than this one's end and its share of the longest.
+                last = last.min(slowed(job, choice.end(), millis(length(job))));
+                found.push(choice);
+            }
+        }
+    }
+    found
 }
 
 /// The earliest start from `from` on, anywhere the job may run. Of equal starts the better model wins, then the cleaner

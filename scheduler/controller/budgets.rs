@@ -79,10 +79,11 @@ impl Budgets {
         self.drawn.extend(watts.iter().map(|(gpu, watts)| (gpu.clone(), (now, *watts))));
     }
 
-    /// What a GPU draws; one that was not metered lately counts at its limit.
+    /// What a GPU draws; one that was not metered lately counts at its limit. Nor does any count for more: a meter that tells
+    /// more is wrong, or tells of the time before the limit.
     fn power(&self, now: DateTime<Utc>, gpu: &str, limit: Watts) -> Watts {
         let fresh = self.drawn.get(gpu).filter(|(at, _)| now - *at <= METERED);
-        fresh.map_or(limit, |(_, watts)| *watts)
+        fresh.map_or(limit, |(_, watts)| limit.min(*watts))
     }
 
     /// How the limits stand that were ever asked for by what runs, as executors said last.

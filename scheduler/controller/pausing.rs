@@ -22,9 +22,14 @@ impl Controller {
     /// Run time that is left when the present attempt starts: the planning length, and what each pause cost that was no
     /// work, less what ran and was saved. A job that is not there yet has not run.
     pub(super) fn run_left(&self, spec: &JobSpec, job: Option<&Job>) -> Seconds {
+        self.rest_of(self.length_of(spec), spec, job)
+    }
+
+    /// The same, where the planning length is known.
+    pub(super) fn rest_of(&self, length: Seconds, spec: &JobSpec, job: Option<&Job>) -> Seconds {
         let (pauses, worked) = job.map_or((0, Seconds::ZERO), |job| (job.pauses, job.worked.max(job.ran)));
         let overhead = Seconds(self.pause_rules(spec).cost.0 * u64::from(pauses));
-        (self.length_of(spec) + overhead) - worked
+        (length + overhead) - worked
     }
 
     /// How the job may be paused; `None`: it did not consent, did not save its work once, or was paused often enough.

@@ -45,8 +45,7 @@ const ENOUGH: usize = 3;
 pub struct Planning {
     /// The places; `now` is the time of the present step.
     pub site: Site,
-    /// GPU models at the site, each once, by name, with the most that one node has.
-    offered: Vec<(String, u32)>,
+    offered: learning::Offered,
     policy: Policy,
     plan: Plan,
     asks: BTreeMap<JobId, Arc<Ask>>,
@@ -111,7 +110,7 @@ impl Planning {
     pub(super) fn new(now: DateTime<Utc>) -> Self {
         Self {
             site: Site { now, zones: Vec::new(), nodes: Vec::new() },
-            offered: Vec::new(),
+            offered: learning::Offered::new(),
             policy: Policy::default(),
             plan: Plan::default(),
             asks: BTreeMap::new(),

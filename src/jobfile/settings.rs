@@ -70,7 +70,7 @@ pub const SETTINGS: &[Setting] = &[
         "time.expect",
         "D",
         Shape::Text,
-        "How long it takes, for planning [default: learned, else the limit]",
+        "How long it takes on the slowest GPUs it may get, for planning [default: learned, else the limit]",
     ),
     setting("finish-by", "time.finish_by", "T", Shape::Text, "Ends by then; it may then wait for cleaner hours"),
     setting("start-by", "time.start_by", "T", Shape::Text, "Starts by then"),

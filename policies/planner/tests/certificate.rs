@@ -2,11 +2,11 @@
 
 use super::random::problem;
 use super::{at, green, occupant, scene};
-use crate::problem::{PauseTerms, Policy, Problem};
+use crate::problem::{Job, PauseTerms, Policy, Problem, Way};
 use crate::{certified, plan};
 use neap_model::grid::{Grade, Series, Span};
 use neap_model::seconds::Seconds;
-use neap_model::units::{Intensity, Percent};
+use neap_model::units::{GramsCo2e, Intensity, Percent};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -110,6 +110,59 @@ proptest! {
             prop_assert!(first.bound <= second.emits, "{first:?} {second:?}");
         }
     }
+}
+
+/// Jobs on one GPU for some hours, or on two for fewer, each with the hours it may wait.
+fn few() -> impl Strategy<Value = Vec<(u64, u64, u64)>> {
+    prop::collection::vec((1u64..5, 0u64..6).prop_flat_map(|(alone, wait)| (Just(alone), 1..=alone, Just(wait))), 1..4)
+}
+
+proptest! {
+    #![proptest_config(super::properties::settings())]
+
+    #[test]
+    fn nor_is_any_schedule_of_elastic_jobs_counted_by_hand(
+        curve in prop::collection::vec(20u64..600, 12..=12),
+        jobs in few(),
+        gpus in 1u64..4,
+    ) {
+        let elastic = |(id, (alone, wide, wait)): (u64, &(u64, u64, u64))| {
+            let mut job = green(id, alone * 60, *wait);
+            let way = |gpus, hours| {
+                let model = "H100".to_owned();
+                Way { model, gpus, length: Seconds::hours(hours), watts: None, rank: 0 }
+            };
+            job.ways = Arc::new([way(1, *alone), way(2, *wide)]);
+            job
+        };
+        let all: Vec<Job> = (1..).zip(&jobs).map(elastic).collect();
+        let problem = scene(&curve, u32::try_from(gpus).expect("few"), all);
+        let found = certified(&problem, &plan(&problem, &Policy::default()));
+        let everybody = usize::try_from(found.jobs) == Ok(jobs.len()) && all_in_time(&problem);
+        if everybody && let Some(least) = least(&curve, &jobs, &mut vec![gpus; 24]) {
+            prop_assert!(found.bound <= GramsCo2e::from_base(least as f64).expect("small"), "{found:?} {least}");
+        }
+    }
+}
+
+/// What some schedule in time emits at the least, by trying all: every GPU draws a kilowatt, and everything happens on the hour.
+fn least(curve: &[u64], jobs: &[(u64, u64, u64)], free: &mut Vec<u64>) -> Option<u64> {
+    let Some(((alone, wide, wait), others)) = jobs.split_first() else { return Some(0) };
+    let mut best = None;
+    for start in 0..=*wait {
+        for (gpus, hours) in [(1, *alone), (2, *wide)] {
+            let run = start as usize..(start + hours) as usize;
+            if run.end > curve.len() || free[run.clone()].iter().any(|free| *free < gpus) {
+                continue;
+            }
+            free[run.clone()].iter_mut().for_each(|free| *free -= gpus);
+            let mine = gpus * curve[run.clone()].iter().sum::<u64>();
+            let all = least(curve, others, free).map(|rest| rest + mine);
+            free[run].iter_mut().for_each(|free| *free += gpus);
+            best = [best, all].into_iter().flatten().min();
+        }
+    }
+    best
 }
 
 /// Whether nobody is planned behind the latest start: windows are then those of the terms.

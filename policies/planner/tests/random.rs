@@ -113,6 +113,18 @@ fn ways(job: &Job, speeds: &[(u64, Option<u64>, usize)]) -> Arc<[Way]> {
     if job.gpus == 0 { Arc::default() } else { all.zip(speeds).map(way).collect() }
 }
 
+/// The way that a job which had a choice runs on: the length is that of its slowest.
+fn as_it_runs(job: &Job, node: Option<&NodeState>, occupant: &Occupant) -> Arc<[Way]> {
+    let gpus = node.into_iter().flat_map(|node| &node.gpus).filter(|gpu| occupant.gpus.contains(&gpu.uuid));
+    let models: Vec<&String> = gpus.map(|gpu| &gpu.model).collect();
+    match (job.ways.first(), models.as_slice()) {
+        (Some(way), [model, others @ ..]) if others.iter().all(|other| other == model) => {
+            Arc::new([Way { model: (*model).clone(), gpus: job.gpus, ..way.clone() }])
+        }
+        _ => Arc::default(),
+    }
+}
+
 fn occupants() -> impl Strategy<Value = Vec<Occupant>> {
     let one = (0usize..5, prop::sample::subsequence(vec![0u32, 1, 2], 0..=3), 0i64..500);
     prop::collection::vec(one, 0..4).prop_map(|occupants| {
@@ -128,9 +140,10 @@ pub(crate) fn problem(grades: &'static [Grade], holes: f64) -> impl Strategy<Val
         let pairs = run.into_iter().zip(&occupants).zip(0i64..);
         let running = pairs.map(|((mut job, occupant), ago)| {
             (job.id, job.gpus, job.cpus) = (occupant.job, occupant.gpus.len().try_into().unwrap_or(0), Some(1));
-            (job.memory, job.blocked, job.ways) = (occupant.memory, None, Arc::default());
-            let zone = nodes.iter().find(|node| node.name == occupant.node).map(|node| node.zone.clone());
-            job.zones = zone.into_iter().collect();
+            (job.memory, job.blocked) = (occupant.memory, None);
+            let node = nodes.iter().find(|node| node.name == occupant.node);
+            job.ways = as_it_runs(&job, node, occupant);
+            job.zones = node.map(|node| node.zone.clone()).into_iter().collect();
             Running { job: Arc::new(job), node: occupant.node.clone(), since: at(-20 * ago) }
         });
         Problem {

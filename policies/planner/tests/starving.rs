@@ -2,7 +2,7 @@
 
 use super::random::curve;
 use super::{at, green, node, zone};
-use crate::problem::{Job, Occupant, PauseTerms, Policy, Problem, Running, Site};
+use crate::problem::{Job, Occupant, PauseTerms, Policy, Problem, Running, Site, Way};
 use crate::{audit, latest_start, plan};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::grid::{Grade, Series};
@@ -22,16 +22,27 @@ const STEP: i64 = 10;
 
 /// A job with its terms as submitted.
 fn jobs() -> impl Strategy<Value = Vec<Job>> {
-    let one = (10u64..300, 0u64..10, prop::option::weighted(0.5, 0i64..400), 0u32..40, 0u32..20, any::<bool>());
+    let asks = (0u32..40, 0u32..20);
+    let wide = prop::option::weighted(0.5, 40u64..100);
+    let one = (10u64..300, 0u64..10, prop::option::weighted(0.5, 0i64..400), asks, any::<bool>(), wide);
     prop::collection::vec(one, 1..6).prop_map(|jobs| {
         let mut made = Vec::new();
-        for (id, (minutes, hours, spare, saving, gain, pauses)) in (1..).zip(jobs) {
+        for (id, (minutes, hours, spare, (saving, gain), pauses, wide)) in (1..).zip(jobs) {
             let mut job = green(id, minutes, hours);
             let minutes = i64::try_from(minutes).expect("small");
             job.finish_by = spare.map(|spare| at(minutes + spare));
             (job.delay.min_saving, job.delay.replan_gain) = (Percent::whole(saving), Percent::whole(gain));
             let least = Seconds::minutes(15);
             job.pause = pauses.then_some(PauseTerms { cost: Seconds::minutes(2), least });
+            // On two GPUs it takes that share of the time.
+            let way = |(gpus, share): (u32, u64)| Way {
+                model: "H100".to_owned(),
+                gpus,
+                length: Seconds((job.length.0 * share).div_ceil(100)),
+                watts: None,
+                rank: 0,
+            };
+            job.ways = wide.map(|share| [(1, 100), (2, share)].map(way).into()).unwrap_or_default();
             made.push(job);
         }
         made
@@ -41,7 +52,14 @@ fn jobs() -> impl Strategy<Value = Vec<Job>> {
 /// Where a job stands in this small world.
 enum State {
     Waits(Job),
-    Runs { job: Job, since: DateTime<Utc>, gpu: u32 },
+    Runs { job: Job, since: DateTime<Utc>, gpus: Vec<u32>, length: Seconds },
+}
+
+/// What is left of a job after that part of a run: all its ways are shorter by the same share.
+fn rest(job: &Job, ran: Seconds, length: Seconds) -> Job {
+    let part = |all: Seconds| Seconds((all.0 * (length - ran).0).div_ceil(length.0).max(1));
+    let ways = job.ways.iter().map(|way| Way { length: part(way.length), ..way.clone() });
+    Job { length: part(job.length), ways: ways.collect(), done: job.done + ran, ..job.clone() }
 }
 
 /// Plays the plan against curves that change with every step; gives when each job ended, and how often it paused.
@@ -55,13 +73,13 @@ fn play(jobs: Vec<Job>, curves: &[Series]) -> BTreeMap<JobId, (DateTime<Utc>, u3
         let over: Vec<JobId> = states
             .iter()
             .filter_map(|(id, (state, _))| match state {
-                State::Runs { job, since, .. } if *since + job.length.delta() <= now => Some(*id),
+                State::Runs { since, length, .. } if *since + length.delta() <= now => Some(*id),
                 _ => None,
             })
             .collect();
         for id in over {
-            if let Some((State::Runs { job, since, .. }, pauses)) = states.remove(&id) {
-                ended.insert(id, (since + job.length.delta(), pauses));
+            if let Some((State::Runs { since, length, .. }, pauses)) = states.remove(&id) {
+                ended.insert(id, (since + length.delta(), pauses));
             }
         }
         if states.is_empty() {
@@ -70,25 +88,23 @@ fn play(jobs: Vec<Job>, curves: &[Series]) -> BTreeMap<JobId, (DateTime<Utc>, u3
         let site = Site {
             now,
             zones: vec![zone("DE", true, curves[usize::try_from(step).expect("small") % curves.len()].clone())],
-            nodes: vec![node("a", "DE", 8, "H100")],
+            nodes: vec![node("a", "DE", 16, "H100")],
         };
         let mut problem = Problem { site, occupants: vec![], running: vec![], waiting: vec![], previous };
         for (state, _) in states.values() {
             match state {
                 State::Waits(job) => problem.waiting.push(Arc::new(job.clone())),
-                State::Runs { job, since, gpu } => {
+                State::Runs { job, since, gpus, length } => {
                     let ran = Seconds::between(*since, now);
-                    let mut left = job.clone();
-                    (left.length, left.done) = (Seconds(job.length.0 - ran.0), job.done + ran);
+                    let mut left = rest(job, ran, *length);
                     left.zones = vec!["DE".to_owned()];
-                    problem.occupants.push(Occupant {
-                        job: job.id,
-                        node: "a".to_owned(),
-                        cpus: 1,
-                        memory: Bytes(0),
-                        gpus: vec![format!("a-{gpu}")],
-                        until: now + left.length.delta(),
-                    });
+                    // It can go on where it is only as wide as it is.
+                    let wide = left.ways.iter().filter(|way| way.gpus as usize == gpus.len()).cloned();
+                    left.ways = wide.collect();
+                    let until = now + (*length - ran).delta();
+                    let (cpus, node) = (1, "a".to_owned());
+                    let gpus = gpus.iter().map(|gpu| format!("a-{gpu}")).collect();
+                    problem.occupants.push(Occupant { job: job.id, node, cpus, memory: Bytes(0), gpus, until });
                     problem.running.push(Running { job: Arc::new(left), node: "a".to_owned(), since: *since });
                 }
             }
@@ -97,9 +113,9 @@ fn play(jobs: Vec<Job>, curves: &[Series]) -> BTreeMap<JobId, (DateTime<Utc>, u3
         assert_eq!(audit(&problem, &made), vec![]);
         for running in problem.running.iter().filter(|running| made.pauses.contains_key(&running.job.id)) {
             if let Some((state, pauses)) = states.get_mut(&running.job.id) {
-                let mut rest = (*running.job).clone();
-                rest.zones.clear();
-                (*state, *pauses) = (State::Waits(rest), *pauses + 1);
+                let State::Runs { job, since, length, .. } = state else { unreachable!("only who runs is paused") };
+                let left = rest(job, Seconds::between(*since, now), *length);
+                (*state, *pauses) = (State::Waits(left), *pauses + 1);
             }
         }
         for (id, decision) in &made.decisions {
@@ -107,7 +123,10 @@ fn play(jobs: Vec<Job>, curves: &[Series]) -> BTreeMap<JobId, (DateTime<Utc>, u3
                 && let Some((state, _)) = states.get_mut(id)
                 && let State::Waits(job) = state
             {
-                *state = State::Runs { job: job.clone(), since: now, gpu: u32::try_from(id.0).expect("small") };
+                let gpus = decision.width.as_ref().map_or(1, |width| width.gpus);
+                let length = job.ways.iter().find(|way| way.gpus == gpus).map_or(job.length, |way| way.length);
+                let first = 2 * u32::try_from(id.0).expect("small");
+                *state = State::Runs { job: job.clone(), since: now, gpus: (first..first + gpus).collect(), length };
             }
         }
         previous = Arc::new(made.decisions);

@@ -88,6 +88,37 @@ fn a_finish_by_that_only_a_wide_run_keeps_gets_one() {
 }
 
 #[test]
+fn a_slowdown_breaks_no_finish_by() {
+    let mut job = elastic(job(1, 256));
+    (job.slowdown, job.finish_by) = (Percent::whole(60), Some(at(150)));
+    assert_eq!(made(&scene(&[300; 24], 4, [job.clone()])), ["1: 4×H100 0:00 to 1:40"]);
+    // Two of them are just in time.
+    job.finish_by = Some(at(160));
+    assert_eq!(made(&scene(&[300; 24], 4, [job])), ["1: 2×H100 0:00 to 2:40"]);
+}
+
+#[test]
+fn a_start_by_goes_before_the_end() {
+    let mut job = elastic(job(1, 256));
+    let busy = |job: &Job| {
+        let mut busy = scene(&[300; 24], 4, [job.clone()]);
+        busy.occupants = vec![occupant(9, "a", &[0, 1], 59)];
+        made(&busy)
+    };
+    // Four end it a minute earlier than two, but begin too late.
+    job.start_by = Some(at(30));
+    assert_eq!(busy(&job), ["1: 2×H100 0:00 to 2:40"]);
+    job.start_by = Some(at(59));
+    assert_eq!(busy(&job), ["1: 4×H100 0:59 to 2:39"]);
+    // What cannot be kept any more binds nobody.
+    job.start_by = Some(at(-10));
+    assert_eq!(busy(&job), ["1: 4×H100 0:59 to 2:39"]);
+    // It speaks of the first start.
+    (job.start_by, job.done) = (Some(at(30)), Seconds::minutes(60));
+    assert_eq!(busy(&job), ["1: 4×H100 0:59 to 2:39"]);
+}
+
+#[test]
 fn two_of_them_share_a_node_as_well_as_they_can() {
     let jobs = [elastic(job(1, 256)), elastic(job(2, 256))];
     assert_eq!(made(&scene(&[300; 24], 4, jobs)), ["1: 4×H100 0:00 to 1:40", "2: 4×H100 1:40 to 3:20"]);

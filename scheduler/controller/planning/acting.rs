@@ -6,7 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::job::{Epoch, JobId, OnExpire};
 use neap_model::lifecycle::{Event, JobEvent};
 use neap_model::plan::{Decision, Place, Verdict};
-use neap_policies::problem::{Effort, Problem};
+use neap_model::reason::Reason;
+use neap_policies::problem::{Effort, Job as Ask, Problem, Way};
 use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,6 +146,9 @@ impl Controller {
                     ("start", code)
                 }
                 Err(because) => {
+                    if let Some(narrower) = self.narrower(decision, &because) {
+                        return self.act(now, &narrower, turn);
+                    }
                     let code = because.code();
                     self.planning.wait_for_power(decision, because);
                     ("wait", code)
@@ -161,6 +165,21 @@ impl Controller {
             }
         };
         *self.planning.decisions.entry(kind).or_default() += 1;
+    }
+
+    /// What is decided of a job on fewer GPUs than those for which there would be too little power even if nothing else ran;
+    /// nobody else moves. `None`: it has no such way, or power for it comes back.
+    fn narrower(&mut self, decision: &Decision, because: &Reason) -> Option<Decision> {
+        let Reason::Power { domain, .. } = because else { return None };
+        let width = decision.width.as_ref().filter(|_| !self.planning.short.contains(domain))?;
+        let ask = self.planning.ask(decision.job)?;
+        let ways: Vec<Way> = ask.ways.iter().filter(|way| way.gpus < width.gpus).cloned().collect();
+        if ways.is_empty() {
+            return None;
+        }
+        let ask = Ask { ways: ways.into(), ..(*ask).clone() };
+        let planning = &mut self.planning;
+        Some(neap_policies::insert(&mut planning.plan, &planning.site, &planning.policy, &ask))
     }
 
     /// Tells a plan that is new, or moved.

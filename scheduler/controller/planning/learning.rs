@@ -14,6 +14,9 @@ use neap_policies::problem::Way;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+/// GPU models by zone, with the most that one node there has.
+pub(super) type Offered = BTreeMap<String, BTreeMap<String, u32>>;
+
 /// What earlier runs of a project's job showed.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -51,16 +54,16 @@ impl Controller {
     /// The site was looked at again: those who wait for GPUs are asked anew where there are other ones, or something was
     /// learned of their kind.
     pub(super) fn ask_again(&mut self) {
-        let mut offered: BTreeMap<&String, u32> = BTreeMap::new();
+        let mut offered = Offered::new();
         for node in &self.planning.site.nodes {
             let mut here: BTreeMap<&String, u32> = BTreeMap::new();
             node.gpus.iter().for_each(|gpu| *here.entry(&gpu.model).or_default() += 1);
+            let there = offered.entry(node.zone.clone()).or_default();
             for (model, count) in here {
-                let most = offered.entry(model).or_default();
+                let most = there.entry(model.clone()).or_default();
                 *most = count.max(*most);
             }
         }
-        let offered: Vec<(String, u32)> = offered.into_iter().map(|(model, most)| (model.clone(), most)).collect();
         let others = offered != self.planning.offered;
         self.planning.offered = offered;
         let lessons = std::mem::take(&mut self.planning.lessons);
@@ -94,7 +97,12 @@ impl Controller {
     /// Planning time: as given; else the 90th percentile of at least three earlier runs; else the limit. Of a job with a
     /// choice of GPUs that of the slowest way.
     pub(in crate::controller) fn length_of(&self, spec: &JobSpec) -> Seconds {
-        if let Some(longest) = self.ways_to_run(spec).iter().map(|way| way.length).max() {
+        self.length_by(spec, &self.ways_to_run(spec))
+    }
+
+    /// The same, where its ways are known.
+    pub(super) fn length_by(&self, spec: &JobSpec, ways: &[Way]) -> Seconds {
+        if let Some(longest) = ways.iter().map(|way| way.length).max() {
             return longest;
         }
         let limit = spec.time.limit.unwrap_or(Seconds::hours(24));
@@ -143,7 +151,7 @@ impl Controller {
         let asked = Asked {
             widths: &asked.widths(),
             models: &asked.gpu_model,
-            offered: &self.planning.offered,
+            offered: &self.offered_to(spec),
             expect: spec.time.expect,
             limit: spec.time.limit.unwrap_or(Seconds::hours(24)),
             objective: spec.flex.delay.unwrap_or(Objective::None),
@@ -151,11 +159,22 @@ impl Controller {
         ways(&asked, &runs)
     }
 
-    /// The same for what is left of the job.
-    pub(super) fn ways_left(&self, spec: &JobSpec, left: Seconds) -> Vec<Way> {
-        let ways = self.ways_to_run(spec);
-        let whole = ways.iter().map(|way| way.length.0).max().unwrap_or(1).max(1);
-        let part = |way: Way| Way { length: Seconds((way.length.0 * left.0).div_ceil(whole).max(1)), ..way };
-        ways.into_iter().map(part).collect()
+    /// The GPU models in the zones that the job may use.
+    fn offered_to(&self, spec: &JobSpec) -> Vec<(String, u32)> {
+        let home = std::slice::from_ref(&self.config.home().name);
+        let zones = if spec.flex.zones.is_empty() { home } else { &spec.flex.zones };
+        let mut models: BTreeMap<&String, u32> = BTreeMap::new();
+        for (model, count) in zones.iter().filter_map(|zone| self.planning.offered.get(zone)).flatten() {
+            let most = models.entry(model).or_default();
+            *most = (*count).max(*most);
+        }
+        models.into_iter().map(|(model, most)| (model.clone(), most)).collect()
     }
+}
+
+/// The same ways for what is left of a job.
+pub(super) fn ways_left(ways: Vec<Way>, left: Seconds) -> Vec<Way> {
+    let whole = ways.iter().map(|way| way.length.0).max().unwrap_or(1).max(1);
+    let part = |way: Way| Way { length: Seconds((way.length.0 * left.0).div_ceil(whole).max(1)), ..way };
+    ways.into_iter().map(part).collect()
 }

@@ -1,5 +1,6 @@
 //! What the planner is told: the places, what each waiting job asks for, and who occupies what.
 
+use super::learning::ways_left;
 use crate::controller::Controller;
 use crate::controller::leases::SILENT;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,6 +23,11 @@ const JUDGED: u32 = 28;
 impl Controller {
     /// After a replay: everybody who waits is known to the planner again, with what was promised.
     pub(in crate::controller) fn resume_planning(&mut self) {
+        // How long they take is known before they are asked.
+        let ended = self.state.jobs.values().filter_map(|job| Some((job.ended?, job.id)));
+        let mut ended: Vec<(DateTime<Utc>, JobId)> = ended.collect();
+        ended.sort_unstable();
+        ended.into_iter().for_each(|(_, id)| self.learn(id));
         let live: Vec<JobId> = self.state.live.iter().copied().collect();
         for id in live {
             let job = &self.state.jobs[&id];
@@ -38,8 +44,6 @@ impl Controller {
                 }
             }
         }
-        let ended: Vec<JobId> = self.state.jobs.keys().copied().filter(|id| !self.state.live.contains(id)).collect();
-        ended.into_iter().for_each(|id| self.learn(id));
         self.resume_holding();
     }
 
@@ -55,8 +59,9 @@ impl Controller {
             _ => None,
         };
         let done = job.map_or(Seconds::ZERO, |job| job.ran);
-        let left = self.run_left(spec, job.map(AsRef::as_ref)).max(Seconds(1));
-        let ways: Arc<[Way]> = self.ways_left(spec, left).into();
+        let ways = self.ways_to_run(spec);
+        let left = self.rest_of(self.length_by(spec, &ways), spec, job.map(AsRef::as_ref)).max(Seconds(1));
+        let ways: Arc<[Way]> = ways_left(ways, left).into();
         let not_before = if forced_by.is_some() { None } else { spec.time.not_before };
         Ask {
             id,

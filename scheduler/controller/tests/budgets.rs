@@ -161,18 +161,22 @@ proptest! {
     #[test]
     fn what_could_be_drawn_is_under_the_limit_soon_after_every_change(
         jobs in prop::collection::vec((1u32..=2, prop::sample::select(vec![0u32, 10, 25, 50])), 1..4),
-        calls in prop::collection::vec((600u64..2_000, 5i64..400, 0u8..6), 1..8),
+        calls in prop::collection::vec((600u64..2_000, 5i64..400, 0u8..6, prop::option::of(0u64..600)), 1..8),
         foreign in prop::option::of(0usize..4),
     ) {
         let mut world = row();
-        for (gpus, slowdown) in jobs {
-            submit(&mut world, gpus, slowdown);
-        }
+        let jobs: Vec<JobId> = jobs.into_iter().map(|(gpus, slowdown)| submit(&mut world, gpus, slowdown)).collect();
         if let Some(gpu) = foreign {
             world.foreign.push(["GPU-a", "GPU-b", "GPU-c", "GPU-d"][gpu].into());
         }
-        for (revision, (watts, seconds, luck)) in calls.into_iter().enumerate() {
+        for (revision, (watts, seconds, luck, draws)) in calls.into_iter().enumerate() {
             call(&mut world, "dr", revision as u64 + 1, watts, 4);
+            // What one of them draws from now on, as far as it may; or its meter is silent.
+            let id = jobs[usize::from(luck) % jobs.len()];
+            match draws {
+                Some(watts) => drop(world.draws.insert(id, Watts::whole(watts))),
+                None => drop(world.draws.remove(&id)),
+            }
             if luck == 0 {
                 world.restart();
             }
@@ -239,5 +243,23 @@ fn watts_that_a_job_does_not_draw_are_given_to_one_that_can_use_them() {
     world.draws.clear();
     world.pass_by(SECOND * 60, SECOND);
     assert!(drawn(&world) <= Watts::whole(1_250), "{}", drawn(&world));
+    world.check_replay();
+}
+
+#[test]
+fn a_meter_that_tells_more_than_limits_allow_slows_nobody() {
+    let mut world = row();
+    let (strict, tolerant) = (submit(&mut world, 2, 0), submit(&mut world, 1, 25));
+    call(&mut world, "dr-1", 1, 1_400, 4);
+    world.pass_by(SECOND * 30, SECOND);
+    assert_eq!((world.cap(strict), world.cap(tolerant)), (None, None), "there is room for all");
+    for watts in [Watts::whole(5_000), Watts(u64::MAX)] {
+        for _ in 0..60 {
+            let gpus = ["GPU-a", "GPU-b", "GPU-c"].map(|gpu| (gpu.to_owned(), watts));
+            world.controller.budgets.drew(world.now, &gpus.into());
+            world.pass_by(SECOND, SECOND);
+            assert_eq!((world.cap(strict), world.cap(tolerant)), (None, None), "{watts}");
+        }
+    }
     world.check_replay();
 }

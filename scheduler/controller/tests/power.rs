@@ -144,3 +144,42 @@ fn demand_response_leaves_a_share_of_the_usual_limit() {
     assert_eq!(limits(&world), [Some(Watts::whole(500))]);
     assert!(runs(&mut world, two));
 }
+
+#[test]
+fn an_elastic_job_for_whose_width_there_never_is_power_starts_narrower() {
+    let gpus = [("GPU-a", "H100"), ("GPU-b", "H100"), ("GPU-c", "H100"), ("GPU-d", "H100")];
+    let started = |watts| {
+        let mut world = World::of(under(watts), 8).with_gpus(&gpus);
+        world.beat();
+        let mut spec = job("elastic", hours(1));
+        (spec.resources.gpus, spec.resources.gpus_up_to) = (1, Some(4));
+        let id = world.submit(spec).expect("accepted").id;
+        world.pass(TimeDelta::seconds(30));
+        within(&world);
+        let job = world.show(id);
+        let told = job.decision.and_then(|decision| decision.width).map(|width| width.gpus);
+        world.check_replay();
+        runs(&mut world, id).then_some((job.gpus.len(), told))
+    };
+    // Idle it draws 460 W; the job's core takes 80 W more, and each GPU with work 225 W.
+    assert_eq!(started(1_440), Some((4, Some(4))));
+    assert_eq!(started(1_439), Some((2, Some(2))));
+    assert_eq!(started(989), Some((1, Some(1))));
+    assert_eq!(started(764), None);
+}
+
+#[test]
+fn an_elastic_job_waits_its_turn_for_power_that_others_give_back() {
+    let gpus = [("GPU-a", "H100"), ("GPU-b", "H100"), ("GPU-c", "H100"), ("GPU-d", "H100")];
+    let mut world = World::of(under(1_440), 8).with_gpus(&gpus);
+    world.beat();
+    let first = submit(&mut world, "other", 1);
+    let mut spec = job("elastic", hours(1));
+    (spec.resources.gpus, spec.resources.gpus_up_to) = (1, Some(4));
+    let id = world.submit(spec).expect("accepted").id;
+    world.pass(TimeDelta::minutes(20));
+    assert!(runs(&mut world, first) && waits_for_power(&mut world, id).is_some());
+    world.pass(hours(1));
+    assert_eq!(world.show(id).gpus.len(), 4);
+    within(&world);
+}

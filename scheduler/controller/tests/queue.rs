@@ -1,7 +1,7 @@
-use super::world::{World, curve_of, hours, job, midnight};
+use super::world::{World, curve_of, hours, job, midnight, phase_word};
 use chrono::TimeDelta;
 use neap_model::grid::Grade;
-use neap_model::job::JobSpec;
+use neap_model::job::{JobSpec, Objective};
 use neap_model::plan::Verdict;
 use neap_model::seconds::Seconds;
 
@@ -93,4 +93,26 @@ fn a_run_that_outlives_most_others_is_expected_to_end_as_those_did_that_outlived
     assert!((29..=31).contains(&starts(&mut world)), "{}", starts(&mut world));
     world.pass(TimeDelta::minutes(40));
     assert!((109..=111).contains(&starts(&mut world)), "{}", starts(&mut world));
+}
+
+#[test]
+fn a_restart_forgets_no_length() {
+    let mut world = World::new(4).with_grid(&curve_of(&[500, 500, 500, 500, 500, 500, 500, 500, 100], Grade::Forecast));
+    world.beat();
+    world.takes.insert("short".into(), hours(1));
+    let mut spec = job("short", hours(2));
+    spec.time.expect = None;
+    for _ in 0..3 {
+        world.submit(spec.clone()).expect("accepted");
+        world.pass(hours(1) + TimeDelta::minutes(2));
+    }
+    (spec.flex.delay, spec.time.finish_by) = (Some(Objective::Carbon), Some(midnight() + hours(20)));
+    let id = world.submit(spec).expect("accepted").id;
+    let latest = |world: &mut World| world.show(id).decision.and_then(|decision| decision.latest_start);
+    assert_eq!(phase_word(&world.show(id)), "planned");
+    assert!(latest(&mut world) >= Some(midnight() + hours(19) - TimeDelta::minutes(2)), "{:?}", latest(&mut world));
+    let before = latest(&mut world);
+    world.restart();
+    world.pass(TimeDelta::minutes(2));
+    assert_eq!(latest(&mut world), before);
 }

@@ -2,10 +2,15 @@
 
 use super::world::{World, curve_of, hours, job, midnight, phase_word};
 use chrono::{DateTime, TimeDelta, Utc};
+use neap_model::fleet::Gpu;
 use neap_model::grid::Grade;
-use neap_model::job::{JobId, JobSpec, Objective, Pause};
+use neap_model::job::{JobId, JobSpec, Objective, OnExpire, Pause};
+use neap_model::lifecycle::Phase;
 use neap_model::plan::Width;
+use neap_model::protocol::Ask;
 use neap_model::seconds::Seconds;
+use neap_model::units::{Percent, Watts};
+use proptest::prelude::*;
 
 const GPUS: [(&str, &str); 6] =
     [("h0", "H100"), ("h1", "H100"), ("h2", "H100"), ("h3", "H100"), ("a0", "A100"), ("a1", "A100")];
@@ -65,7 +70,7 @@ fn runs_teach_how_it_scales() {
         world.takes.insert("train".into(), hours(2));
         world.pass(hours(2));
         assert_eq!(phase_word(&world.show(id)), "succeeded");
-        others.into_iter().for_each(|id| drop(world.verb(id, neap_model::protocol::Ask::Cancel { reason: None })));
+        others.into_iter().for_each(|id| drop(world.verb(id, Ask::Cancel { reason: None })));
         world.pass(TimeDelta::minutes(5));
     }
     // Four ran 26 min and 40 s three times, one ran an hour twice; and the site was looked at again.
@@ -124,4 +129,135 @@ fn what_no_node_has_is_no_width_and_a_range_that_is_none_is_refused() {
     assert_eq!(world.submit(spec.clone()).expect_err("never").first().map(|r| r.code.text()), Some("E042"));
     (spec.resources.gpus, spec.resources.gpus_up_to) = (2, Some(1));
     assert_eq!(world.submit(spec).expect_err("no range").first().map(|r| r.code.text()), Some("E011"));
+}
+
+#[test]
+fn gpus_in_zones_that_it_may_not_use_are_no_way_to_run_it() {
+    let mut world = world(&[300]);
+    let gpu = |index: u32| Gpu {
+        uuid: format!("far-{index}"),
+        index,
+        model: "H100".into(),
+        limit: Watts::whole(300),
+        settable: None,
+        uncapped: None,
+    };
+    world.beat_of("n2", "SE3", (0..8).map(gpu).collect());
+    // At home four take 1 h 51 min of six hours on one; eight would take 62 min.
+    let mut spec = elastic("H100", hours(6));
+    spec.resources.gpus_up_to = Some(8);
+    spec.time.finish_by = Some(midnight() + TimeDelta::minutes(90));
+    assert_eq!(world.submit(spec.clone()).expect_err("too late").first().map(|r| r.code.text()), Some("E044"));
+    spec.flex.zones = vec!["DE".into(), "SE3".into()];
+    let id = world.submit(spec.clone()).expect("accepted").id;
+    assert_eq!(width(&mut world, id).gpus, 8);
+    // The same after a restart, before and after the node is heard.
+    world.restart();
+    spec.flex.zones.clear();
+    spec.time.finish_by = Some(world.now + TimeDelta::minutes(90));
+    assert_eq!(world.submit(spec.clone()).expect_err("too late").first().map(|r| r.code.text()), Some("E044"));
+    world.check_replay();
+}
+
+/// A little better than what is assumed of every job.
+fn keen(gpus: usize, _: &str) -> f64 {
+    1.9f64.powf((gpus as f64).log2())
+}
+
+fn cases() -> ProptestConfig {
+    let cases = std::env::var("NEAP_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(16);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Terms of an elastic job: minutes on its fewest GPUs, these, how many more at most, then flags for what it consents to, and
+/// minutes to spare before its finish-by.
+type Terms = (u32, u32, u32, (bool, bool, bool, u32), Option<u32>);
+
+fn terms() -> impl Strategy<Value = Vec<Terms>> {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), 0u32..60);
+    let one = (20u32..600, 1u32..3, 0u32..8, flags, prop::option::weighted(0.6, 0u32..900));
+    prop::collection::vec(one, 1..6)
+}
+
+/// What a person does to one of the jobs, or what happens, before so many minutes pass.
+fn doings() -> impl Strategy<Value = Vec<(u8, usize, u32, u32)>> {
+    prop::collection::vec((0u8..9, 0usize..6, 1u32..7, 5u32..240), 0..8)
+}
+
+fn minutes(minutes: u32) -> TimeDelta {
+    TimeDelta::minutes(minutes.into())
+}
+
+fn spec_of(number: usize, (length, least, more, (green, pauses, drop, slowdown), spare): &Terms) -> JobSpec {
+    let mut spec = elastic("H100", minutes(*length));
+    spec.name = format!("train-{number}");
+    (spec.resources.gpus, spec.resources.gpus_up_to) = (*least, (*more > 0).then_some(least + more));
+    spec.flex.slowdown = Percent::whole(*slowdown);
+    spec.flex.delay = Some(if *green { Objective::Carbon } else { Objective::None });
+    spec.flex.max_delay = Some(Seconds::hours(24));
+    let pause = Pause { signal: "SIGUSR1".into(), grace: Seconds(90), exit: 85 };
+    spec.flex.pause = (*green && *pauses).then_some(pause);
+    spec.time.finish_by = spare.map(|spare| midnight() + minutes(length + spare));
+    spec.time.on_expire = if *drop { OnExpire::Drop } else { OnExpire::Run };
+    spec
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn whatever_is_asked_of_elastic_jobs_plans_are_sound_and_all_of_them_end(
+        terms in terms(),
+        doings in doings(),
+        grams in prop::collection::vec(20u64..600, 6..30),
+    ) {
+        let mut world = world(&grams);
+        let mut ids = Vec::new();
+        for (number, terms) in terms.iter().enumerate() {
+            let spec = spec_of(number, terms);
+            world.speeds.insert(spec.name.clone(), keen);
+            ids.extend(world.submit(spec).ok().map(|job| job.id));
+        }
+        // Who was planned in time at first, and is left alone, ends in time: it is faster than was reckoned with.
+        let in_time = |world: &mut World, id: JobId| {
+            let by = world.show(id).spec.time.finish_by;
+            by.filter(|by| end(world, id).is_some_and(|end| end <= *by)).map(|by| (id, by))
+        };
+        let promised: Vec<_> = ids.iter().filter_map(|id| in_time(&mut world, *id)).collect();
+        let disturbed = !doings.is_empty();
+        for (doing, which, gpus, wait) in doings {
+            let Some(id) = ids.get(which % ids.len().max(1)).copied() else { break };
+            let mut spec = world.show(id).spec;
+            match doing {
+                0 => world.restart(),
+                1 => drop(world.verb(id, Ask::Hold)),
+                2 => drop(world.verb(id, Ask::Release)),
+                3 => drop(world.verb(id, Ask::Now { reason: None })),
+                4 | 5 => {
+                    spec.resources.gpus_up_to = (doing == 4).then_some(gpus + 2);
+                    (spec.resources.gpus, spec.time.finish_by) = (gpus.min(4), None);
+                    drop(world.verb(id, Ask::Edit { spec: Box::new(spec) }));
+                }
+                6 => world.grid(&curve_of(&[u64::from(wait), 300, u64::from(gpus) * 90], Grade::Forecast)),
+                7 => world.exits.extend([(spec.name, 1)]),
+                _ => world.executor_up = !world.executor_up,
+            }
+            world.pass_by(minutes(wait), minutes(5));
+        }
+        world.executor_up = true;
+        for id in &ids {
+            let _ = world.verb(*id, Ask::Release);
+        }
+        world.pass_by(hours(150), minutes(5));
+        for id in ids {
+            let job = world.show(id);
+            prop_assert!(matches!(job.phase, Phase::Ended { .. }), "{job:?}");
+        }
+        prop_assert_eq!(world.controller.planning.refused_plans, 0);
+        for (id, by) in promised.into_iter().filter(|_| !disturbed) {
+            let ended = world.show(id).ended.expect("it ended");
+            prop_assert!(ended <= by + minutes(10), "{id} ended {ended}, was to by {by}");
+        }
+        world.check_replay();
+    }
 }

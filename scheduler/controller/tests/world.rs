@@ -461,6 +461,24 @@ impl World {
         }
     }
 
+    /// A first beat of another node, which is given nothing.
+    pub fn beat_of(&mut self, node: &str, zone: &str, gpus: Vec<Gpu>) {
+        let beat = Beat {
+            node_books: None,
+            protocol: PROTOCOL,
+            node: node.into(),
+            zone: Some(zone.into()),
+            session: 1,
+            number: 1,
+            inventory: Inventory { gpus, ..self.inventory() },
+            holds: Vec::new(),
+            node_spans: Vec::new(),
+            gpu_power: BTreeMap::new(),
+            patience_ms: 0,
+        };
+        self.raw_beat(beat);
+    }
+
     pub fn raw_beat(&mut self, beat: Beat) -> Option<BeatReply> {
         self.next_caller += 1;
         let caller = Caller(self.next_caller);
