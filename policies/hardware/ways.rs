@@ -28,6 +28,8 @@ pub struct Ran {
     pub gpus: u32,
     /// How long it took.
     pub took: Seconds,
+    /// How long the slowest way was to take, as the person said of that very run.
+    pub expect: Option<Seconds>,
     /// Mean power of one of them, where it was measured.
     pub watts: Option<Watts>,
 }
@@ -85,7 +87,8 @@ pub fn ways(asked: &Asked<'_>, runs: &[Ran]) -> Vec<Way> {
     times.into_iter().map(way).collect()
 }
 
-/// Seconds in the middle of the runs on each way that was measured, by model and width.
+/// How long the run in the middle took on each way that was measured, by model and width: in seconds or, where it was said of
+/// each run how much work it is, as a share of that.
 type Measured<'a> = BTreeMap<(&'a str, u32), f64>;
 
 /// How speed grows with width: the mean over every two widths that one model ran at, weighed by how far they lie apart.
@@ -101,15 +104,20 @@ fn scaling(measured: &Measured<'_>) -> Scaling {
 }
 
 struct Seen<'a> {
-    runs: Vec<&'a Ran>,
+    /// With how long each took, as in [`Measured`].
+    runs: Vec<(&'a Ran, f64)>,
     measured: Measured<'a>,
     scaling: Scaling,
 }
 
 impl<'a> Seen<'a> {
     fn of(runs: Vec<&'a Ran>) -> Self {
+        // Jobs of one name may be large and small: then what was said of each tells them apart from fast and slow GPUs.
+        let said = runs.iter().all(|ran| ran.expect.is_some_and(|expect| expect > Seconds::ZERO));
+        let whole = |ran: &Ran| ran.expect.filter(|_| said).map_or(1.0, |expect| expect.0 as f64);
+        let runs: Vec<(&Ran, f64)> = runs.into_iter().map(|ran| (ran, ran.took.0 as f64 / whole(ran))).collect();
         let mut kinds: BTreeMap<(&str, u32), Vec<f64>> = BTreeMap::new();
-        runs.iter().for_each(|ran| kinds.entry((&ran.model, ran.gpus)).or_default().push(ran.took.0 as f64));
+        runs.iter().for_each(|(ran, took)| kinds.entry((&ran.model, ran.gpus)).or_default().push(*took));
         let measured: Measured<'_> =
             kinds.into_iter().filter_map(|(kind, took)| Some((kind, middle(took.into_iter())?))).collect();
         Self { scaling: scaling(&measured), runs, measured }
@@ -134,13 +142,13 @@ impl<'a> Seen<'a> {
 
     /// From all widths of one model.
     fn on(&self, model: &str, width: u32) -> Option<f64> {
-        let on = self.runs.iter().filter(|ran| ran.model == model);
-        middle(on.map(|ran| ran.took.0 as f64 * self.times(ran.gpus, width)))
+        let on = self.runs.iter().filter(|(ran, _)| ran.model == model);
+        middle(on.map(|(ran, took)| took * self.times(ran.gpus, width)))
     }
 
     /// The 90th percentile of all runs as they would have been on a way that takes `slowest`.
     fn ninetieth(&self, slowest: f64) -> Option<Seconds> {
-        let there = |ran: &&Ran| ran.took.0 as f64 * slowest / self.time(&ran.model, ran.gpus);
+        let there = |(ran, _): &(&Ran, f64)| ran.took.0 as f64 * slowest / self.time(&ran.model, ran.gpus);
         let mut all: Vec<f64> = self.runs.iter().map(there).collect();
         all.sort_by(f64::total_cmp);
         let at = (all.len() * 9).div_ceil(10);
@@ -150,8 +158,8 @@ impl<'a> Seen<'a> {
     /// Watts of a GPU: of that width, else of the model.
     fn watts(&self, model: &str, width: u32) -> Option<Watts> {
         let of = |alike: &dyn Fn(&Ran) -> bool| {
-            let on = self.runs.iter().filter(|ran| ran.model == model && alike(ran));
-            middle(on.filter_map(|ran| ran.watts).map(|watts| watts.0 as f64))
+            let on = self.runs.iter().filter(|(ran, _)| ran.model == model && alike(ran));
+            middle(on.filter_map(|(ran, _)| ran.watts).map(|watts| watts.0 as f64))
         };
         of(&|ran| ran.gpus == width).or_else(|| of(&|_| true)).map(|watts| Watts(watts.round() as u64))
     }

@@ -6,7 +6,13 @@ use neap_model::seconds::Seconds;
 use neap_model::units::Watts;
 
 fn ran(model: &str, gpus: u32, minutes: u64, watts: u64) -> Ran {
-    Ran { model: model.to_owned(), gpus, took: Seconds::minutes(minutes), watts: Some(Watts::whole(watts)) }
+    Ran {
+        model: model.to_owned(),
+        gpus,
+        took: Seconds::minutes(minutes),
+        expect: None,
+        watts: Some(Watts::whole(watts)),
+    }
 }
 
 struct Case<'a> {
@@ -67,6 +73,18 @@ fn widths_that_were_measured_say_how_it_scales() {
     // What the person expects is what the slowest takes.
     let lines = ["2×H100 200 min 500 W #0", "4×H100 160 min 400 W #0", "8×H100 128 min 500 W #0"];
     check(&Case { offered: &[("H100", 8)], expect: Some(200), ..ANY }, &runs, &lines);
+}
+
+#[test]
+fn large_and_small_jobs_of_one_name_do_not_pass_for_slow_and_fast_gpus() {
+    let said = |ran: Ran, minutes| Ran { expect: Some(Seconds::minutes(minutes)), ..ran };
+    // Both models are as fast: a small job ran on the one and a large one on the other.
+    let runs = [said(ran("H100", 2, 30, 600), 40), said(ran("A100", 2, 300, 250), 400)];
+    let fixed = Case { widths: &[2], expect: Some(100), ..ANY };
+    check(&fixed, &runs, &["2×A100 100 min 250 W #0", "2×H100 100 min 600 W #0"]);
+    // Where nothing was said of one of them only the time is left to go by.
+    let runs = [said(ran("H100", 2, 30, 600), 40), ran("A100", 2, 300, 250)];
+    check(&fixed, &runs, &["2×A100 100 min 250 W #0", "2×H100 10 min 600 W #0"]);
 }
 
 #[test]

@@ -91,7 +91,14 @@ impl Controller {
         let energy = job.account.component(Component::Gpu).0;
         // Millijoules a second are milliwatts.
         let watts = energy.checked_div(held).filter(|watts| *watts > 0).map(Watts);
-        boards.iter().all(|board| board.model == *model).then(|| Ran { model: model.clone(), gpus, took, watts })
+        let expect = job.spec.time.expect;
+        boards.iter().all(|board| board.model == *model).then(|| Ran {
+            model: model.clone(),
+            gpus,
+            took,
+            expect,
+            watts,
+        })
     }
 
     /// Planning time: as given; else the 90th percentile of at least three earlier runs; else the limit. Of a job with a
