@@ -88,7 +88,9 @@ impl Desk<'_> {
             }
         };
         let runs = target.runs.iter().map(|(from, until)| Run { from: time(*from), until: time(*until) }).collect();
-        let run_now = waits_for_grid(job).then(|| self.outlook(first)).flatten();
+        // What measures something else is no figure to compare with.
+        let alike = self.room.alike(job, first.zone, target.choice.zone);
+        let run_now = (waits_for_grid(job) && alike).then(|| self.outlook(first)).flatten();
         let place = Some(self.place(&target.choice));
         let verdict = match (target.choice.start <= stamp(self.now), place, &target.why) {
             (true, Some(place), Some(why)) => Verdict::Start { place, because: in_words(job, why) },
@@ -279,6 +281,12 @@ impl Desk<'_> {
         Percent(least.0.saturating_mul(if later.poor || first.poor { 2 } else { 1 }))
     }
 
+    /// Whether a promise may be kept beside that first start. Where nothing is known of the first start any more there is nothing
+    /// to compare, and that is no reason to give up what was planned.
+    pub(super) fn comparable(&self, job: &Job, first: &Choice, planned: &Choice) -> bool {
+        first.price.is_none() || self.room.alike(job, planned.zone, first.zone)
+    }
+
     /// The last start that counts for the grid.
     pub(super) fn until(&self, job: &Job) -> Option<Stamp> {
         let horizon = stamp(self.now).saturating_add(millis(self.policy.horizon));
@@ -297,7 +305,7 @@ impl Desk<'_> {
         let allowed = start > first.start && latest_start(job).is_some_and(|latest| start <= stamp(latest));
         let choice =
             allowed.then(|| search::there(self.room, job, (&place.node, kit(previous)), start, first.shape.rank))??;
-        self.room.alike(job, choice.zone, first.zone).then_some(choice)
+        self.comparable(job, first, &choice).then_some(choice)
     }
 
     pub(super) fn not_again(&self, job: &Job, first: Choice, later: &Target) -> Target {

@@ -116,10 +116,10 @@ impl Desk<'_> {
         let place = (machine.name.as_str(), machine.kit(job, &target.choice.shape));
         if target.runs.is_empty() {
             let choice = search::there(self.room, job, place, target.choice.start, rank)?;
-            return self.room.alike(job, choice.zone, first.zone).then(|| (choice, Vec::new()));
+            return self.comparable(job, first, &choice).then(|| (choice, Vec::new()));
         }
         let (choice, broken) = search::broken_there(self.room, job, terms(job)?, place, &target.runs, rank)?;
-        self.room.alike(job, choice.zone, first.zone).then_some((choice, broken.runs))
+        self.comparable(job, first, &choice).then_some((choice, broken.runs))
     }
 
     /// What was planned with pauses before, if it can still be had. What falls due begins now, with the best pauses that
@@ -138,7 +138,7 @@ impl Desk<'_> {
             let in_time = runs.last()?.1 <= reach.window(there.0.shape.millis()).until;
             (in_time && runs[0].0 > first.start).then_some(there)?
         };
-        choice.price.filter(|_| self.room.alike(job, choice.zone, first.zone))?;
+        choice.price.filter(|_| self.comparable(job, first, &choice))?;
         let runs = if broken.runs.len() > 1 { broken.runs } else { Vec::new() };
         Some(Kept { choice, runs, due, pauses: true })
     }

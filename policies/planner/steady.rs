@@ -52,7 +52,14 @@ impl Sketch {
             (Some(a), Some(b)) => same(a, b),
             _ => false,
         };
-        let moved = other.promised.iter().filter(|(index, _)| !stays(index)).map(|(_, asks)| *asks);
+        // A place of which nothing is known costs nothing to the eye: who leaves a promise for it gains nothing by that.
+        let price = |of: &Self, index: &usize| of.places.get(index).and_then(|target| target.choice.price);
+        let unknown = |index: &usize| match (price(self, index), price(other, index)) {
+            (None, Some(left)) => left.emits,
+            _ => 0,
+        };
+        let moved = other.promised.iter().filter(|(index, _)| !stays(index));
+        let moved = moved.map(|(index, asks)| asks.saturating_add(unknown(index)));
         Cost { emits: moved.fold(self.cost.emits, u128::saturating_add), ..self.cost }
     }
 }

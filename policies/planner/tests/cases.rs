@@ -255,6 +255,12 @@ fn zones_that_measure_different_things_are_not_compared() {
     let mut busy = scene_of([600, 600, 600, 200, 600, 600], 1, green(1, 60, 5));
     busy.occupants = vec![occupant(9, "a", &[0], 600)];
     check(&busy, &["1 waits until 3:00 on b: grid.cleaner_later 200 g instead of 600 g"]);
+    // A promise is not given up because the first start is in the other zone now, of which nothing is known.
+    let mut dark = scene_of(clean, 1, green(1, 60, 5));
+    dark.site.zones[1].curve = Arc::new(Series::new([]));
+    let mut later = after(&dark, &plan(&dark, &Policy::default()));
+    later.occupants = vec![occupant(9, "a", &[0], 90)];
+    check(&later, &["1 waits until 2:00 on a: grid.cleaner_later 300 g instead of 400 g"]);
     // Nobody is told that the other zone would be cleaner.
     let mut at_home = scene_of(clean, 1, green(1, 60, 5));
     at_home.waiting = vec![Arc::new(green(1, 60, 5))];
