@@ -13,17 +13,22 @@ fn json(command: &mut std::process::Command) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}\n{:?}", output.stderr))
 }
 
-/// Two boards in real time; the job holds one, and the other's idle energy is nobody's.
-#[test]
-fn a_gpu_job_is_metered_and_says_how_well() {
+/// A site whose node has two boards in real time. The directory goes with its first part.
+fn with_two_boards() -> (tempfile::TempDir, Node, Site) {
     let dir = tempfile::tempdir().expect("a directory");
     let node = Node::make_live(&dir.path().join("sim"), &[GpuSetup::new(Board::V100), GpuSetup::new(Board::V100)]);
     let node = node.expect("a node");
-    let library = node.library().expect("the library is built");
     let mut site = Site::new("[[zone]]\nname = \"DE\"\n");
-    site.set_executor(&format!("nvml_lib = \"{}\"\n", library.display()));
+    site.set_executor(&format!("nvml_lib = \"{}\"\n", node.library().expect("built").display()));
     site.start_scheduler();
     site.start_executor();
+    (dir, node, site)
+}
+
+/// Two boards in real time; the job holds one, and the other's idle energy is nobody's.
+#[test]
+fn a_gpu_job_is_metered_and_says_how_well() {
+    let (_dir, node, site) = with_two_boards();
     let mark = site.path("goes");
     let script = format!("echo $CUDA_VISIBLE_DEVICES; touch {}; sleep 6", mark.display());
     let mut job = site.neap().args(["run", "--gpus", "1", "--", "sh", "-c", &script]).spawn().expect("started");
@@ -100,13 +105,7 @@ fn d6_an_executor_that_is_killed_loses_no_energy_of_its_job() {
 /// An elastic job gets both boards where they are free, and one where the other is taken for longer than it would gain.
 #[test]
 fn an_elastic_job_gets_what_ends_it_first() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let node = Node::make_live(&dir.path().join("sim"), &[GpuSetup::new(Board::V100), GpuSetup::new(Board::V100)]);
-    let node = node.expect("a node");
-    let mut site = Site::new("[[zone]]\nname = \"DE\"\n");
-    site.set_executor(&format!("nvml_lib = \"{}\"\n", node.library().expect("built").display()));
-    site.start_scheduler();
-    site.start_executor();
+    let (_dir, node, site) = with_two_boards();
     let elastic = |site: &Site| {
         let tell = "echo $NEAP_GPUS $CUDA_VISIBLE_DEVICES";
         let args = ["run", "--gpus", "1..2", "--expect", "10 min", "--", "sh", "-c", tell];
@@ -137,13 +136,7 @@ fn an_elastic_job_gets_what_ends_it_first() {
 /// A board that falls off the bus is told, and the next job goes elsewhere.
 #[test]
 fn c7_a_lost_board_gets_no_job() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let node = Node::make_live(&dir.path().join("sim"), &[GpuSetup::new(Board::V100), GpuSetup::new(Board::V100)]);
-    let node = node.expect("a node");
-    let mut site = Site::new("[[zone]]\nname = \"DE\"\n");
-    site.set_executor(&format!("nvml_lib = \"{}\"\n", node.library().expect("built").display()));
-    site.start_scheduler();
-    site.start_executor();
+    let (_dir, node, site) = with_two_boards();
     let uses = |site: &Site| {
         let ran = site.neap().args(["run", "--gpus", "1", "--", "true"]).status().expect("it ran");
         assert!(ran.success(), "{}", site.log("executor"));
