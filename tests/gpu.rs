@@ -105,7 +105,7 @@ fn d6_an_executor_that_is_killed_loses_no_energy_of_its_job() {
 /// An elastic job gets both boards where they are free, and one where the other is taken for longer than it would gain.
 #[test]
 fn an_elastic_job_gets_what_ends_it_first() {
-    let (_dir, node, site) = with_two_boards();
+    let (_dir, _node, site) = with_two_boards();
     let elastic = |site: &Site| {
         let tell = "echo $NEAP_GPUS $CUDA_VISIBLE_DEVICES";
         let args = ["run", "--gpus", "1..2", "--expect", "10 min", "--", "sh", "-c", tell];
