@@ -52,6 +52,12 @@ impl Width {
     pub const fn work_of(&self, ran: Seconds) -> Seconds {
         Seconds(ran.0.saturating_mul(self.speed as u64) / 1_000)
     }
+
+    /// How long work takes here that takes so long in the slowest way.
+    #[must_use]
+    pub fn time_of(&self, work: Seconds) -> Seconds {
+        Seconds(work.0.saturating_mul(1_000) / u64::from(self.speed.max(1)))
+    }
 }
 
 /// What to do with a job now.

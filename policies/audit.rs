@@ -4,8 +4,7 @@
 
 use crate::machine::{Amount, Machine, Shape};
 use crate::order::{latest_start, slowed, start_by, waits_for_grid};
-use crate::planner::reasons;
-use crate::planner::{Pausing, Plan};
+use crate::planner::{Pausing, Plan, decided_kit, reasons};
 use crate::problem::{Job, Problem};
 use crate::room::{ZoneRoom, occupied_until};
 use crate::stamp::{Stamp, stamp, time};
@@ -237,8 +236,7 @@ impl Auditor<'_> {
             [(from, _)] => reasons::outlook(zone, shape.watts, time(*from), shape.length),
             pieces => reasons::broken_outlook(zone, shape.watts, shape.length, pieces),
         });
-        let told = decision.width.as_ref().map(|width| (width.model.as_str(), width.gpus));
-        if decision.expected != right || told != self.machines[node].kit(job, shape) {
+        if decision.expected != right || decided_kit(decision) != self.machines[node].kit(job, shape) {
             breaches.push(Breach::WrongOutlook { job: job.id });
         }
     }

@@ -57,10 +57,10 @@ pub struct Asked<'a> {
 /// The person's order of models holds where the job only wants to be done; one that wants little carbon, money or energy
 /// goes by what was measured once every model it takes was.
 #[must_use]
-pub fn ways(asked: &Asked<'_>, runs: &[Ran]) -> Vec<Way> {
+pub fn ways<'a>(asked: &Asked<'_>, runs: impl IntoIterator<Item = &'a Ran>) -> Vec<Way> {
     let takes = |model: &str| model_rank(asked.models, model).is_some();
     let models: Vec<&(String, u32)> = asked.offered.iter().filter(|(model, _)| takes(model)).collect();
-    let runs: Vec<&Ran> = runs.iter().filter(|ran| ran.gpus > 0 && ran.took > Seconds::ZERO).collect();
+    let runs: Vec<&Ran> = runs.into_iter().filter(|ran| ran.gpus > 0 && ran.took > Seconds::ZERO).collect();
     let measured = |model: &String| runs.iter().any(|ran| ran.model == *model);
     let known = models.iter().filter(|(model, _)| measured(model)).count();
     if asked.widths.iter().all(|width| *width == 0) || asked.widths.len() < 2 && known < 2 {

@@ -97,7 +97,7 @@ impl Controller {
 fn as_it_runs(job: &Job, ways: &[Way], (whole, left): (Seconds, Seconds)) -> Arc<[Way]> {
     let Some(width) = job.starting.as_ref().and_then(|decision| decision.width.as_ref()) else { return Arc::default() };
     let known = ways.iter().find(|way| (&way.model, way.gpus) == (&width.model, width.gpus));
-    let all = known.map_or(whole.0.saturating_mul(1_000) / u64::from(width.speed.max(1)), |way| way.length.0);
+    let all = known.map_or_else(|| width.time_of(whole), |way| way.length).0;
     let length = Seconds((all.saturating_mul(left.0) / whole.0.max(1)).max(1));
     let (watts, rank) = known.map_or((None, 0), |way| (way.watts, way.rank));
     Arc::new([Way { model: width.model.clone(), gpus: width.gpus, length, watts, rank }])

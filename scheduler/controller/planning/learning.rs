@@ -26,6 +26,11 @@ pub(super) struct Known {
     runs: VecDeque<Ran>,
 }
 
+/// By what runs are told apart: project and name.
+fn kind_of(spec: &JobSpec) -> (String, String) {
+    (spec.project.clone(), spec.name.clone())
+}
+
 fn keep<T>(all: &mut VecDeque<T>, one: T) {
     all.push_back(one);
     if all.len() > REMEMBERED {
@@ -43,11 +48,11 @@ impl Controller {
         let (Some(started), Some(ended)) = (job.started, job.ended) else { return };
         let took = job.ran + Seconds::between(started, ended).max(Seconds(1));
         let ran = self.ran_on(job, took);
-        let known = self.planning.known.entry((job.spec.project.clone(), job.spec.name.clone())).or_default();
+        let known = self.planning.known.entry(kind_of(&job.spec)).or_default();
         keep(&mut known.lengths, took.0);
         if let Some(ran) = ran {
             keep(&mut known.runs, ran);
-            self.planning.lessons.insert((job.spec.project.clone(), job.spec.name.clone()));
+            self.planning.lessons.insert(kind_of(&job.spec));
         }
     }
 
@@ -72,7 +77,7 @@ impl Controller {
         }
         let concerned = |id: &JobId| {
             let spec = &self.state.jobs.get(id)?.spec;
-            let learned = lessons.contains(&(spec.project.clone(), spec.name.clone()));
+            let learned = lessons.contains(&kind_of(spec));
             (spec.resources.gpus > 0 && (others || learned)).then(|| (*id, Arc::new(self.ask_of(*id, spec))))
         };
         let anew: Vec<_> = self.planning.asks.keys().filter_map(concerned).collect();
@@ -120,7 +125,7 @@ impl Controller {
     /// What nine of ten earlier runs were over by that took longer than `ran`; `None`: fewer than three are known, or none of
     /// them did.
     fn ninetieth(&self, spec: &JobSpec, ran: Seconds) -> Option<Seconds> {
-        let known = &self.planning.known.get(&(spec.project.clone(), spec.name.clone()))?.lengths;
+        let known = &self.planning.known.get(&kind_of(spec))?.lengths;
         let mut longer: Vec<u64> = known.iter().copied().filter(|took| *took > ran.0).collect();
         longer.sort_unstable();
         let at = (longer.len() * 9).div_ceil(10).checked_sub(1)?;
@@ -133,8 +138,8 @@ impl Controller {
         let ran = Seconds::between(since, self.planning.site.now);
         // What is left is told in time of the slowest way.
         let width = job.starting.as_ref().and_then(|decision| decision.width.as_ref());
-        let speed = width.map_or(1_000, |width| u64::from(width.speed.max(1)));
-        let left = Seconds(self.run_left(&job.spec, Some(job)).0.saturating_mul(1_000) / speed);
+        let left = self.run_left(&job.spec, Some(job));
+        let left = width.map_or(left, |width| width.time_of(left));
         if left > ran {
             return Some(left - ran);
         }
@@ -150,9 +155,8 @@ impl Controller {
         if asked.gpus == 0 {
             return Vec::new();
         }
-        let known = self.planning.known.get(&(spec.project.clone(), spec.name.clone()));
-        let runs: Vec<Ran> = known.map(|known| known.runs.iter().cloned().collect()).unwrap_or_default();
-        if asked.gpus_up_to.is_none() && runs.is_empty() {
+        let runs = self.planning.known.get(&kind_of(spec)).map(|known| &known.runs);
+        if asked.gpus_up_to.is_none() && runs.is_none_or(VecDeque::is_empty) {
             return Vec::new();
         }
         let asked = Asked {
@@ -163,7 +167,7 @@ impl Controller {
             limit: spec.time.limit.unwrap_or(Seconds::hours(24)),
             objective: spec.flex.delay.unwrap_or(Objective::None),
         };
-        ways(&asked, &runs)
+        ways(&asked, runs.into_iter().flatten())
     }
 
     /// The GPU models in the zones that the job may use.
