@@ -5,7 +5,7 @@ use crate::grid::Grade;
 use crate::job::JobId;
 use crate::reason::{Reason, WhyNow};
 use crate::seconds::Seconds;
-use crate::units::{GramsCo2e, Intensity, Joules};
+use crate::units::{GramsCo2e, Intensity, Joules, Watts};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -35,13 +35,17 @@ pub struct Place {
     pub node: String,
 }
 
-/// The GPUs that a job gets which could have got others: of another number, or of a model on which it runs at another speed.
+/// The GPUs that a job gets which could have got others: of another number, of a model on which it runs at another speed, or at
+/// another power limit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Width {
     /// How many.
     pub gpus: u32,
     /// Of which model.
     pub model: String,
+    /// The power limit of each, where it was chosen with the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Watts>,
     /// How fast it runs there, in thousandths of its speed in the slowest of its ways: the one its planning length speaks of.
     pub speed: u32,
 }

@@ -10,7 +10,6 @@ use chrono::{DateTime, Utc};
 use neap_model::job::Objective;
 use neap_model::plan::{Alternative, Place, Remark, Verdict};
 use neap_model::seconds::Seconds;
-use std::sync::Arc;
 
 /// How far `--delay carbon` is shown for a job whose queue states no longest delay.
 const A_DAY: Seconds = Seconds::hours(24);
@@ -40,8 +39,12 @@ pub fn alternatives(plan: &Plan, site: &Site, policy: &Policy, job: &Job) -> Vec
     let cleanest = |job: &Job, like: &Choice, until: DateTime<Utc>| {
         search::cleanest(&room, job, like, stamp(until).min(horizon), usize::MAX, &Curves::true_ones()).1
     };
-    for way in job.ways.iter() {
-        let alone = Job { ways: Arc::new([way.clone()]), ..job.clone() };
+    let mut others: Vec<(&str, u32)> = job.ways.iter().map(|way| (way.model.as_str(), way.gpus)).collect();
+    others.sort_unstable();
+    others.dedup();
+    for kit in others {
+        let ways = job.ways.iter().filter(|way| (way.model.as_str(), way.gpus) == kit);
+        let alone = Job { ways: ways.cloned().collect(), ..job.clone() };
         if let Some(choice) = search::earliest(&room, &alone, from) {
             list.add(choice, Remark::OtherGpus);
         }

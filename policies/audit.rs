@@ -182,7 +182,11 @@ impl Auditor<'_> {
             breaches.push(wrong());
             return Vec::new();
         };
-        let Some(shape) = self.machines[node].shapes(job).find(|shape| shape.need == slot.need) else {
+        let machine = &self.machines[node];
+        let takes = |shape: &Shape| shape.need == slot.need;
+        let told = |shape: &Shape| machine.kit(job, shape) == decided_kit(decision);
+        let told = machine.shapes(job).find(|shape| takes(shape) && told(shape));
+        let Some(shape) = told.or_else(|| machine.shapes(job).find(takes)) else {
             breaches.push(wrong());
             return Vec::new();
         };

@@ -71,6 +71,8 @@ pub(crate) struct Shape {
     pub watts: Watts,
     /// How long the job takes.
     pub length: Seconds,
+    /// The power limit of each of its GPUs, where it is part of the choice.
+    pub limit: Option<Watts>,
 }
 
 impl Shape {
@@ -90,8 +92,8 @@ impl Shape {
     }
 }
 
-/// Which of the ways of a job: model and number of GPUs. `None`: it has no choice.
-pub(crate) type Kit<'a> = Option<(&'a str, u32)>;
+/// Which of the ways of a job: model and number of GPUs, and their power limit. `None`: it has no choice.
+pub(crate) type Kit<'a> = Option<(&'a str, u32, Option<Watts>)>;
 
 /// Place of a GPU model in a job's list of acceptable ones, best 0; `None`: not acceptable. An empty list takes any.
 ///
@@ -157,18 +159,19 @@ impl Machine {
     pub fn shapes<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = Shape> + 'a {
         let without = (job.gpus == 0).then(|| {
             let (need, watts) = self.without_gpus(job, 0);
-            Shape { need, rank: 0, watts, length: length(job) }
+            Shape { need, rank: 0, watts, length: length(job), limit: None }
         });
         let fixed = job.gpus > 0 && job.ways.is_empty();
         let alike = fixed.then_some(()).into_iter().flat_map(move |()| {
             self.models.iter().enumerate().filter_map(move |(index, model)| {
                 let rank = model_rank(&job.gpu_model, &model.name)?;
-                self.shape(job, index, job.gpus, None, rank, length(job))
+                self.shape(job, index, job.gpus, None, (rank, length(job)))
             })
         });
         let chosen = job.ways.iter().filter_map(move |way| {
             let index = self.models.iter().position(|model| model.name == way.model)?;
-            self.shape(job, index, way.gpus, way.watts, way.rank, way.length.max(Seconds(1)))
+            let shape = self.shape(job, index, way.gpus, way.watts, (way.rank, way.length.max(Seconds(1))))?;
+            Some(Shape { limit: way.limit, ..shape })
         });
         without.into_iter().chain(alike).chain(chosen).filter(|shape| self.total.covers(&shape.need))
     }
@@ -179,8 +182,7 @@ impl Machine {
         model: usize,
         width: u32,
         measured: Option<Watts>,
-        rank: usize,
-        length: Seconds,
+        (rank, length): (usize, Seconds),
     ) -> Option<Shape> {
         let (mut need, host) = self.without_gpus(job, width);
         need.gpus[model] = u16::try_from(width).ok().filter(|width| *width > 0)?;
@@ -189,7 +191,7 @@ impl Machine {
             Some(watts) => watts.scaled(u64::from(width), 1),
             None => of.limits.scaled(u64::from(width), u64::from(of.count)),
         };
-        Some(Shape { need, rank, watts: host + gpus, length })
+        Some(Shape { need, rank, watts: host + gpus, length, limit: None })
     }
 
     /// What a job of that width takes beside its GPUs, and its power.
@@ -202,12 +204,18 @@ impl Machine {
     /// Which of the job's ways that shape is.
     pub fn kit(&self, job: &Job, shape: &Shape) -> Kit<'_> {
         let (index, count) = shape.need.gpus.iter().enumerate().find(|(_, count)| **count > 0)?;
-        (!job.ways.is_empty()).then(|| (self.models[index].name.as_str(), u32::from(*count)))
+        (!job.ways.is_empty()).then(|| (self.models[index].name.as_str(), u32::from(*count), shape.limit))
     }
 
-    /// The shapes of that way; all where neither the job has a choice nor a way is named.
+    /// The shapes of that way; all where none is named. Where its limit is not offered any more those at other limits: what
+    /// was learned since moves limits, and no run for that.
     pub fn shapes_of<'a>(&'a self, job: &'a Job, kit: Kit<'a>) -> impl Iterator<Item = Shape> + 'a {
-        self.shapes(job).filter(move |shape| self.kit(job, shape) == kit)
+        let wide = |kit: Kit<'a>| kit.map(|(model, gpus, _)| (model, gpus));
+        let exact = self.shapes(job).any(|shape| self.kit(job, &shape) == kit);
+        self.shapes(job).filter(move |shape| {
+            let this = self.kit(job, shape);
+            if exact { this == kit } else { kit.is_none() || wide(this) == wide(kit) }
+        })
     }
 
     /// What an occupant holds of it. GPUs that the node no longer has are not missed.

@@ -15,7 +15,7 @@ pub mod speed;
 mod tests;
 
 pub use clocks::{ClockChoice, ClockNext, ClockProbe, Clocks};
-pub use curve::{Choice, Curve, Point, Terms};
+pub use curve::{Choice, Curve, Point, Rung, Terms};
 pub use fit::Fit;
 pub use learned::{Key, Learned};
 pub use probe::{Next, Probe};

@@ -80,7 +80,7 @@ pub struct Job {
     /// Planning length; of a job that ran before and saved its work, what is left of it. Where there are `ways`, that of the
     /// longest: promises are kept on any of them.
     pub length: Seconds,
-    /// Every width and model it may run on, where these differ in how long it takes. Empty: `gpus` of any acceptable model,
+    /// Every width, model and power limit it may run at, where these differ in how long it takes. Empty: `gpus` of any acceptable model,
     /// and it takes `length` on each.
     pub ways: Arc<[Way]>,
     /// May end so much later for less energy.
@@ -112,13 +112,15 @@ pub struct Job {
     pub forced_by: Option<String>,
 }
 
-/// A number of GPUs of one model, and what a job does on them.
+/// A number of GPUs of one model at one power limit, and what a job does on them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Way {
     /// The model, as the nodes name it.
     pub model: String,
     /// How many.
     pub gpus: u32,
+    /// The power limit of each, where the job runs at one of several that are known to differ; `None`: as it turns out.
+    pub limit: Option<Watts>,
     /// How long it takes there; of a job that ran before, what is left.
     pub length: Seconds,
     /// Mean power of one of these GPUs, where it was measured; `None`: as much as its limit allows.

@@ -177,7 +177,8 @@ fn a_demo_needs_nothing_leaves_nothing_and_says_that_it_is_simulated() {
     };
     let (exit, text, err) = demo("table");
     assert_eq!((exit, text.starts_with("All of this is simulated")), (0, true), "{text}{err}");
-    assert!(err.starts_with("1 day simulated in "), "{err}");
+    // On a busy machine it says before how far it is.
+    assert!(err.lines().any(|line| line.starts_with("1 day simulated in ")), "{err}");
     let (exit, json, _) = demo("json");
     let value: Value = serde_json::from_str(&json).expect("one document");
     assert_eq!((exit, &value["schema"], &value["simulated"]), (0, &"neap.demo/1".into(), &true.into()));

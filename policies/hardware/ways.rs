@@ -1,4 +1,4 @@
-//! How long one job takes on every width and model it may run on, from what its earlier runs showed.
+//! How long one job takes on every width and model it may run on, and at every power limit, from what its earlier runs showed.
 //!
 //! Runs on one way tell about the others through two things: how much wider means how much faster, and how much faster
 //! one model is than another. What was measured goes before what follows from it, and what nothing is known of is assumed
@@ -6,6 +6,7 @@
 
 use super::Scaling;
 use crate::machine::model_rank;
+use crate::power::Rung;
 use crate::problem::Way;
 use neap_model::job::Objective;
 use neap_model::seconds::Seconds;
@@ -26,16 +27,16 @@ pub struct Ran {
     pub model: String,
     /// How many.
     pub gpus: u32,
-    /// How long it took.
+    /// How long it took, or would have taken at the highest limit.
     pub took: Seconds,
     /// How long the slowest way was to take, as the person said of that very run.
     pub expect: Option<Seconds>,
-    /// Mean power of one of them, where it was measured.
+    /// Mean power of one of them, where it was measured, as at the highest limit.
     pub watts: Option<Watts>,
 }
 
 /// What is asked about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Asked<'a> {
     /// Widths it may have, rising.
     pub widths: &'a [u32],
@@ -43,7 +44,9 @@ pub struct Asked<'a> {
     pub models: &'a [String],
     /// Models that there are, each once, with the most that one node has.
     pub offered: &'a [(String, u32)],
-    /// How long the slowest way is to be reckoned with, as the person said; `None`: nobody did.
+    /// Power limits by model, the highest first, where the job consents to lower ones and what they do is known.
+    pub rungs: &'a BTreeMap<String, Vec<Rung>>,
+    /// How long the slowest width and model is to be reckoned with at the highest limit, as the person said; `None`: nobody did.
     pub expect: Option<Seconds>,
     /// Its hard stop, whatever the way.
     pub limit: Seconds,
@@ -51,8 +54,11 @@ pub struct Asked<'a> {
     pub objective: Objective,
 }
 
-/// The ways of a job, by model as they were offered and by width. Empty where it has no choice, or none that is known to
-/// matter: one width, and fewer than two models that it ever ran on.
+/// The ways of a job, by model as they were offered, by width and by limit. Empty where it has no choice, or none that is known
+/// to matter: one width, fewer than two models that it ever ran on, and no limits.
+///
+/// Limits are a choice only where the power on every model it takes was measured, and no lower one is taken that could bring
+/// the job to its hard stop.
 ///
 /// The person's order of models holds where the job only wants to be done; one that wants little carbon, money or energy
 /// goes by what was measured once every model it takes was.
@@ -63,10 +69,12 @@ pub fn ways<'a>(asked: &Asked<'_>, runs: impl IntoIterator<Item = &'a Ran>) -> V
     let runs: Vec<&Ran> = runs.into_iter().filter(|ran| ran.gpus > 0 && ran.took > Seconds::ZERO).collect();
     let measured = |model: &String| runs.iter().any(|ran| ran.model == *model);
     let known = models.iter().filter(|(model, _)| measured(model)).count();
-    if asked.widths.iter().all(|width| *width == 0) || asked.widths.len() < 2 && known < 2 {
+    let judged = known == models.len() && known > 0;
+    let rungs = |model: &String| asked.rungs.get(model).filter(|rungs| judged && rungs.len() > 1);
+    let limits = models.iter().any(|(model, _)| rungs(model).is_some());
+    if asked.widths.iter().all(|width| *width == 0) || asked.widths.len() < 2 && known < 2 && !limits {
         return Vec::new();
     }
-    let judged = known == models.len() && known > 0;
     let seen = Seen::of(runs);
     let all = models.iter().flat_map(|(model, most)| {
         asked.widths.iter().filter(move |width| *width <= most).map(move |width| (model, *width))
@@ -74,17 +82,36 @@ pub fn ways<'a>(asked: &Asked<'_>, runs: impl IntoIterator<Item = &'a Ran>) -> V
     let times: Vec<(&String, u32, f64)> = all.map(|(model, width)| (model, width, seen.time(model, width))).collect();
     let slowest = times.iter().map(|(.., time)| *time).fold(0.0, f64::max);
     let longest = asked.expect.or_else(|| seen.ninetieth(slowest)).unwrap_or(asked.limit).min(asked.limit);
-    let way = |(model, width, time): (&String, u32, f64)| Way {
-        model: model.clone(),
-        gpus: width,
+    let way = |(model, width, time): &(&String, u32, f64)| Way {
+        model: (*model).clone(),
+        gpus: *width,
+        limit: None,
         length: Seconds(((longest.0 as f64 * time / slowest).ceil() as u64).max(1)),
-        watts: if judged { seen.watts(model, width) } else { None },
+        watts: if judged { seen.watts(model, *width) } else { None },
         rank: match asked.objective {
             Objective::Carbon | Objective::Price | Objective::Energy if judged => 0,
             _ => model_rank(asked.models, model).unwrap_or_default(),
         },
     };
-    times.into_iter().map(way).collect()
+    let at_limits = |one: &(&String, u32, f64)| {
+        let whole = way(one);
+        match (rungs(one.0), whole.watts) {
+            (Some(rungs), Some(watts)) => {
+                let mut ways: Vec<Way> = rungs.iter().map(|rung| at_limit(&whole, watts, rung)).collect();
+                ways.retain(|way| way.length <= whole.length.max(asked.limit));
+                if ways.len() > 1 { ways } else { vec![whole] }
+            }
+            _ => vec![whole],
+        }
+    };
+    times.iter().flat_map(at_limits).collect()
+}
+
+/// The same way at a lower limit.
+fn at_limit(way: &Way, watts: Watts, rung: &Rung) -> Way {
+    let length = Seconds(((way.length.0 as f64 * rung.time).ceil() as u64).max(1));
+    let watts = Watts((watts.0 as f64 * rung.power).round() as u64);
+    Way { limit: Some(rung.limit), length, watts: Some(watts), ..way.clone() }
 }
 
 /// How long the run in the middle took on each way that was measured, by model and width: in seconds or, where it was said of

@@ -150,10 +150,10 @@ impl Desk<'_> {
 
     /// The GPUs of a choice in words, where there was a choice of them.
     pub fn width(&self, job: &Job, choice: &Choice) -> Option<Width> {
-        let (model, gpus) = self.room.nodes[choice.node].machine.kit(job, &choice.shape)?;
+        let (model, gpus, limit) = self.room.nodes[choice.node].machine.kit(job, &choice.shape)?;
         let takes = u128::from(choice.shape.length.0.max(1));
         let times = (u128::from(length(job).0) * 1_000 + takes / 2) / takes;
-        Some(Width { gpus, model: model.to_owned(), speed: u32::try_from(times).unwrap_or(u32::MAX) })
+        Some(Width { gpus, model: model.to_owned(), limit, speed: u32::try_from(times).unwrap_or(u32::MAX) })
     }
 
     /// When a job that may wait starts.
@@ -352,7 +352,7 @@ impl Desk<'_> {
 
 /// The GPUs that were decided on before, where there was a choice of them.
 pub(crate) fn kit(decision: &Decision) -> Kit<'_> {
-    decision.width.as_ref().map(|width| (width.model.as_str(), width.gpus))
+    decision.width.as_ref().map(|width| (width.model.as_str(), width.gpus, width.limit))
 }
 
 fn rigid(job: &Job, first: Choice) -> Target {

@@ -17,6 +17,9 @@ const FILLS: usize = 10;
 const FEW: usize = 2;
 const MANY: usize = 50_000;
 
+/// Share of the prices of room that is tried too where jobs can be quicker for more energy.
+const QUICKLY: f64 = 1.1;
+
 /// Grams × 10⁶ for what a [`search::Price`] counts.
 const FINEST: f64 = 1e-12 / 3.6e6 * 1e6;
 
@@ -32,7 +35,11 @@ pub(super) fn anew<'a>(line: &Line<'a>, queue: &Settled<'a>) -> Vec<Settled<'a>>
         let nobody = vec![Wish::First(Vec::new()); line.problem.waiting.len()];
         beds.push(line.pass(&nobody, false, |job| !has_a_choice(line.problem, job)).room);
     }
-    beds.into_iter().map(|bed| settle(line, fill(line, queue, bed, &prices))).collect()
+    // Prices at which all want just the room there is are those at which the last of them could as well want more of it.
+    let quick = queue.pass.standing.iter().any(|standing| !standing.job.ways.is_empty());
+    let shares: &[f64] = if quick && line.looks <= MANY { &[1.0, QUICKLY] } else { &[1.0] };
+    let all = beds.iter().flat_map(|bed| shares.iter().map(move |share| (bed, *share)));
+    all.map(|(bed, share)| settle(line, fill(line, queue, bed, &prices, share))).collect()
 }
 
 /// Whether nobody is in anybody's way: each has the best he could have alone, or what he could have is not worth a wait.
@@ -74,21 +81,21 @@ fn prices(line: &Line<'_>, base: &Settled<'_>) -> Option<Prices> {
 }
 
 /// Wishes for everybody who has a choice, and the others' first starts.
-fn fill<'a>(line: &Line<'a>, base: &Settled<'a>, bed: Room, prices: &Prices) -> Vec<Wish<'a>> {
+fn fill<'a>(line: &Line<'a>, base: &Settled<'a>, bed: &Room, prices: &Prices, share: f64) -> Vec<Wish<'a>> {
     let now = line.problem.site.now;
     let mut order: Vec<(f64, usize, &'a Job)> = base
         .pass
         .standing
         .iter()
         .map(|standing| {
-            let desk = Desk { room: &bed, policy: line.policy, now };
+            let desk = Desk { room: bed, policy: line.policy, now };
             let from = stamp(now.max(standing.job.eligible));
             let slack = desk.until(standing.job).unwrap_or(from).saturating_sub(from);
             (slack as f64 / standing.target.choice.shape.millis() as f64, standing.index, standing.job)
         })
         .collect();
     order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.2.id.cmp(&b.2.id)));
-    let full = Curves::at(prices, 1.0);
+    let full = Curves::at(prices, share);
     let mut wishes = vec![Wish::First(Vec::new()); line.problem.waiting.len()];
     let mut room = bed.clone();
     let fills = if line.looks > MANY { FEW } else { FILLS };

@@ -9,7 +9,7 @@ use crate::problem::Job;
 use crate::room::{NodeRoom, Room, Slot, ZoneRoom};
 use crate::stamp::{Stamp, millis, stamp};
 use neap_model::job::Objective;
-use neap_model::units::Percent;
+use neap_model::units::{Percent, Watts};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -290,7 +290,7 @@ pub(crate) fn broken(
 ) -> Option<(Choice, Broken)> {
     let rank = like.shape.rank;
     // What would be best if there were room, by zone and way: jobs without a choice of these draw alike per hour anywhere.
-    let mut wished: BTreeMap<(usize, u32, i64), Option<Broken>> = BTreeMap::new();
+    let mut wished: BTreeMap<(usize, Watts, i64), Option<Broken>> = BTreeMap::new();
     let mut tries = CLOSER_LOOKS;
     let mut best: Option<(Choice, Broken)> = None;
     for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
@@ -298,9 +298,9 @@ pub(crate) fn broken(
             let integral = &*curves.of(room, zone, &shape, job);
             let length = shape.millis();
             let window = reach.window(length);
-            let width = if job.ways.is_empty() { 0 } else { shape.gpus() };
+            let power = if job.ways.is_empty() { Watts::ZERO } else { shape.watts };
             let wish = wished
-                .entry((zone, width, length))
+                .entry((zone, power, length))
                 .or_insert_with(|| broken::cheapest(integral, |_, _| true, window, length, terms, begins));
             let Some(wish) = wish else { continue };
             let free = |from: Stamp, until: Stamp| node.fits(&shape.need, from, until - from);

@@ -66,6 +66,17 @@ pub struct Choice {
     pub measured: bool,
 }
 
+/// One of the limits that a job is offered with its start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rung {
+    /// The limit.
+    pub limit: Watts,
+    /// Time against the highest limit: 1.03 takes 3 % longer.
+    pub time: f64,
+    /// Mean power against that at the highest limit.
+    pub power: f64,
+}
+
 /// Measured points, lowest limit first, one a limit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
@@ -128,6 +139,50 @@ impl Curve {
         Some(Point { limit, rate: pchip(&x, &rates, at), power: pchip(&x, &powers, at) })
     }
 
+    /// What a limit does; `None` outside of those that were measured.
+    #[must_use]
+    pub fn choice(&self, limit: Watts) -> Option<Choice> {
+        let (highest, known) = (self.highest()?, self.at(limit).copied());
+        let measured = known.is_some();
+        let point = known.or_else(|| self.between(limit))?;
+        Some(against(highest, &point, measured))
+    }
+
+    /// The limits between which a plan may choose, at most `most` (two or more): the highest, the one of least cost within the
+    /// slowdown, and of those between them, measured or in `limits`, some that each take less energy than every faster one.
+    /// Empty where the highest limit costs least.
+    #[must_use]
+    pub fn rungs(&self, limits: &[Watts], terms: &Terms, most: usize) -> Vec<Rung> {
+        let Some((highest, chosen)) = self.highest().zip(self.choose(limits, terms)) else { return Vec::new() };
+        if chosen.limit == highest.limit {
+            return Vec::new();
+        }
+        let mut all: Vec<Watts> = self.points.iter().map(|point| point.limit).chain(limits.iter().copied()).collect();
+        all.retain(|limit| (chosen.limit..=highest.limit).contains(limit));
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.dedup();
+        let slower = |point: &Point| (point.rate * (1.0 + terms.slowdown.max(0.0))) < highest.rate;
+        let mut frontier: Vec<Point> = Vec::new();
+        for limit in all {
+            let Some(point) = self.at(limit).copied().or_else(|| self.between(limit)) else { continue };
+            let gains = |last: &Point| point.energy(0.0) < last.energy(0.0) && point.rate < last.rate;
+            let last = limit == chosen.limit;
+            // The chosen one also counts what the host draws meanwhile, and stands whatever lies above it.
+            if last {
+                frontier.retain(|above| above.limit == highest.limit || gains(above));
+            }
+            if last || !slower(&point) && frontier.last().is_none_or(gains) {
+                frontier.push(point);
+            }
+        }
+        let (have, most) = (frontier.len(), most.max(2));
+        let kept = (0..have.min(most)).map(|n| frontier[n * (have - 1) / (have.min(most) - 1).max(1)]);
+        let power = highest.power.max(f64::MIN_POSITIVE);
+        let rung =
+            |point: Point| Rung { limit: point.limit, time: highest.rate / point.rate, power: point.power / power };
+        kept.map(rung).collect()
+    }
+
     /// The limit of least cost within the slowdown, of `limits` that lie between measured ones and of those that were
     /// measured. Of equals the higher. `None` before anything was measured.
     #[must_use]
@@ -141,12 +196,16 @@ impl Curve {
         });
         let (best, measured) =
             within.min_by(|(a, _), (b, _)| terms.cost(a).total_cmp(&terms.cost(b)).then(b.limit.cmp(&a.limit)))?;
-        Some(Choice {
-            limit: best.limit,
-            time: highest.rate / best.rate,
-            energy: best.energy(0.0) / highest.energy(0.0).max(f64::MIN_POSITIVE),
-            measured,
-        })
+        Some(against(&highest, &best, measured))
+    }
+}
+
+fn against(highest: &Point, point: &Point, measured: bool) -> Choice {
+    Choice {
+        limit: point.limit,
+        time: highest.rate / point.rate,
+        energy: point.energy(0.0) / highest.energy(0.0).max(f64::MIN_POSITIVE),
+        measured,
     }
 }
 

@@ -23,44 +23,43 @@ pub struct Key {
 }
 
 /// All that was learned of one lever.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Learned<T = Curve> {
-    curves: Vec<(Key, DateTime<Utc>, T)>,
+    curves: BTreeMap<Key, (DateTime<Utc>, T)>,
 }
 
 impl<T> Default for Learned<T> {
     fn default() -> Self {
-        Self { curves: Vec::new() }
+        Self { curves: BTreeMap::new() }
     }
 }
 
 impl<T> Learned<T> {
     /// Keeps a curve in place of an older one.
     pub fn keep(&mut self, key: Key, at: DateTime<Utc>, curve: T) {
-        self.curves.retain(|(known, ..)| *known != key);
-        self.curves.push((key, at, curve));
+        self.curves.insert(key, (at, curve));
         if self.curves.len() > MOST {
-            let oldest = self.curves.iter().enumerate().min_by_key(|(_, (_, at, _))| *at).map(|(n, _)| n);
-            oldest.map(|n| self.curves.remove(n));
+            let oldest = self.curves.iter().min_by_key(|(_, (at, _))| *at).map(|(key, _)| key.clone());
+            oldest.map(|key| self.curves.remove(&key));
         }
     }
 
     /// The curve of a job does not hold any more.
     pub fn drop_curve(&mut self, key: &Key) {
-        self.curves.retain(|(known, ..)| known != key);
+        self.curves.remove(key);
     }
 
     /// The curve of a job, while it is good.
     #[must_use]
     pub fn of(&self, key: &Key, now: DateTime<Utc>) -> Option<&T> {
-        self.curves.iter().find(|(known, at, _)| known == key && now - *at <= GOOD_FOR).map(|(.., curve)| curve)
+        self.curves.get(key).filter(|(at, _)| now - *at <= GOOD_FOR).map(|(_, curve)| curve)
     }
 
     /// How many are known by board.
     #[must_use]
     pub fn by_board(&self) -> BTreeMap<&str, usize> {
         let mut boards = BTreeMap::new();
-        self.curves.iter().for_each(|(key, ..)| *boards.entry(key.board.as_str()).or_default() += 1);
+        self.curves.keys().for_each(|key| *boards.entry(key.board.as_str()).or_default() += 1);
         boards
     }
 }

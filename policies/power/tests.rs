@@ -91,6 +91,31 @@ fn hosts_and_a_clean_grid_make_it_go_faster() {
 }
 
 #[test]
+fn a_plan_is_offered_the_highest_limit_the_best_and_some_between() {
+    let truth = fit(30.0, 200.0, 3.0);
+    let curve = Curve::new([0.6, 0.7, 0.8, 0.9, 1.0].map(|x| point(truth.power(x) as u64, x, truth.power(x))));
+    let offered = |slowdown, most| {
+        let rungs = curve.rungs(&[], &Terms::within(slowdown), most);
+        rungs
+            .iter()
+            .map(|rung| ((1.0 / rung.time * 10.0).round() as u32, (rung.power * 100.0).round() as u32))
+            .collect()
+    };
+    let of = |rungs: &[(u32, u32)]| rungs.to_vec();
+    let all: Vec<(u32, u32)> = offered(1.0, 9);
+    assert_eq!(all, of(&[(10, 100), (9, 76), (8, 58), (7, 43), (6, 32)]));
+    let some: Vec<(u32, u32)> = offered(1.0, 3);
+    assert_eq!(some, of(&[(10, 100), (8, 58), (6, 32)]));
+    let near: Vec<(u32, u32)> = offered(0.12, 4);
+    assert_eq!(near, of(&[(10, 100), (9, 76)]));
+    let none: Vec<(u32, u32)> = offered(0.05, 4);
+    assert_eq!(none, of(&[]), "nothing within the slowdown");
+    let choice = curve.choice(Watts::whole(200)).expect("between");
+    assert!(!choice.measured && (1.0..1.12).contains(&choice.time), "{choice:?}");
+    assert_eq!(curve.choice(Watts::whole(20)), None);
+}
+
+#[test]
 fn another_phase_is_seen_and_what_is_known_is_not_measured_again() {
     let limits = [100, 150, 200, 250].map(Watts::whole);
     let known = Curve::new([
@@ -120,6 +145,34 @@ fn what_was_learned_is_kept_by_board_and_forgotten_in_time() {
 }
 
 proptest! {
+    #[test]
+    fn each_limit_on_offer_is_slower_for_less_energy_and_within_the_slowdown(
+        speeds in proptest::collection::vec(0.2f64..1.2, 1..10), powers in proptest::collection::vec(20.0f64..300.0, 10),
+        slowdown in 0.0f64..0.5, host in 0.0f64..200.0, most in 2usize..6,
+    ) {
+        let points =
+            speeds.iter().zip(&powers).enumerate().map(|(n, (rate, power))| point(100 + 25 * n as u64, *rate, *power));
+        let (curve, terms) = (Curve::new(points), Terms { host, ..Terms::within(slowdown) });
+        let limits: Vec<Watts> = (100..350).step_by(5).map(Watts::whole).collect();
+        let rungs = curve.rungs(&limits, &terms, most);
+        prop_assert!(rungs.len() <= most && rungs.len() != 1);
+        let chosen = curve.choose(&limits, &terms).expect("points");
+        match rungs.as_slice() {
+            [] => prop_assert_eq!(Some(chosen.limit), curve.highest().map(|point| point.limit)),
+            [top, .., last] => prop_assert_eq!(
+                (top.time, top.power, Some(top.limit), last.limit),
+                (1.0, 1.0, curve.highest().map(|point| point.limit), chosen.limit)
+            ),
+            [_] => prop_assert!(false, "one is no choice"),
+        }
+        prop_assert!(rungs.iter().all(|rung| rung.time <= 1.0 + slowdown + 1e-9));
+        let inner = rungs.len().saturating_sub(1);
+        for pair in rungs[..inner].windows(2) {
+            prop_assert!(pair[1].limit < pair[0].limit && pair[1].time > pair[0].time, "{rungs:?}");
+            prop_assert!(pair[1].time * pair[1].power < pair[0].time * pair[0].power, "{rungs:?}");
+        }
+    }
+
     #[test]
     fn a_probe_ends_within_seven_points_at_a_measured_limit_within_the_slowdown(
         speeds in proptest::collection::vec(0.2f64..1.2, 1..10), powers in proptest::collection::vec(20.0f64..300.0, 10),

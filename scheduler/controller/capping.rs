@@ -6,17 +6,18 @@
 
 mod clocks;
 mod known;
+pub(super) mod rungs;
 
-use self::known::{curve, key_of, percent, points};
+use self::known::{curve, key_of, making_watts, percent, points};
+use self::rungs::between;
 use super::state::{Job, Node};
 use super::{Controller, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::cap::{CapPoint, CapReason, Pace, Settable};
-use neap_model::embodied::Factors;
 use neap_model::fleet::Gpu;
 use neap_model::job::JobId;
 use neap_model::lifecycle::{JobEvent, Phase};
-use neap_model::units::{GpuSeconds, Megahertz, Percent, Watts};
+use neap_model::units::{Megahertz, Percent, Watts};
 use neap_policies::power::{Choice, ClockProbe, Clocks, Key, Learned, Next, Point, Probe, Terms};
 use std::collections::BTreeMap;
 
@@ -48,6 +49,8 @@ struct Search {
     clocks: Option<ClockProbe>,
     terms: Terms,
     key: Key,
+    /// The limit that was chosen with its start, while what was known then holds.
+    planned: Option<Watts>,
     /// The limit that was found: the highest.
     top: Watts,
     /// The last window that was taken in.
@@ -98,9 +101,7 @@ impl Controller {
                 return None;
             }
         }
-        let step = (top.0 / RUNGS / RUNG_WATTS * RUNG_WATTS).max(RUNG_WATTS);
-        let below = (0..).map(|n| Watts(top.0.saturating_sub(n * step))).take_while(|limit| *limit >= least);
-        let rungs: Vec<Watts> = below.take_while(|limit| limit.0 > 0).collect();
+        let rungs = between(least, top);
         (rungs.len() > 1).then(|| (rungs, board.cloned().unwrap_or_default()))
     }
 
@@ -123,7 +124,7 @@ impl Controller {
         let host = self.node_of(&job).map_or(Watts::ZERO, |node| {
             Watts(node.inventory.watts_per_cpu.0 * u64::from(job.cpus) / job.gpus.len() as u64)
         });
-        let delay = self.making_watts(&job);
+        let delay = self.making_now(&job);
         let terms = Terms { host: host.in_base(), delay, ..Terms::within(job.spec.flex.slowdown.ratio()) };
         let top = rungs.first().copied().unwrap_or_default();
         let probe = Probe::new(&rungs, terms, known, id.0);
@@ -134,6 +135,7 @@ impl Controller {
             clocks,
             terms,
             key,
+            planned: Self::planned_limit(&job),
             top,
             seen: None,
             want: None,
@@ -149,21 +151,13 @@ impl Controller {
         self.go_on(now, id, false, turn);
     }
 
-    /// What the making of the hardware that a job holds comes to, as watts a GPU at the grid's present intensity: going slower
-    /// holds it for longer, which on a clean grid weighs more than what that saves. 0 where the site states nothing.
-    fn making_watts(&self, job: &Job) -> f64 {
+    /// The same at the grid's present intensity where it runs.
+    fn making_now(&self, job: &Job) -> f64 {
         let Some(zone) = job.place.as_ref().map(|place| place.zone.as_str()) else { return 0.0 };
         let now = self.planning.site.now;
         let intensity = self.grid.get(zone).and_then(|grid| grid.curve.series.at(now)).map(|span| span.value);
-        let (gpus, cores) = (job.gpus.len() as u64, u64::from(job.cpus));
-        // An hour of what it holds.
-        let hour = |factors: &Factors| factors.of(GpuSeconds(gpus * 3_600), cores * 3_600);
-        let making = self.config.embodied.as_ref().and_then(hour).map_or(0.0, |embodied| embodied.emits.in_base());
-        match intensity.map(|intensity| intensity.in_base() * self.terms.pue(Some(zone)).unwrap_or_default().ratio()) {
-            // Grams an hour by grams a kilowatt-hour are kilowatts.
-            Some(grams_per_kwh) if grams_per_kwh > 0.0 => making / grams_per_kwh * 1e3 / gpus.max(1) as f64,
-            _ => 0.0,
-        }
+        let intensity = intensity.map_or(0.0, |intensity| intensity.in_base()) * self.pue_of(zone);
+        making_watts(self.config.embodied.as_ref(), (job.gpus.len() as u64, u64::from(job.cpus)), intensity)
     }
 
     /// A whole window of a job's own steps. The same window again is not new; an executor that was started anew counts from 0.
@@ -200,8 +194,14 @@ impl Controller {
             if let Some(search) = self.capping.searches.remove(&id) {
                 self.capping.learned.drop_curve(&search.key);
                 self.capping.clocks.drop_curve(&search.key);
+                self.learned_more(id);
             }
-            return self.begin_capping(now, id, turn);
+            self.begin_capping(now, id, turn);
+            // What it was planned by does not hold any more.
+            if let Some(search) = self.capping.searches.get_mut(&id) {
+                search.planned = None;
+            }
+            return;
         }
         let point = Point { limit, rate, power };
         match &mut search.clocks {
@@ -221,6 +221,9 @@ impl Controller {
             let next = clocks.next();
             return self.go_on_below(now, id, next, may_move, turn);
         }
+        if let Some(choice) = search.planned.and_then(|limit| search.probe.curve().choice(limit)) {
+            return self.stay(now, id, choice, turn);
+        }
         match search.probe.next() {
             Some(Next::Measure(limit)) if may_move => search.want = Some(limit),
             Some(Next::Stay(choice)) => self.stay(now, id, choice, turn),
@@ -234,7 +237,11 @@ impl Controller {
         search.want = (choice.limit < search.top).then_some(choice.limit);
         let curve = search.probe.curve().clone();
         let points = points(&curve);
+        let news = self.capping.learned.of(&search.key, now) != Some(&curve);
         self.capping.learned.keep(search.key.clone(), now, curve);
+        if news {
+            self.learned_more(id);
+        }
         self.decided(now, id, (choice.time, choice.energy), points, turn);
     }
 

@@ -96,11 +96,12 @@ impl Controller {
 /// What is left on the GPUs that a running job has, where it had a choice of them.
 fn as_it_runs(job: &Job, ways: &[Way], (whole, left): (Seconds, Seconds)) -> Arc<[Way]> {
     let Some(width) = job.starting.as_ref().and_then(|decision| decision.width.as_ref()) else { return Arc::default() };
-    let known = ways.iter().find(|way| (&way.model, way.gpus) == (&width.model, width.gpus));
+    let same = |way: &&Way| (&way.model, way.gpus, way.limit) == (&width.model, width.gpus, width.limit);
+    let known = ways.iter().find(same);
     let all = known.map_or_else(|| width.time_of(whole), |way| way.length).0;
     let length = Seconds((all.saturating_mul(left.0) / whole.0.max(1)).max(1));
     let (watts, rank) = known.map_or((None, 0), |way| (way.watts, way.rank));
-    Arc::new([Way { model: width.model.clone(), gpus: width.gpus, length, watts, rank }])
+    Arc::new([Way { model: width.model.clone(), gpus: width.gpus, limit: width.limit, length, watts, rank }])
 }
 
 /// Whether a job may be paused again: it has saved its work every time, and was not paused too often.

@@ -13,6 +13,7 @@ mod notices;
 mod pausing;
 mod power;
 mod queue;
+mod rungs;
 mod unlike;
 mod vtn;
 mod widths;

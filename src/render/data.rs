@@ -68,6 +68,9 @@ fn planned(decision: &Decision, gpus: u32) -> Value {
     if let Some(width) = &decision.width {
         plan["gpu_model"] = width.model.clone().into();
         plan["speed_ratio"] = (f64::from(width.speed) / 1e3).into();
+        if let Some(limit) = width.limit {
+            plan["gpu_limit_watts"] = limit.in_base().into();
+        }
     }
     if !decision.runs.is_empty() {
         let run = |run: &Run| json!({"from": time(run.from), "until": time(run.until)});
@@ -188,6 +191,9 @@ fn alternative(row: &Alternative, now: DateTime<Utc>) -> Value {
     if let Some(width) = &row.width {
         value["gpus"] = width.gpus.into();
         value["gpu_model"] = width.model.clone().into();
+        if let Some(limit) = width.limit {
+            value["gpu_limit_watts"] = limit.in_base().into();
+        }
     }
     value["chosen"] = row.chosen.into();
     value["wait_seconds"] = super::times::between(now, row.outlook.start).0.into();

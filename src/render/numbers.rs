@@ -173,10 +173,11 @@ pub fn resources(spec: &JobSpec) -> String {
     }
 }
 
-/// `8×H100`: what a job gets that could have got others.
+/// `8×H100`, `8×H100 at 500 W`: what a job gets that could have got others.
 #[must_use]
 pub fn width(width: &Width) -> String {
-    format!("{}×{}", width.gpus, super::escape(&width.model))
+    let limit = width.limit.map_or_else(String::new, |limit| format!(" at {limit}"));
+    format!("{}×{}{limit}", width.gpus, super::escape(&width.model))
 }
 
 /// The word for a quality that may be unknown.

@@ -1,9 +1,11 @@
 //! Histories that can be reckoned by hand.
 
 use super::{Asked, Ran, ways};
+use crate::power::Rung;
 use neap_model::job::Objective;
 use neap_model::seconds::Seconds;
 use neap_model::units::Watts;
+use std::collections::BTreeMap;
 
 fn ran(model: &str, gpus: u32, minutes: u64, watts: u64) -> Ran {
     Ran {
@@ -21,6 +23,8 @@ struct Case<'a> {
     offered: &'a [(&'a str, u32)],
     expect: Option<u64>,
     objective: Objective,
+    /// Model, limit, hundredths of the time and of the power at the highest.
+    rungs: &'a [(&'a str, u64, u32, u32)],
 }
 
 const ANY: Case<'_> = Case {
@@ -29,13 +33,20 @@ const ANY: Case<'_> = Case {
     offered: &[("A100", 8), ("H100", 4)],
     expect: None,
     objective: Objective::None,
+    rungs: &[],
 };
 
 /// `4×H100 60 min 500 W #0`.
 fn check(case: &Case<'_>, runs: &[Ran], lines: &[&str]) {
     let models: Vec<String> = case.models.iter().map(|model| (*model).to_owned()).collect();
     let offered: Vec<(String, u32)> = case.offered.iter().map(|(model, most)| ((*model).to_owned(), *most)).collect();
+    let mut rungs: BTreeMap<String, Vec<Rung>> = BTreeMap::new();
+    for (model, limit, time, power) in case.rungs {
+        let (time, power) = (f64::from(*time) / 100.0, f64::from(*power) / 100.0);
+        rungs.entry((*model).to_owned()).or_default().push(Rung { limit: Watts::whole(*limit), time, power });
+    }
     let asked = Asked {
+        rungs: &rungs,
         widths: case.widths,
         models: &models,
         offered: &offered,
@@ -45,7 +56,8 @@ fn check(case: &Case<'_>, runs: &[Ran], lines: &[&str]) {
     };
     let said = ways(&asked, runs).into_iter().map(|way| {
         let watts = way.watts.map_or(String::new(), |watts| format!(" {watts}"));
-        format!("{}×{} {} min{watts} #{}", way.gpus, way.model, (way.length.0 + 30) / 60, way.rank)
+        let limit = way.limit.map_or(String::new(), |limit| format!(" at {limit}"));
+        format!("{}×{}{limit} {} min{watts} #{}", way.gpus, way.model, (way.length.0 + 30) / 60, way.rank)
     });
     assert_eq!(said.collect::<Vec<_>>(), lines);
 }
@@ -100,6 +112,25 @@ fn one_width_is_a_choice_only_between_models_that_were_measured() {
     // With one that never ran there is nothing to judge by: it is taken to be as slow as the slowest.
     let three = Case { offered: &[("A100", 8), ("B200", 8), ("H100", 4)], models: &["B200", "A100", "H100"], ..carbon };
     check(&three, &both, &["2×A100 120 min #1", "2×B200 120 min #0", "2×H100 60 min #2"]);
+}
+
+#[test]
+fn limits_that_are_known_are_ways_of_their_own() {
+    let rungs = [("H100", 500, 100, 100), ("H100", 400, 105, 80)];
+    let one = Case { widths: &[2], offered: &[("H100", 4)], expect: Some(100), rungs: &rungs, ..ANY };
+    let runs = [ran("H100", 2, 90, 500)];
+    // What the person expects is at the highest limit; slower ends later.
+    check(&one, &runs, &["2×H100 at 500 W 100 min 500 W #0", "2×H100 at 400 W 105 min 400 W #0"]);
+    // Nothing was measured: limits say nothing of power.
+    check(&one, &[], &[]);
+    // A model without limits beside one that has them.
+    let two = Case { models: &[], offered: &[("A100", 4), ("H100", 4)], ..one };
+    let both = [ran("H100", 2, 50, 500), ran("A100", 2, 100, 250)];
+    let lines = ["2×A100 100 min 250 W #0", "2×H100 at 500 W 50 min 500 W #0", "2×H100 at 400 W 53 min 400 W #0"];
+    check(&two, &both, &lines);
+    check(&two, &runs, &[]);
+    // Slower it would meet its hard stop, ten hours.
+    check(&Case { expect: None, ..one }, &runs, &["2×H100 600 min 500 W #0"]);
 }
 
 #[test]

@@ -8,6 +8,9 @@ const EFFORT: usize = 4_000_000;
 /// Rounds at most.
 const ROUNDS: usize = 300;
 
+/// So many jobs are seen to want all that they want by one mean over the rounds.
+const MANY_JOBS: usize = 32;
+
 /// With fewer rounds than that, some of the jobs go first.
 const FEW_ROUNDS: usize = 100;
 
@@ -119,7 +122,7 @@ impl Dual {
                 })
                 .collect();
             let (value, asked) = self.value(&tried);
-            let fresh = if round < 10 { 0.3 } else { 0.15 };
+            let fresh = self.fresh(&prices, &mean, &asked, if round < 10 { 0.3 } else { 0.15 });
             for (mean, asked) in mean.iter_mut().flatten().zip(asked.iter().flatten()) {
                 *mean = fresh * asked + (1.0 - fresh) * *mean;
             }
@@ -134,6 +137,22 @@ impl Dual {
             }
         }
         (best, prices)
+    }
+
+    /// How much of what is asked now goes into the mean: as much as brings the mean nearest to what there is, at most `most`
+    /// (Barahona and Anbil, Math. Program. 87, 2000). Few jobs that all want one hour and then all the next would otherwise
+    /// never be seen to want both.
+    fn fresh(&self, prices: &[Vec<f64>], mean: &[Vec<f64>], asked: &[Vec<f64>], most: f64) -> f64 {
+        let (mut toward, mut apart) = (0.0, 0.0);
+        let cells = prices.iter().flatten().zip(self.supplies.iter().flatten());
+        for ((price, there), (mean, asked)) in cells.zip(mean.iter().flatten().zip(asked.iter().flatten())) {
+            // Room that is left over and costs nothing pulls nowhere.
+            let over = |of: f64| if *price > 0.0 { of - there } else { (of - there).max(0.0) };
+            let (mean, asked) = (over(*mean), over(*asked));
+            toward += mean * (mean - asked);
+            apart += (mean - asked) * (mean - asked);
+        }
+        if apart > TINY && self.jobs.len() < MANY_JOBS { (toward / apart).clamp(most / 10.0, most) } else { most }
     }
 
     /// The bound that these prices prove, and the unit-hours the jobs then ask for.

@@ -43,7 +43,8 @@ fn charge(problem: &Problem, made: &Plan) -> (f64, f64) {
     let one = |job: &Arc<Job>| {
         let (decision, slot) = (&made.decisions[&job.id], made.room.slots.get(&job.id)?.first()?);
         let node = &made.room.nodes[slot.node];
-        let watts = node.machine.shapes(job).find(|shape| shape.need == slot.need)?.watts;
+        let mut shapes = node.machine.shapes_of(job, crate::planner::decided_kit(decision));
+        let watts = shapes.find(|shape| shape.need == slot.need)?.watts;
         let kw = watts.0.max(1) as f64 / 1e6 * made.room.zones[node.zone?].pue.ratio();
         let late = (slot.from - crate::stamp::stamp(latest_start(job)?)).max(0) as f64 / 3.6e6;
         let emits = decision.expected.filter(|expected| expected.grade.may_shift()).map_or(0.0, |e| e.emits.in_base());

@@ -99,18 +99,27 @@ fn jobs() -> impl Strategy<Value = Vec<Job>> {
     })
 }
 
-/// One and two times the GPUs of each model that it takes, each with its own speed.
+/// One and two times the GPUs of each model that it takes, each with its own speed; some of them at two limits.
 fn ways(job: &Job, speeds: &[(u64, Option<u64>, usize)]) -> Arc<[Way]> {
     let models = ["H100", "A100", "H100-SXM"].into_iter().filter(|model| model_matches(&job.gpu_model, model));
     let all = models.flat_map(|model| [1, 2].map(|times| (model, job.gpus * times)));
     let way = |((model, gpus), (share, watts, rank)): ((&str, u32), &(u64, Option<u64>, usize))| Way {
         model: model.to_owned(),
         gpus,
+        limit: None,
         length: Seconds((job.length.0 * share / 100).max(1)),
         watts: watts.map(Watts::whole),
         rank: *rank,
     };
-    if job.gpus == 0 { Arc::default() } else { all.zip(speeds).map(way).collect() }
+    let at_limits = |way: Way| match way.watts.filter(|_| way.length.0 % 2 == 1) {
+        None => vec![way],
+        Some(watts) => {
+            let (length, watts) = (Seconds(way.length.0 * 110 / 100), Some(watts.scaled(3, 4)));
+            let lower = Way { limit: Some(Watts::whole(200)), length, watts, ..way.clone() };
+            vec![Way { limit: Some(Watts::whole(300)), ..way }, lower]
+        }
+    };
+    if job.gpus == 0 { Arc::default() } else { all.zip(speeds).map(way).flat_map(at_limits).collect() }
 }
 
 /// The way that a job which had a choice runs on: the length is that of its slowest.

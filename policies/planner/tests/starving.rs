@@ -9,7 +9,7 @@ use neap_model::grid::{Grade, Series};
 use neap_model::job::JobId;
 use neap_model::plan::Verdict;
 use neap_model::seconds::Seconds;
-use neap_model::units::{Bytes, Percent};
+use neap_model::units::{Bytes, Percent, Watts};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,11 +38,14 @@ fn jobs() -> impl Strategy<Value = Vec<Job>> {
             let way = |(gpus, share): (u32, u64)| Way {
                 model: "H100".to_owned(),
                 gpus,
+                limit: None,
                 length: Seconds((job.length.0 * share).div_ceil(100)),
                 watts: None,
                 rank: 0,
             };
-            job.ways = wide.map(|share| [(1, 100), (2, share)].map(way).into()).unwrap_or_default();
+            let lower = |way: Way| Way { limit: Some(Watts::whole(200)), watts: Some(Watts::whole(190)), ..way };
+            let all = |share| [way((1, 100)), way((2, share)), lower(way((2, share + 5)))].into();
+            job.ways = wide.map(all).unwrap_or_default();
             made.push(job);
         }
         made

@@ -10,7 +10,7 @@ use neap_model::units::{Percent, Watts};
 use std::sync::Arc;
 
 fn way(model: &str, gpus: u32, minutes: u64) -> Way {
-    Way { model: model.to_owned(), gpus, length: Seconds::minutes(minutes), watts: None, rank: 0 }
+    Way { model: model.to_owned(), gpus, length: Seconds::minutes(minutes), limit: None, watts: None, rank: 0 }
 }
 
 /// The job on one, two or four H100, each doubling 1.6 times as fast.
@@ -166,4 +166,79 @@ fn a_start_is_no_hold() {
     assert!(matches!(decision.verdict, Verdict::Start { .. }));
     // 2.56 times as fast as on one.
     assert_eq!(decision.width.as_ref().map(|width| (width.gpus, width.speed)), Some((4, 2_560)));
+}
+
+/// The job at 300 W, or a tenth slower at 200 W with three quarters of the power.
+fn at_limits(mut job: Job) -> Job {
+    let minutes = job.length.0 / 60;
+    let at = |limit, minutes, watts| Way {
+        limit: Some(Watts::whole(limit)),
+        watts: Some(Watts::whole(watts)),
+        ..way("H100", 1, minutes)
+    };
+    job.ways = Arc::new([at(300, minutes, 280), at(200, minutes * 11 / 10, 210)]);
+    job.length = Seconds::minutes(minutes * 11 / 10);
+    job
+}
+
+/// The limit that each is to run at, after the line of [`made`].
+fn limits(problem: &Problem) -> Vec<String> {
+    let planned = plan(problem, &Policy::default());
+    let limit = |decision: &Decision| {
+        let limit = decision.width.as_ref().and_then(|width| width.limit).expect("one was chosen");
+        format!("{} at {limit}", said(decision))
+    };
+    assert_eq!(made(problem), planned.decisions.values().map(said).collect::<Vec<_>>());
+    planned.decisions.values().map(limit).collect()
+}
+
+#[test]
+fn how_hard_it_runs_is_decided_with_when() {
+    // Nothing is gained by being quick: least energy.
+    assert_eq!(limits(&scene(&[500; 13], 1, [at_limits(green(1, 100, 8))])), ["1: 1×H100 0:00 to 1:50 at 200 W"]);
+    // The clean hours are just long enough for all its power.
+    let curve = [900, 900, 100, 900, 900, 900, 900, 900, 900, 900];
+    assert_eq!(limits(&scene(&curve, 1, [at_limits(green(1, 60, 8))])), ["1: 1×H100 2:00 to 3:00 * at 300 W"]);
+    let wide = [900, 900, 100, 100, 900, 900, 900, 900, 900, 900];
+    assert_eq!(limits(&scene(&wide, 1, [at_limits(green(1, 60, 8))])), ["1: 1×H100 2:00 to 3:06 * at 200 W"]);
+    // Two that share them are both done in them if they hurry.
+    let two = [at_limits(green(1, 60, 8)), at_limits(green(2, 60, 8))];
+    let both = ["1: 1×H100 2:00 to 3:00 * at 300 W", "2: 1×H100 3:00 to 4:00 * at 300 W"];
+    assert_eq!(limits(&scene(&wide, 1, two)), both);
+}
+
+#[test]
+fn what_only_wants_to_be_done_is_slowed_within_what_it_consents_to_and_its_finish_by() {
+    let mut job = at_limits(job(1, 100));
+    assert_eq!(limits(&scene(&[300; 24], 1, [job.clone()])), ["1: 1×H100 0:00 to 1:40 at 300 W"]);
+    job.slowdown = Percent::whole(10);
+    assert_eq!(limits(&scene(&[300; 24], 1, [job.clone()])), ["1: 1×H100 0:00 to 1:50 at 200 W"]);
+    job.finish_by = Some(at(105));
+    assert_eq!(limits(&scene(&[300; 24], 1, [job.clone()])), ["1: 1×H100 0:00 to 1:40 at 300 W"]);
+    // Its latest start keeps the promise at any limit.
+    job.finish_by = Some(at(600));
+    let problem = scene(&[300; 24], 1, [job]);
+    assert_eq!(plan(&problem, &Policy::default()).decisions[&JobId(1)].latest_start, Some(at(490)));
+}
+
+#[test]
+fn a_promise_outlives_what_is_learned_of_limits() {
+    let curve = [900, 900, 100, 100, 900, 900, 900, 900, 900, 900];
+    let problem = scene(&curve, 1, [at_limits(green(1, 60, 8))]);
+    let first = plan(&problem, &Policy::default());
+    let mut later = after(&problem, &first);
+    // The lower limit is another one by now.
+    let mut job = (*later.waiting[0]).clone();
+    job.ways = job
+        .ways
+        .iter()
+        .map(|way| Way { limit: way.limit.map(|l| l.saturating_sub(Watts::whole(20))), ..way.clone() })
+        .collect();
+    later.waiting = vec![Arc::new(job.clone())];
+    assert_eq!(limits(&later), ["1: 1×H100 2:00 to 3:06 * at 180 W"]);
+    // None was offered when it was promised.
+    let mut plain = scene(&curve, 1, [green(1, 60, 8)]);
+    plain = after(&plain, &plan(&plain, &Policy::default()));
+    plain.waiting = vec![Arc::new(job)];
+    assert_eq!(limits(&plain), ["1: 1×H100 2:00 to 3:06 * at 180 W"]);
 }

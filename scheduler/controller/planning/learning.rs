@@ -1,21 +1,24 @@
 //! How long a job will run, on which GPUs: as given, as earlier runs of its kind took, or its limit.
 
-use super::{ENOUGH, REMEMBERED};
+use super::{ENOUGH, Planning, REMEMBERED};
 use crate::controller::Controller;
+use crate::controller::capping::rungs::Boards;
 use crate::controller::state::Job;
 use chrono::{DateTime, Utc};
+use neap_model::cap::CapReason;
 use neap_model::fleet::Component;
 use neap_model::job::{JobId, JobSpec, Objective};
 use neap_model::lifecycle::{Outcome, Phase};
 use neap_model::seconds::Seconds;
-use neap_model::units::Watts;
+use neap_model::units::{Percent, Watts};
 use neap_policies::hardware::{Asked, Ran, ways};
+use neap_policies::power::Rung;
 use neap_policies::problem::Way;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// GPU models by zone, with the most that one node there has.
-pub(super) type Offered = BTreeMap<String, BTreeMap<String, u32>>;
+/// GPU models by zone.
+pub(super) type Offered = BTreeMap<String, BTreeMap<String, Boards>>;
 
 /// What earlier runs of a project's job showed.
 #[derive(Debug, Default)]
@@ -38,6 +41,13 @@ fn keep<T>(all: &mut VecDeque<T>, one: T) {
     }
 }
 
+impl Planning {
+    /// The boards of a model in a zone.
+    pub(in crate::controller) fn boards(&self, zone: &str, model: &str) -> Option<&Boards> {
+        self.offered.get(zone)?.get(model)
+    }
+}
+
 impl Controller {
     /// Remembers how long a job that succeeded ran.
     pub(in crate::controller) fn learn(&mut self, id: JobId) {
@@ -56,17 +66,29 @@ impl Controller {
         }
     }
 
+    /// Something was learned of how hard jobs of its kind may run.
+    pub(in crate::controller) fn learned_more(&mut self, id: JobId) {
+        if let Some(job) = self.state.jobs.get(&id) {
+            self.planning.lessons.insert(kind_of(&job.spec));
+        }
+    }
+
     /// The site was looked at again: those who wait for GPUs are asked anew where there are other ones, or something was
     /// learned of their kind.
     pub(super) fn ask_again(&mut self) {
         let mut offered = Offered::new();
         for node in &self.planning.site.nodes {
             let mut here: BTreeMap<&String, u32> = BTreeMap::new();
-            node.gpus.iter().for_each(|gpu| *here.entry(&gpu.model).or_default() += 1);
             let there = offered.entry(node.zone.clone()).or_default();
+            let of = (node.cpus, u32::try_from(node.gpus.len()).unwrap_or(u32::MAX), node.watts_per_cpu);
+            for gpu in &node.gpus {
+                *here.entry(&gpu.model).or_default() += 1;
+                there.entry(gpu.model.clone()).or_insert_with(|| Boards::of(gpu, of)).and(gpu);
+            }
             for (model, count) in here {
-                let most = there.entry(model.clone()).or_default();
-                *most = count.max(*most);
+                if let Some(boards) = there.get_mut(model) {
+                    boards.most = count.max(boards.most);
+                }
             }
         }
         let others = offered != self.planning.offered;
@@ -97,6 +119,9 @@ impl Controller {
         // Millijoules a second are milliwatts.
         let watts = energy.checked_div(held).filter(|watts| *watts > 0).map(Watts);
         let expect = job.spec.time.expect;
+        let (longer, drew) = held_at(job, took);
+        let took = Seconds(((took.0 as f64 / longer).round() as u64).max(1));
+        let watts = watts.map(|watts| Watts((watts.0 as f64 / drew).round() as u64));
         boards.iter().all(|board| board.model == *model).then(|| Ran {
             model: model.clone(),
             gpus,
@@ -104,6 +129,29 @@ impl Controller {
             expect,
             watts,
         })
+    }
+
+    /// The GPU models at whose limits there is a choice, with the limits.
+    fn rungs_offered(&self, spec: &JobSpec, offered: &[(String, u32)]) -> BTreeMap<String, Vec<Rung>> {
+        if spec.flex.slowdown == Percent(0) {
+            return BTreeMap::new();
+        }
+        // Boards of unlike limits in its zones are left to the search while it runs.
+        let of = |(model, _): &(String, u32)| {
+            let mut all = self.zones_for(spec).iter().filter(|zone| self.planning.boards(zone, model).is_some());
+            let first = self.rungs_of(spec, all.next()?, model)?;
+            let limits = |rungs: &[Rung]| rungs.first().map(|rung| rung.limit);
+            let alike = |zone: &String| {
+                self.rungs_of(spec, zone, model).as_deref().is_some_and(|r| limits(r) == limits(&first))
+            };
+            all.all(alike).then(|| (model.clone(), first))
+        };
+        offered.iter().filter_map(of).collect()
+    }
+
+    /// The zones that a job may use.
+    pub(in crate::controller) fn zones_for<'a>(&'a self, spec: &'a JobSpec) -> &'a [String] {
+        if spec.flex.zones.is_empty() { std::slice::from_ref(&self.config.home().name) } else { &spec.flex.zones }
     }
 
     /// Planning time: as given; else the 90th percentile of at least three earlier runs; else the limit. Of a job with a
@@ -159,10 +207,12 @@ impl Controller {
         if asked.gpus_up_to.is_none() && runs.is_none_or(VecDeque::is_empty) {
             return Vec::new();
         }
+        let offered = self.offered_to(spec);
         let asked = Asked {
             widths: &asked.widths(),
             models: &asked.gpu_model,
-            offered: &self.offered_to(spec),
+            offered: &offered,
+            rungs: &self.rungs_offered(spec, &offered),
             expect: spec.time.expect,
             limit: spec.time.limit.unwrap_or(Seconds::hours(24)),
             objective: spec.flex.delay.unwrap_or(Objective::None),
@@ -172,15 +222,26 @@ impl Controller {
 
     /// The GPU models in the zones that the job may use.
     fn offered_to(&self, spec: &JobSpec) -> Vec<(String, u32)> {
-        let home = std::slice::from_ref(&self.config.home().name);
-        let zones = if spec.flex.zones.is_empty() { home } else { &spec.flex.zones };
+        let zones = self.zones_for(spec);
         let mut models: BTreeMap<&String, u32> = BTreeMap::new();
-        for (model, count) in zones.iter().filter_map(|zone| self.planning.offered.get(zone)).flatten() {
+        for (model, boards) in zones.iter().filter_map(|zone| self.planning.offered.get(zone)).flatten() {
             let most = models.entry(model).or_default();
-            *most = (*count).max(*most);
+            *most = boards.most.max(*most);
         }
         models.into_iter().map(|(model, most)| (model.clone(), most)).collect()
     }
+}
+
+/// How much longer a run took than at the highest limit, and how much power it drew against that, by what was measured at the
+/// limit it was held at for its own good. Both 1 where it was not.
+fn held_at(job: &Job, took: Seconds) -> (f64, f64) {
+    let Some((Some(_), CapReason::LeastEnergy { time, energy, .. })) = &job.capped else { return (1.0, 1.0) };
+    let (time, energy) = (time.ratio(), energy.ratio());
+    let held = (job.account.cap.capped_ms as f64 / (took.0.max(1) as f64 * 1e3)).min(1.0);
+    if time <= 0.0 || energy <= 0.0 {
+        return (1.0, 1.0);
+    }
+    (1.0 / (1.0 - held + held / time), 1.0 - held + held * energy / time)
 }
 
 /// The same ways for what is left of a job.

@@ -13,7 +13,7 @@ use neap_model::seconds::Seconds;
 use neap_model::units::{Percent, Watts};
 
 /// A board found at 300 W whose power is 40 + 260·x³ W at speed x; below the limit it gives all it has.
-fn hungry(limit: Option<Watts>) -> (f64, f64) {
+pub(super) fn hungry(limit: Option<Watts>) -> (f64, f64) {
     let limit = limit.map_or(300.0, |limit| limit.0 as f64 / 1e3);
     let speed = ((limit.min(300.0) - 40.0) / 260.0).cbrt();
     (10.0 * speed, limit.min(300.0))
@@ -32,7 +32,7 @@ fn spec(name: &str, slowdown: u32) -> JobSpec {
     spec
 }
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let mut world = World::new(8).with_gpus(&[("GPU-a", "A"), ("GPU-b", "A")]).with_helper();
     world.paces.insert("hungry".into(), hungry);
     world.paces.insert("waiting".into(), waiting);
@@ -40,7 +40,7 @@ fn world() -> World {
     world
 }
 
-fn submit(world: &mut World, name: &str, slowdown: u32) -> JobId {
+pub(super) fn submit(world: &mut World, name: &str, slowdown: u32) -> JobId {
     let id = world.submit(spec(name, slowdown)).expect("accepted").id;
     world.pass(TimeDelta::seconds(30));
     id

@@ -51,7 +51,7 @@ fn it_gets_as_many_gpus_as_end_it_first_and_is_expected_to_end_then() {
     let job = world.show(id);
     assert_eq!((phase_word(&job), job.gpus.len()), ("starting", 4));
     // Nothing was measured: 1.8 times as fast with each doubling is assumed.
-    assert_eq!(width(&mut world, id), Width { gpus: 4, model: "H100".into(), speed: 3_240 });
+    assert_eq!(width(&mut world, id), Width { gpus: 4, model: "H100".into(), limit: None, speed: 3_240 });
     assert_eq!(end(&mut world, id), Some(midnight() + TimeDelta::seconds(6_667)));
     world.check_replay();
     // Another one finds all four taken until then, and takes what is expected to end first: four, after that.

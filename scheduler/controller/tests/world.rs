@@ -414,19 +414,28 @@ impl World {
                     other => (other.0, at),
                 });
                 let until = end.as_ref().map(|(_, at)| *at);
+                let paced = job.and_then(|job| Some((self.paces.get(&job.spec.name)?, job.gpus.len() as u64)));
                 let spans = until.filter(|_| !attempt.spanned).map(|until| EnergySpan {
                     seq: 0,
                     from: attempt.started,
                     until,
-                    // 100 W all the time.
-                    parts: vec![Part {
-                        component: Component::Cpu,
-                        source: Source::CpuTime,
-                        energy: Joules((until - attempt.started).num_milliseconds() as u64 * 100),
-                    }],
+                    // 100 W all the time, and what its GPUs draw as they were held last.
+                    parts: {
+                        let ran = (until - attempt.started).num_milliseconds() as u64;
+                        let part =
+                            |component, source, watts: u64| Part { component, source, energy: Joules(ran * watts) };
+                        let gpus = |(pacing, gpus): (&Pacing, u64)| {
+                            part(Component::Gpu, Source::NvmlEnergy, pacing(attempt.cap).1 as u64 * gpus)
+                        };
+                        let host = part(Component::Cpu, Source::CpuTime, 100);
+                        std::iter::once(host).chain(paced.map(gpus)).collect()
+                    },
                     gap_ms: 0,
                     metering: Metering::default(),
-                    cap: CapUse::default(),
+                    cap: CapUse {
+                        capped_ms: attempt.cap.map_or(0, |_| (until - attempt.started).num_milliseconds() as u64),
+                        ..CapUse::default()
+                    },
                 });
                 AttemptReport {
                     attempt: *id,
