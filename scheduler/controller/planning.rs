@@ -6,10 +6,10 @@ mod learning;
 mod site;
 mod unlike;
 
+use super::power::{Claim, Short};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::job::JobId;
 use neap_model::plan::{Blocker, Certificate, Decision, Verdict};
-use neap_model::reason::Reason;
 use neap_policies::Plan;
 use neap_policies::problem::{Effort, Job as Ask, Policy, Problem, Site};
 use std::cell::OnceCell;
@@ -65,8 +65,10 @@ pub struct Planning {
     site_stale: bool,
     anew: Anew,
     holding: holding::Holding,
-    /// Where power ran short in this turn.
-    pub(super) short: BTreeSet<String>,
+    /// Where power ran short in this turn, with what those who wait for it will take.
+    pub(super) short: BTreeMap<String, Vec<Claim>>,
+    /// For how many it was worked out in this turn when there will be power.
+    pub(super) foretold: usize,
     last: DateTime<Utc>,
     /// When the first planned start or latest start falls due.
     next: Option<DateTime<Utc>>,
@@ -131,7 +133,8 @@ impl Planning {
                 found: None,
             },
             holding: holding::Holding::default(),
-            short: BTreeSet::new(),
+            short: BTreeMap::new(),
+            foretold: 0,
             last: now - TimeDelta::days(1),
             next: None,
             plans: 0,
@@ -204,10 +207,12 @@ impl Planning {
     }
 
     /// The plan would start it, and power is short: it waits where it stands. Whatever gives power back makes a new plan.
-    fn wait_for_power(&mut self, decision: &Decision, because: Reason) {
-        let blockers = vec![Blocker { reason: because.clone(), clears: None }];
-        let verdict = Verdict::Hold { until: None, place: None, because };
-        self.plan.decisions.insert(decision.job, Decision { verdict, blockers, ..decision.clone() });
+    fn wait_for_power(&mut self, decision: &Decision, Short { because, clears }: Short) {
+        let blockers = vec![Blocker { reason: because.clone(), clears }];
+        let verdict = Verdict::Hold { until: clears, place: None, because };
+        // What it would be now it will not be; what it will be then is planned then.
+        let expected = None;
+        self.plan.decisions.insert(decision.job, Decision { verdict, blockers, expected, ..decision.clone() });
     }
 
     /// It waits no more: its room is given back.

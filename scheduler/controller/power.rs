@@ -9,9 +9,10 @@ use neap_model::fleet::Gpu;
 use neap_model::job::JobId;
 use neap_model::plan::{Decision, Place};
 use neap_model::reason::Reason;
+use neap_model::seconds::Seconds;
 use neap_model::units::Watts;
-use neap_policies::problem::NodeState;
-use std::collections::BTreeSet;
+use neap_policies::problem::{NodeState, Occupant};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an idle core draws of a busy one's power, as one in so many: 1 W of 5 W, assumed until a meter says better.
 const IDLE_CORE: u64 = 5;
@@ -19,6 +20,9 @@ const IDLE_CORE: u64 = 5;
 /// What an idle GPU draws of its limit at most, as one in so many. The constant part of the boards in the public power tables
 /// of V100 and A40 is 13 % and 27 % of the limit.
 const IDLE_GPU: u64 = 4;
+
+/// Jobs that are told with one plan when there will be power for them; those behind them are told why they wait.
+const FORETOLD: usize = 64;
 
 /// Nodes under one limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,9 +127,10 @@ impl Controller {
         self.planning.site.nodes.iter().filter(|node| nodes.contains(&node.name)).map(of).sum()
     }
 
-    /// Whether there is power for a job that the plan would start now. One that finds too little keeps what is left from
-    /// those behind it, so that it gets its turn; one that would not fit if nothing else ran keeps nobody waiting.
-    pub(super) fn power_left(&mut self, now: DateTime<Utc>, decision: &Decision, place: &Place) -> Result<(), Reason> {
+    /// Whether there is power for a job that the plan would start now; if not why, and when there will be as far as anybody can
+    /// say. One that finds too little keeps what is left from those behind it, so that it gets its turn; one that would not fit
+    /// if nothing else ran keeps nobody waiting.
+    pub(super) fn power_left(&mut self, now: DateTime<Utc>, decision: &Decision, place: &Place) -> Result<(), Short> {
         let groups = self.groups(now, Some(&place.node));
         let (Some(ask), Some(node)) =
             (self.planning.ask(decision.job), self.planning.site.nodes.iter().find(|node| node.name == place.node))
@@ -134,7 +139,6 @@ impl Controller {
         };
         let cores = self.planning.cores_of(decision.job).unwrap_or_else(|| neap_policies::cores_on(&ask, node));
         let gpus = decision.width.as_ref().map_or(ask.gpus, |width| width.gpus);
-        let added = |whole: u64, part: u64| Watts(whole - whole / part);
         let cpus = added(node.watts_per_cpu.0.saturating_mul(u64::from(cores)), IDLE_CORE);
         let fits = |gpu: &&Gpu| match &decision.width {
             Some(width) => gpu.model == width.model,
@@ -143,30 +147,108 @@ impl Controller {
         let fitting = node.gpus.iter().filter(fits);
         let highest = fitting.map(|gpu| gpu.limit.0).max().unwrap_or(0);
         let needs = cpus + added(highest.saturating_mul(u64::from(gpus)), IDLE_GPU);
-        for group in groups {
+        for group in &groups {
             let Some(limit) = group.limit else { continue };
             let mut free = limit.saturating_sub(group.committed);
             if !self.budgets.may_start(&group.name) {
                 free = Watts::ZERO;
             }
-            if needs <= free && !self.planning.short.contains(&group.name) {
+            if needs <= free && !self.planning.short.contains_key(&group.name) {
                 continue;
             }
-            let idle: Watts = self
-                .planning
-                .site
-                .nodes
-                .iter()
-                .filter(|n| group.nodes.contains(&n.name))
-                .map(|n| host(n, 0) + n.gpus.iter().map(|gpu| Watts(gpu.limit.0 / IDLE_GPU)).sum())
-                .sum();
-            if needs <= limit.saturating_sub(idle) {
-                self.planning.short.insert(group.name.clone());
+            let length = decision.expected.map_or(ask.length, |run| Seconds::between(run.start, run.end));
+            self.planning.foretold += 1;
+            let look = self.planning.foretold <= FORETOLD;
+            let comes = look.then(|| self.power_comes(now, (&place.node, &groups), needs, length)).flatten();
+            if needs <= limit.saturating_sub(self.idle(group)) {
+                let claims = self.planning.short.entry(group.name.clone()).or_default();
+                claims.extend(comes.map(|from| Claim { from, until: from + length.delta(), watts: needs }));
             }
-            return Err(Reason::Power { domain: group.name, needs, free, limit, event: group.event });
+            let because = Reason::Power { domain: group.name.clone(), needs, free, limit, event: group.event.clone() };
+            return Err(Short { because, clears: comes.filter(|at| *at > now) });
         }
         Ok(())
     }
+
+    /// What the nodes of a group draw with nothing to do.
+    fn idle(&self, group: &Group) -> Watts {
+        let nodes = self.planning.site.nodes.iter().filter(|node| group.nodes.contains(&node.name));
+        nodes.map(|node| host(node, 0) + node.gpus.iter().map(|gpu| Watts(gpu.limit.0 / IDLE_GPU)).sum()).sum()
+    }
+
+    /// The first time at which a job of that length could have so much power on a node, once what runs ends as it is expected to
+    /// and announcements end as they said, with what those wait for who go before it. `None`: nobody can say.
+    ///
+    /// A limit that is announced for later does not count: what runs by then is looked after by then.
+    fn power_comes(
+        &self,
+        now: DateTime<Utc>,
+        (node, groups): (&str, &[Group]),
+        needs: Watts,
+        length: Seconds,
+    ) -> Option<DateTime<Utc>> {
+        // Each end with the node and the power that is given back.
+        let occupants = self.occupants(now);
+        let ends: Vec<(DateTime<Utc>, &str, Watts)> =
+            occupants.iter().map(|job| (job.until, job.node.as_str(), self.adds(job))).collect();
+        let ahead = self.state.notices.ahead(now);
+        let changes = ahead.iter().filter_map(|notice| notice.until).filter(|at| *at > now);
+        let limits: BTreeMap<DateTime<Utc>, Vec<Group>> = changes.map(|at| (at, self.groups(at, Some(node)))).collect();
+        let claims = |group: &Group| self.planning.short.get(&group.name).into_iter().flatten();
+        let mut times: Vec<DateTime<Utc>> = ends.iter().map(|(at, ..)| *at).chain(limits.keys().copied()).collect();
+        times.extend(groups.iter().flat_map(claims).map(|claim| claim.until));
+        times.push(now);
+        times.sort_unstable();
+        times.dedup();
+        let there = |group: &Group, at: DateTime<Utc>| {
+            let last = limits.range(..=at).next_back().map(|(_, then)| then.as_slice());
+            let limit = match last.map(|then| then.iter().find(|other| other.name == group.name)) {
+                Some(then) => then.and_then(|then| then.limit),
+                None => group.limit,
+            };
+            let Some(limit) = limit else { return true };
+            let gone = ends.iter().filter(|(end, on, _)| *end <= at && group.nodes.iter().any(|node| node == on));
+            let back: Watts = gone.map(|(.., watts)| *watts).sum();
+            let until = at + length.delta();
+            let first =
+                claims(group).filter(|claim| claim.from < until && at < claim.until).map(|claim| claim.watts).sum();
+            needs <= limit.saturating_sub(group.committed.saturating_sub(back)).saturating_sub(first)
+        };
+        times.into_iter().find(|at| *at >= now && groups.iter().all(|group| there(group, *at)))
+    }
+
+    /// What a running job adds to what its node draws idle.
+    fn adds(&self, job: &Occupant) -> Watts {
+        let Some(node) = self.planning.site.nodes.iter().find(|node| node.name == job.node) else {
+            return Watts::ZERO;
+        };
+        let gpus = node.gpus.iter().filter(|gpu| job.gpus.contains(&gpu.uuid)).map(|gpu| {
+            let busy = self.budgets.reserved(&gpu.uuid).unwrap_or(gpu.limit);
+            busy.saturating_sub(Watts(gpu.limit.0 / IDLE_GPU))
+        });
+        Watts(node.watts_per_cpu.0 * u64::from(job.cpus) / IDLE_CORE * (IDLE_CORE - 1)) + gpus.sum()
+    }
+}
+
+/// Power that a waiting job will take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+    watts: Watts,
+}
+
+/// Too little power for a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Short {
+    pub because: Reason,
+    /// When there will be enough.
+    pub clears: Option<DateTime<Utc>>,
+}
+
+/// What work adds to an idle part of that power.
+fn added(whole: u64, part: u64) -> Watts {
+    Watts(whole - whole / part)
 }
 
 /// What a node draws beside its GPUs, with that many busy cores.

@@ -107,6 +107,7 @@ impl Controller {
             self.planning.asks.get(&decision.job).map(|ask| (Reverse(ask.priority), ask.submitted, ask.id))
         });
         self.planning.short.clear();
+        self.planning.foretold = 0;
         for decision in &decided {
             self.act(now, decision, turn);
         }
@@ -145,12 +146,12 @@ impl Controller {
                     self.lease(now, decision, place.clone(), turn);
                     ("start", code)
                 }
-                Err(because) => {
-                    if let Some(narrower) = self.narrower(decision, &because) {
+                Err(short) => {
+                    if let Some(narrower) = self.narrower(decision, &short.because) {
                         return self.act(now, &narrower, turn);
                     }
-                    let code = because.code();
-                    self.planning.wait_for_power(decision, because);
+                    let code = short.because.code();
+                    self.planning.wait_for_power(decision, short);
                     ("wait", code)
                 }
             },
@@ -171,7 +172,7 @@ impl Controller {
     /// nobody else moves. `None`: it has no such way, or power for it comes back.
     fn narrower(&mut self, decision: &Decision, because: &Reason) -> Option<Decision> {
         let Reason::Power { domain, .. } = because else { return None };
-        let width = decision.width.as_ref().filter(|_| !self.planning.short.contains(domain))?;
+        let width = decision.width.as_ref().filter(|_| !self.planning.short.contains_key(domain))?;
         let ask = self.planning.ask(decision.job)?;
         let ways: Vec<Way> = ask.ways.iter().filter(|way| way.gpus < width.gpus).cloned().collect();
         if ways.is_empty() {

@@ -202,7 +202,7 @@ impl Controller {
         self.planning.due = true;
     }
 
-    pub(super) fn occupants(&self, now: DateTime<Utc>) -> Vec<Occupant> {
+    pub(in crate::controller) fn occupants(&self, now: DateTime<Utc>) -> Vec<Occupant> {
         let mut occupants = Vec::new();
         for id in self.planning.placed.values().flatten() {
             let Some(job) = self.state.jobs.get(id) else { continue };

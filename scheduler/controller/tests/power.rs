@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use neap_model::job::JobId;
 use neap_model::lifecycle::Phase;
 use neap_model::notice::Announcement;
+use neap_model::plan::Verdict;
 use neap_model::protocol::Ask;
 use neap_model::reason::Reason;
 use neap_model::units::{Percent, Watts};
@@ -31,6 +32,14 @@ fn waits_for_power(world: &mut World, id: JobId) -> Option<(Watts, Watts, Option
         Some(Reason::Power { needs, free, event, .. }) => Some((needs, free, event)),
         _ => None,
     }
+}
+
+/// When it is told to start, in minutes from midnight.
+fn told(world: &mut World, id: JobId) -> Option<i64> {
+    let decision = world.show(id).decision.expect("it waits");
+    let Verdict::Hold { until, .. } = &decision.verdict else { panic!("{decision:?}") };
+    assert_eq!(decision.blockers.first().and_then(|blocker| blocker.clears), *until);
+    until.map(|until| (until - midnight()).num_minutes())
 }
 
 fn submit(world: &mut World, name: &str, cpus: u32) -> JobId {
@@ -60,6 +69,7 @@ fn nothing_starts_that_would_pass_the_limit_and_power_given_back_is_used() {
     let third = submit(&mut world, "c", 1);
     assert!(runs(&mut world, first) && runs(&mut world, second) && !runs(&mut world, third));
     assert_eq!(waits_for_power(&mut world, third), Some((Watts::whole(80), Watts::whole(20), None)));
+    assert_eq!(told(&mut world, third), Some(60), "the first of them began at midnight, for an hour");
     within(&world);
     world.pass(hours(1));
     assert!(runs(&mut world, third), "the first two are over");
@@ -76,6 +86,8 @@ fn whoever_finds_too_little_power_is_not_overtaken_for_ever() {
     let small = submit(&mut world, "small", 1);
     assert_eq!(waits_for_power(&mut world, large), Some((Watts::whole(320), Watts::whole(180), None)));
     assert_eq!(waits_for_power(&mut world, small), Some((Watts::whole(80), Watts::whole(180), None)));
+    // The large one takes all of it for an hour.
+    assert_eq!((told(&mut world, large), told(&mut world, small)), (Some(60), Some(120)));
     world.pass(hours(1));
     assert!(runs(&mut world, large) && !runs(&mut world, small));
     world.pass(hours(1) + TimeDelta::minutes(1));
@@ -88,6 +100,7 @@ fn what_would_not_fit_if_nothing_else_ran_keeps_nobody_waiting() {
     world.beat();
     let (large, small) = (submit(&mut world, "large", 2), submit(&mut world, "small", 1));
     assert!(!runs(&mut world, large) && runs(&mut world, small));
+    assert_eq!(told(&mut world, large), None, "never under this limit");
     within(&world);
 }
 
@@ -104,6 +117,7 @@ fn an_announced_limit_holds_until_its_end_or_until_it_is_taken_back() {
         waits_for_power(&mut world, waiting),
         Some((Watts::whole(80), Watts::whole(30), Some("dr-1".to_owned())))
     );
+    assert_eq!(told(&mut world, waiting), Some(120), "when the announcement ends, before what runs does");
     // A person's word starts nothing above a limit either.
     world.verb(waiting, Ask::Now { reason: None }).expect("allowed");
     world.pass(TimeDelta::seconds(5));
