@@ -40,6 +40,9 @@ const REMEMBERED: usize = 20;
 /// Fewer than that teach nothing.
 const ENOUGH: usize = 3;
 
+/// Equally likely lengths that stand for them.
+const LIKELY: usize = 5;
+
 /// What the planner is told and what it answered.
 #[derive(Debug)]
 pub struct Planning {
