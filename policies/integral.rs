@@ -142,16 +142,21 @@ impl Integral {
     /// Slides windows of all lengths over `[from, until]`, inside one unbroken run, from edge to edge.
     fn walk(&self, from: Stamp, until: Stamp, lengths: &Lengths, index: usize, best: &mut Cleanest) {
         let (mut start, mut head, likely) = (from, index, lengths.likely());
-        // The piece in which each window ends, that of the planning length last, which decides whether climatology takes
-        // part. One length, the usual case, needs nothing of the heap.
-        let (mut two, mut more) = ([0; 2], vec![0; if likely.len() > 1 { likely.len() + 1 } else { 0 }]);
-        let tails: &mut [usize] = if likely.len() > 1 { &mut more } else { &mut two };
+        // That of the planning length last, which decides whether climatology takes part. One length, the usual case, needs
+        // nothing of the heap.
         let all = (!likely.contains(&lengths.planned)).then_some((lengths.planned, 0));
         let windows = || likely.iter().map(|length| (*length, 1)).chain(all);
-        let (mut sum, mut count) = (0u128, 0u128);
+        let mut few = [Tail::default(); 2];
+        let mut many = vec![Tail::default(); if likely.len() > 1 { likely.len() + 1 } else { 0 }];
+        let tails: &mut [Tail] = if likely.len() > 1 { &mut many } else { &mut few };
+        let tails = &mut tails[..windows().count()];
+        // What enters at the ends of all windows, for a millisecond.
+        let (mut sum, mut count, mut enters) = (0u128, 0u128, 0u128);
         for (tail, (length, weight)) in tails.iter_mut().zip(windows()) {
-            let (Some(at), Some(cost)) = (self.covering(from + length - 1), self.cost(from, length)) else { return };
-            (*tail, sum, count) = (at, sum + cost.integral * weight, count + weight);
+            let (Some(piece), Some(cost)) = (self.covering(from + length - 1), self.cost(from, length)) else { return };
+            *tail = Tail { piece, length, weight, leaves: self.pieces[piece].until - length };
+            (sum, count) = (sum + cost.integral * weight, count + weight);
+            enters += u128::from(self.pieces[piece].value) * weight;
         }
         loop {
             let poor = self.pieces[head].poor_from < start + lengths.planned;
@@ -159,27 +164,40 @@ impl Integral {
             if start >= until {
                 return;
             }
-            let mut step = (self.pieces[head].until - start).min(until - start);
-            let mut enters = 0u128;
-            for (tail, (length, weight)) in tails.iter_mut().zip(windows()) {
-                let end = start + length;
-                if end == self.pieces[*tail].until && *tail + 1 < self.pieces.len() {
-                    *tail += 1;
+            let mut next = self.pieces[head].until.min(until);
+            for tail in tails.iter_mut() {
+                if tail.leaves == start
+                    && let Some(piece) = self.pieces.get(tail.piece + 1)
+                {
+                    enters += u128::from(piece.value) * tail.weight;
+                    enters -= u128::from(self.pieces[tail.piece].value) * tail.weight;
+                    (tail.piece, tail.leaves) = (tail.piece + 1, piece.until - tail.length);
                 }
-                step = step.min(self.pieces[*tail].until - end);
-                enters += u128::from(self.pieces[*tail].value) * weight;
+                next = next.min(tail.leaves);
             }
-            if step <= 0 {
+            if next <= start {
                 return;
             }
-            let moved = u128::from(step.unsigned_abs());
+            let moved = u128::from((next - start).unsigned_abs());
             sum = sum + enters * moved - u128::from(self.pieces[head].value) * count * moved;
-            start += step;
+            start = next;
             if start == self.pieces[head].until {
                 head += 1;
             }
         }
     }
+}
+
+/// The end of a window that slides.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tail {
+    /// In which piece it lies.
+    piece: usize,
+    length: i64,
+    /// How often it counts.
+    weight: u128,
+    /// The start of the window at which it comes to the end of that piece.
+    leaves: Stamp,
 }
 
 #[cfg(test)]

@@ -221,7 +221,8 @@ fn main() {
                 let hours = sunny(168, &mut dice);
                 let mut jobs = drawn(count, rigid, kind == "with pauses", &mut dice);
                 if kind == "one piece, learned" {
-                    jobs.iter_mut().for_each(|job| job.likely = Arc::new([120, 230, 360, 560, 1_400]));
+                    jobs.iter_mut()
+                        .for_each(|job| job.likely = Arc::new([90, 150, 210, 280, 350, 440, 550, 720, 1_000, 1_800]));
                 }
                 let site = site(curve(hours), gpus(&jobs, 48.0, times));
                 let who = if rigid > 0 { format!("1 in {rigid} rigid, ") } else { String::new() };
