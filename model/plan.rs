@@ -10,19 +10,23 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// What a run is expected to be.
+///
+/// Where its length was learned, energy, emissions and mean intensity are those to be expected: means over the lengths that
+/// earlier runs had, some of which were longer than is planned. Its end, and with it all that is promised, is that of the
+/// planning length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outlook {
     /// It starts then,
     pub start: DateTime<Utc>,
-    /// and ends then.
+    /// and ends then, as it was planned: of a learned length nine of ten end earlier.
     pub end: DateTime<Utc>,
     /// Facility energy.
     pub energy: Joules,
     /// Emissions.
     pub emits: GramsCo2e,
-    /// Mean intensity over the run.
+    /// Mean intensity over the run; of a learned length over the time of all the runs it may be.
     pub intensity: Intensity,
-    /// The worst grade that took part.
+    /// The worst grade that took part up to the end; `Static` also where a longer run, as likely as others, is not known.
     pub grade: Grade,
 }
 

@@ -131,7 +131,7 @@ struct List<'a> {
 
 impl List<'_> {
     fn row(&self, choice: &Choice, remark: Remark) -> Option<Alternative> {
-        let outlook = self.desk.outlook(choice)?;
+        let outlook = self.desk.outlook(self.job, choice)?;
         let room = self.desk.room;
         let place =
             Place { zone: room.zones[choice.zone].name.clone(), node: room.nodes[choice.node].machine.name.clone() };

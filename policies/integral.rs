@@ -2,6 +2,7 @@
 //!
 //! A window counts only if every instant of it is known well enough to shift on: holes and flat means break the curve.
 
+use crate::likely::Lengths;
 use crate::stamp::{Stamp, stamp};
 use neap_model::grid::{Grade, Series};
 
@@ -100,11 +101,25 @@ impl Integral {
         Some(Cost { integral: upto(last, until) - upto(first, from), poor: first.poor_from < until })
     }
 
-    /// Looks at every start in `[from, until]` that can be the cleanest.
+    /// What a run from there on is expected to cost: the mean over its likely lengths, rounded down. `None` where part of the
+    /// longest is not known well enough; whether climatology takes part is asked of the planning length.
+    pub fn expected(&self, from: Stamp, lengths: &Lengths) -> Option<Cost> {
+        let whole = self.cost(from, lengths.planned)?;
+        // There is always one.
+        let (mut sum, mut count) = (0u128, 0u128);
+        for length in lengths.likely() {
+            sum += if *length == lengths.planned { whole.integral } else { self.cost(from, *length)?.integral };
+            count += 1;
+        }
+        Some(Cost { integral: sum / count, ..whole })
+    }
+
+    /// Looks at every start in `[from, until]` from which a run can be expected to be the cleanest.
     ///
-    /// The cost of a window is linear in its start between the instants at which either end of it meets an edge of the
-    /// curve, so these and the ends of the interval are enough to be exact.
-    pub fn cleanest(&self, from: Stamp, until: Stamp, length: i64, best: &mut Cleanest) {
+    /// The cost of each length is linear in the start between the instants at which either end of its window meets an edge of
+    /// the curve, and so is the mean over all lengths between those of all of them: these and the ends of the interval are
+    /// enough to be exact.
+    pub fn cleanest(&self, from: Stamp, until: Stamp, lengths: &Lengths, best: &mut Cleanest) {
         let first = self.pieces.partition_point(|piece| piece.until <= from);
         let mut at = from;
         for index in first..self.pieces.len() {
@@ -113,9 +128,9 @@ impl Integral {
             if at > until {
                 return;
             }
-            let last_start = until.min(head.unbroken.saturating_sub(length));
+            let last_start = until.min(head.unbroken.saturating_sub(lengths.longest));
             if at <= last_start {
-                self.walk(at, last_start, length, index, best);
+                self.walk(at, last_start, lengths, index, best);
             }
             if head.unbroken > until {
                 return;
@@ -124,34 +139,66 @@ impl Integral {
         }
     }
 
-    /// Slides a window over `[from, until]`, inside one unbroken run, from edge to edge.
-    fn walk(&self, from: Stamp, until: Stamp, length: i64, index: usize, best: &mut Cleanest) {
-        let (mut start, mut head) = (from, index);
-        let Some(mut tail) = self.covering(from + length - 1) else {
-            return;
-        };
-        let Some(mut cost) = self.cost(from, length).map(|cost| cost.integral) else {
-            return;
-        };
+    /// Slides windows of all lengths over `[from, until]`, inside one unbroken run, from edge to edge.
+    fn walk(&self, from: Stamp, until: Stamp, lengths: &Lengths, index: usize, best: &mut Cleanest) {
+        let (mut start, mut head, likely) = (from, index, lengths.likely());
+        // That of the planning length last, which decides whether climatology takes part. One length, the usual case, needs
+        // nothing of the heap.
+        let all = (!likely.contains(&lengths.planned)).then_some((lengths.planned, 0));
+        let windows = || likely.iter().map(|length| (*length, 1)).chain(all);
+        let mut few = [Tail::default(); 2];
+        let mut many = vec![Tail::default(); if likely.len() > 1 { likely.len() + 1 } else { 0 }];
+        let tails: &mut [Tail] = if likely.len() > 1 { &mut many } else { &mut few };
+        let tails = &mut tails[..windows().count()];
+        // What enters at the ends of all windows, for a millisecond.
+        let (mut sum, mut count, mut enters) = (0u128, 0u128, 0u128);
+        for (tail, (length, weight)) in tails.iter_mut().zip(windows()) {
+            let (Some(piece), Some(cost)) = (self.covering(from + length - 1), self.cost(from, length)) else { return };
+            *tail = Tail { piece, length, weight, leaves: self.pieces[piece].until - length };
+            (sum, count) = (sum + cost.integral * weight, count + weight);
+            enters += u128::from(self.pieces[piece].value) * weight;
+        }
         loop {
-            best.see(Cost { integral: cost, poor: self.pieces[head].poor_from < start + length }, start);
+            let poor = self.pieces[head].poor_from < start + lengths.planned;
+            best.see(Cost { integral: sum / count, poor }, start);
             if start >= until {
                 return;
             }
-            if start + length == self.pieces[tail].until && tail + 1 < self.pieces.len() {
-                tail += 1;
+            let mut next = self.pieces[head].until.min(until);
+            for tail in tails.iter_mut() {
+                if tail.leaves == start
+                    && let Some(piece) = self.pieces.get(tail.piece + 1)
+                {
+                    enters += u128::from(piece.value) * tail.weight;
+                    enters -= u128::from(self.pieces[tail.piece].value) * tail.weight;
+                    (tail.piece, tail.leaves) = (tail.piece + 1, piece.until - tail.length);
+                }
+                next = next.min(tail.leaves);
             }
-            let step =
-                (self.pieces[head].until - start).min(self.pieces[tail].until - (start + length)).min(until - start);
-            if step <= 0 {
+            if next <= start {
                 return;
             }
-            let moved = u128::from(step.unsigned_abs());
-            cost = cost + u128::from(self.pieces[tail].value) * moved - u128::from(self.pieces[head].value) * moved;
-            start += step;
+            let moved = u128::from((next - start).unsigned_abs());
+            sum = sum + enters * moved - u128::from(self.pieces[head].value) * count * moved;
+            start = next;
             if start == self.pieces[head].until {
                 head += 1;
             }
         }
     }
 }
+
+/// The end of a window that slides.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tail {
+    /// In which piece it lies.
+    piece: usize,
+    length: i64,
+    /// How often it counts.
+    weight: u128,
+    /// The start of the window at which it comes to the end of that piece.
+    leaves: Stamp,
+}
+
+#[cfg(test)]
+mod tests;

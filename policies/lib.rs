@@ -14,6 +14,7 @@ pub mod elastic;
 pub mod forecast;
 pub mod hardware;
 mod integral;
+mod likely;
 mod machine;
 pub mod market;
 pub mod menu;

@@ -1,8 +1,9 @@
 //! How far the live plan is from the best there can be: `cargo run --release -p neap-policies --example live_gap`.
 //!
-//! For several capacities, jobs in one piece and with pauses, of a generator and of the trace in `shared/data` if it is
-//! there: what is planned over the certified bound, first in the order of the queue and then with prices of room, and how
-//! long a plan takes. The problems are made from a fixed seed, so two machines measure the same.
+//! For several capacities, jobs in one piece, of a length that is known or was learned, and with pauses, of a generator and
+//! of the trace in `shared/data` if it is there: what is planned over the certified bound, first in the order of the queue
+//! and then with prices of room, and how long a plan takes. The problems are made from a fixed seed, so two machines
+//! measure the same.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -103,6 +104,7 @@ fn job(id: u64, eligible: i64, minutes: u64, gpus: u32, hours: u64, pauses: bool
         eligible: at(eligible),
         blocked: None,
         length: Seconds::minutes(minutes),
+        likely: Arc::default(),
         ways: Arc::default(),
         slowdown: Percent::default(),
         done: Seconds::ZERO,
@@ -213,13 +215,16 @@ fn main() {
         previous: Arc::default(),
     };
     for (count, rigid) in [(200, 0), (1_000, 0), (1_000, 3)] {
-        for pauses in [false, true] {
+        for kind in ["one piece", "one piece, learned", "with pauses"] {
             for times in [1.25, 1.5, 2.0, 3.0] {
                 let mut dice = Dice(42);
                 let hours = sunny(168, &mut dice);
-                let jobs = drawn(count, rigid, pauses, &mut dice);
+                let mut jobs = drawn(count, rigid, kind == "with pauses", &mut dice);
+                if kind == "one piece, learned" {
+                    jobs.iter_mut()
+                        .for_each(|job| job.likely = Arc::new([90, 150, 210, 280, 350, 440, 550, 720, 1_000, 1_800]));
+                }
                 let site = site(curve(hours), gpus(&jobs, 48.0, times));
-                let kind = if pauses { "with pauses" } else { "one piece" };
                 let who = if rigid > 0 { format!("1 in {rigid} rigid, ") } else { String::new() };
                 measure(&format!("{count} drawn, {who}{kind}, {times}x"), &problem(site, jobs));
             }

@@ -80,6 +80,7 @@ fn job(id: u64, green: u64, dice: &mut Dice) -> Job {
         eligible: at(-60),
         blocked: None,
         length: Seconds::minutes(15 + dice.below(465)),
+        likely: Arc::default(),
         ways: Arc::default(),
         slowdown: Percent::default(),
         done: Seconds::ZERO,

@@ -10,11 +10,12 @@
 mod dual;
 mod ways;
 
+use crate::likely::Lengths;
 use crate::order::{Turn, by_price, latest_start, length, turn, waits_for_grid};
 use crate::planner::Plan;
 use crate::problem::{Job, Problem};
 use crate::room::Room;
-use crate::stamp::{Stamp, millis, stamp};
+use crate::stamp::{Stamp, stamp};
 use dual::Dual;
 use neap_model::plan::{Certificate, Decision};
 use neap_model::units::GramsCo2e;
@@ -53,7 +54,8 @@ pub fn certified(problem: &Problem, plan: &Plan) -> Certificate {
             dual.add(ways);
             certificate.jobs += 1;
             certificate.emits += emits;
-            rounded += 2.0 + (window.longest / SHORTEST) as f64;
+            // Once for the mean over its likely lengths, too.
+            rounded += 3.0 + (window.longest / SHORTEST) as f64;
         }
     }
     let planned = certificate.emits.0 as f64;
@@ -75,8 +77,9 @@ pub(super) struct Prices {
 /// is what some plan of them emits, in the finest step of grams. `None`: nobody is in anybody's way.
 pub(super) fn prices(room: &Room, now: Stamp, jobs: &[(&Job, Stamp, Stamp)], planned: f64) -> Option<Prices> {
     let windows = jobs.iter().map(|(job, from, last)| {
-        let (longest, last) = (millis(length(job)), (*last).max(*from));
-        (*job, Window { from: *from, last, end: last.saturating_add(longest), longest })
+        let (lengths, last) = (Lengths::of(job, length(job)), (*last).max(*from));
+        let end = last.saturating_add(lengths.planned);
+        (*job, Window { from: *from, last, end, longest: lengths.longest })
     });
     let windows: Vec<(&Job, Window)> = windows.collect();
     let ground = Ground::new(room, now, windows.iter().map(|(_, window)| window.end).max()?);
@@ -90,8 +93,8 @@ pub(super) fn prices(room: &Room, now: Stamp, jobs: &[(&Job, Stamp, Stamp)], pla
 /// Where a job may run: its own terms, widened to what was decided, which may be late.
 fn window(job: &Job, decision: &Decision, now: Stamp) -> Option<Window> {
     let expected = decision.expected?;
-    let longest = millis(length(job));
+    let Lengths { planned, longest, .. } = Lengths::of(job, length(job));
     let last = stamp(latest_start(job)?).max(stamp(expected.start));
     let from = now.max(stamp(job.eligible));
-    Some(Window { from, last: last.max(from), end: (last.saturating_add(longest)).max(stamp(expected.end)), longest })
+    Some(Window { from, last: last.max(from), end: (last.saturating_add(planned)).max(stamp(expected.end)), longest })
 }

@@ -81,7 +81,7 @@ impl Desk<'_> {
     /// The decision in words and figures. `blockers` keep the job from `first`, its first possible start.
     pub(super) fn told(&self, job: &Job, first: &Choice, target: &Target, blockers: Vec<Blocker>) -> Decision {
         let expected = match target.runs.as_slice() {
-            [] => self.outlook(&target.choice),
+            [] => self.outlook(job, &target.choice),
             runs => {
                 let zone = &self.room.zones[target.choice.zone];
                 reasons::broken_outlook(zone, target.choice.shape.watts, target.choice.shape.length, runs)
@@ -90,7 +90,7 @@ impl Desk<'_> {
         let runs = target.runs.iter().map(|(from, until)| Run { from: time(*from), until: time(*until) }).collect();
         // What measures something else is no figure to compare with.
         let alike = self.room.alike(job, first.zone, target.choice.zone);
-        let run_now = (waits_for_grid(job) && alike).then(|| self.outlook(first)).flatten();
+        let run_now = (waits_for_grid(job) && alike).then(|| self.outlook(job, first)).flatten();
         let place = Some(self.place(&target.choice));
         let verdict = match (target.choice.start <= stamp(self.now), place, &target.why) {
             (true, Some(place), Some(why)) => Verdict::Start { place, because: in_words(job, why) },
@@ -144,8 +144,10 @@ impl Desk<'_> {
         }
     }
 
-    pub fn outlook(&self, choice: &Choice) -> Option<Outlook> {
-        reasons::outlook(&self.room.zones[choice.zone], choice.shape.watts, time(choice.start), choice.shape.length)
+    /// What a choice is expected to be, in one piece.
+    pub fn outlook(&self, job: &Job, choice: &Choice) -> Option<Outlook> {
+        let zone = &self.room.zones[choice.zone];
+        reasons::outlook(zone, choice.shape.watts, time(choice.start), choice.shape.length, job)
     }
 
     /// The GPUs of a choice in words, where there was a choice of them.
@@ -237,7 +239,7 @@ impl Desk<'_> {
         };
         let told = if now.is_none() { promise.and_then(Decision::because).cloned() } else { None };
         let why = kept.due.then(|| match (kept.runs.len(), now) {
-            (2.., Some((first, _))) => self.pieces(first, &kept.choice, &kept.runs),
+            (2.., Some((first, _))) => self.pieces(job, first, &kept.choice, &kept.runs),
             _ => WhyNow::CleanestNow,
         });
         Target { choice: kept.choice, runs: kept.runs.clone(), why, asks, told }
@@ -251,7 +253,7 @@ impl Desk<'_> {
             return at_first(WhyNow::LatestStart);
         };
         let Some(now) = first.price else {
-            let grade = self.outlook(&first).map(|outlook| outlook.grade);
+            let grade = self.outlook(job, &first).map(|outlook| outlook.grade);
             return at_first(WhyNow::NoForecast { grade });
         };
         let (good, any) = search::cleanest(self.room, job, &first, until, first.shape.rank, &Curves::true_ones());
@@ -319,7 +321,7 @@ impl Desk<'_> {
             return costs
                 .map_or(WhyNow::NoPrices, |costs| WhyNow::TooLittleCheaper { costs, asks: job.delay.min_saving });
         }
-        let (now, then) = (self.outlook(first), self.outlook(later));
+        let (now, then) = (self.outlook(job, first), self.outlook(job, later));
         let savings = Savings {
             emits: then.map(|outlook| outlook.emits).unwrap_or_default(),
             instead_of: now.map(|outlook| outlook.emits).unwrap_or_default(),

@@ -7,6 +7,7 @@ use super::decide::{Desk, Target};
 use super::line::{Line, Standing, Wish, has_a_choice};
 use super::priced::Curves;
 use super::search::{self, Choice, rate};
+use crate::likely::Lengths;
 use crate::problem::Job;
 use crate::room::Room;
 use crate::stamp::{Stamp, stamp};
@@ -143,7 +144,7 @@ impl Desk<'_> {
         let Some(now) = first.price else { return Some((at_first, false)) };
         let priced = |choice: &Choice| {
             let curve = curves.of(self.room, choice.zone, &choice.shape, job);
-            let cost = curve.cost(choice.start, choice.shape.millis())?;
+            let cost = curve.expected(choice.start, &Lengths::of(job, choice.shape.length))?;
             Some(rate(&self.room.zones[choice.zone], &choice.shape).saturating_mul(cost.integral))
         };
         let mut least = priced(&first).unwrap_or(u128::MAX);

@@ -58,7 +58,7 @@ impl Desk<'_> {
         if !(cleaner && price.saves(now, asks)) {
             return plain;
         }
-        let why = (choice.start <= first.start).then(|| self.pieces(first, &choice, &broken.runs));
+        let why = (choice.start <= first.start).then(|| self.pieces(job, first, &choice, &broken.runs));
         Target { choice, runs: broken.runs, why, asks, told: None }
     }
 
@@ -143,13 +143,13 @@ impl Desk<'_> {
         Some(Kept { choice, runs, due, pauses: true })
     }
 
-    pub(super) fn pieces(&self, first: &Choice, choice: &Choice, runs: &[(Stamp, Stamp)]) -> WhyNow {
+    pub(super) fn pieces(&self, job: &Job, first: &Choice, choice: &Choice, runs: &[(Stamp, Stamp)]) -> WhyNow {
         let zone = &self.room.zones[choice.zone];
         let emits =
             reasons::broken_outlook(zone, choice.shape.watts, choice.shape.length, runs).map(|outlook| outlook.emits);
         let savings = Savings {
             emits: emits.unwrap_or_default(),
-            instead_of: self.outlook(first).map(|outlook| outlook.emits).unwrap_or_default(),
+            instead_of: self.outlook(job, first).map(|outlook| outlook.emits).unwrap_or_default(),
         };
         WhyNow::WithPauses { pauses: u32::try_from(runs.len().saturating_sub(1)).unwrap_or(u32::MAX), savings }
     }
@@ -226,7 +226,7 @@ impl Desk<'_> {
             return None;
         }
         let zone = &self.room.zones[zone];
-        let instead_of = reasons::outlook(zone, shape.watts, self.now, shape.length)?.emits;
+        let instead_of = reasons::outlook(zone, shape.watts, self.now, shape.length, job)?.emits;
         let emits = reasons::broken_outlook(zone, shape.watts, shape.length, &best.runs)?.emits;
         Some(Next::Pause(Pausing { until: time(from), savings: Savings { emits, instead_of } }))
     }

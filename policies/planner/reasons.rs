@@ -1,6 +1,7 @@
 //! What stands in a job's way, with its numbers, and what its run is expected to be.
 
 use super::search::Choice;
+use crate::likely::lengths;
 use crate::machine::{Amount, Shape};
 use crate::order::latest_start;
 use crate::problem::Job;
@@ -13,24 +14,45 @@ use neap_model::grid::Grade;
 use neap_model::plan::{Blocker, Decision, Outlook, Verdict};
 use neap_model::reason::Reason;
 use neap_model::seconds::Seconds;
-use neap_model::units::{Bytes, Intensity, Joules, Watts};
+use neap_model::units::{Bytes, GramsCo2e, Intensity, Joules, Watts};
 use std::cmp::Reverse;
 
-/// What a run of that power and length would be. `None` where no hour of it is known.
+/// What a run of the job at that power would be that is planned with `length`: its energy, emissions and intensity are the
+/// mean over its likely lengths, its end and its grade those of the planning length. `None` where no hour of it is known.
 ///
-/// Where the curve covers only part of the run, its mean stands for the rest and the grade says so: `Static`.
-pub(crate) fn outlook(zone: &ZoneRoom, watts: Watts, start: DateTime<Utc>, length: Seconds) -> Option<Outlook> {
+/// Where the curve covers only part of the run, or of a longer one that is as likely as others, its mean stands for the rest
+/// and the grade says so: `Static`.
+pub(crate) fn outlook(
+    zone: &ZoneRoom,
+    watts: Watts,
+    start: DateTime<Utc>,
+    length: Seconds,
+    job: &Job,
+) -> Option<Outlook> {
     let end = later(start, length);
-    let energy = (watts * length).at_facility(zone.pue);
     let mean = zone.curve.mean(start, end)?;
-    let whole = mean.covered >= end - start;
-    let emits = if whole {
-        footprint(&[EnergyOver { from: start, until: end, energy }], &zone.curve, TimeDelta::zero()).emits
-    } else {
-        energy * mean.value
-    };
-    let grade = if whole { mean.worst } else { Grade::Static };
-    Some(Outlook { start, end, energy, emits, intensity: mean.value, grade })
+    let lengths = lengths(job, length);
+    let known = |until: DateTime<Utc>| zone.curve.mean(start, until).filter(|mean| mean.covered >= until - start);
+    let longest = lengths.iter().copied().max().unwrap_or(length).max(length);
+    let all = known(later(start, longest));
+    let whole = all.is_some();
+    let count = u64::try_from(lengths.len()).ok()?;
+    let (mut energy, mut emits, mut weighed, mut time) = (Joules::ZERO, GramsCo2e::ZERO, 0u128, 0u128);
+    for length in lengths {
+        let (until, uses) = (later(start, length), (watts * length).at_facility(zone.pue));
+        let there = known(until).filter(|_| whole).unwrap_or(mean);
+        energy += uses;
+        emits += if whole {
+            footprint(&[EnergyOver { from: start, until, energy: uses }], &zone.curve, TimeDelta::zero()).emits
+        } else {
+            uses * mean.value
+        };
+        weighed += u128::from(there.value.0) * u128::from(length.0);
+        time += u128::from(length.0);
+    }
+    let intensity = Intensity(u64::try_from(weighed.checked_div(time)?).ok()?);
+    let grade = if all.is_some_and(|all| all.worst.may_shift()) { mean.worst } else { Grade::Static };
+    Some(Outlook { start, end, energy: energy.scaled(1, count), emits: emits.scaled(1, count), intensity, grade })
 }
 
 /// What a run in several pieces would be. The energy is that of one piece, spread evenly over the time in which it runs.

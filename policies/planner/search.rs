@@ -3,12 +3,14 @@
 use super::broken::{self, Begins, Broken, Terms, Window};
 use super::priced::Curves;
 use crate::integral::Cleanest;
+use crate::likely::Lengths;
 use crate::machine::{Kit, Shape};
 use crate::order::{length, slowed, start_by};
 use crate::problem::Job;
 use crate::room::{NodeRoom, Room, Slot, ZoneRoom};
 use crate::stamp::{Stamp, millis, stamp};
 use neap_model::job::Objective;
+use neap_model::seconds::Seconds;
 use neap_model::units::{Percent, Watts};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -19,7 +21,7 @@ pub(crate) const WHOLE: u128 = 100_000;
 /// Nodes for which broken runs are searched in what is left on them, for one job.
 const CLOSER_LOOKS: usize = 4;
 
-/// What a run emits, up to one constant factor: mW × PUE in thousandths × mg CO2e per kWh × milliseconds.
+/// What a run is expected to emit, up to one constant factor: mW × PUE in thousandths × mg CO2e per kWh × milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Price {
     pub emits: u128,
@@ -57,7 +59,7 @@ impl Choice {
     }
 
     pub fn at(room: &Room, job: &Job, node: usize, zone: usize, shape: Shape, start: Stamp) -> Self {
-        let cost = room.zones[zone].goes_by(job).1.cost(start, shape.millis());
+        let cost = room.zones[zone].goes_by(job).1.expected(start, &Lengths::of(job, shape.length));
         let price = cost.map(|cost| Price {
             emits: rate(&room.zones[zone], &shape).saturating_mul(cost.integral),
             poor: cost.poor,
@@ -194,9 +196,9 @@ pub(crate) fn cleanest(
     for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
         for shape in node.machine.shapes(job).filter(|shape| shape.rank <= rank) {
             let integral = curves.of(room, zone, &shape, job);
-            let (length, mut found) = (shape.millis(), Cleanest::default());
-            node.gaps(&shape.need, from, until, length, |first, last| {
-                integral.cleanest(first, last, length, &mut found)
+            let (lengths, mut found) = (Lengths::of(job, shape.length), Cleanest::default());
+            node.gaps(&shape.need, from, until, lengths.planned, |first, last| {
+                integral.cleanest(first, last, &lengths, &mut found)
             });
             let rate = rate(&room.zones[zone], &shape);
             let choice = |cost: u128, start, poor| Choice {
@@ -234,17 +236,18 @@ pub(crate) fn none_below(
 ) -> bool {
     let from = like.start;
     // The least power by zone and length.
-    let mut least: BTreeMap<(usize, i64), u128> = BTreeMap::new();
+    let mut least: BTreeMap<(usize, Seconds), u128> = BTreeMap::new();
     for (_, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
         for shape in node.machine.shapes(job) {
             let rate = rate(&room.zones[zone], &shape);
-            least.entry((zone, shape.millis())).and_modify(|known| *known = rate.min(*known)).or_insert(rate);
+            least.entry((zone, shape.length)).and_modify(|known| *known = rate.min(*known)).or_insert(rate);
         }
     }
     least.into_iter().all(|((zone, length), rate)| {
         let integral = room.zones[zone].goes_by(job).1;
-        let mut found = Cleanest::default();
-        integral.cleanest(from, until, length, &mut found);
+        let (lengths, mut found) = (Lengths::of(job, length), Cleanest::default());
+        integral.cleanest(from, until, &lengths, &mut found);
+        let length = lengths.planned;
         let whole = found.any.map_or(u128::MAX, |(cost, ..)| rate.saturating_mul(cost));
         whole >= below
             && pauses.is_none_or(|(terms, reach)| {

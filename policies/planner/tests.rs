@@ -2,6 +2,7 @@
 
 mod cases;
 mod certificate;
+mod learned;
 mod life;
 mod money;
 mod properties;
@@ -69,6 +70,7 @@ pub(crate) fn job(id: u64, minutes: u64) -> Job {
         eligible: at(0),
         blocked: None,
         length: Seconds::minutes(minutes),
+        likely: Arc::default(),
         ways: Arc::default(),
         slowdown: Percent::default(),
         done: Seconds::ZERO,

@@ -40,6 +40,10 @@ const REMEMBERED: usize = 20;
 /// Fewer than that teach nothing.
 const ENOUGH: usize = 3;
 
+/// Equally likely lengths that stand for them. Where lengths spread widely five save up to 1.1 % less carbon than ten, and
+/// twenty no more (the example `learned_lengths` of the policies, South Australia 2022); each more costs time.
+const LIKELY: usize = 10;
+
 /// What the planner is told and what it answered.
 #[derive(Debug)]
 pub struct Planning {

@@ -1,10 +1,12 @@
 //! Every way a job could run if it were alone, priced in emissions; and the room that occupants leave.
 
+use crate::likely::Lengths;
 use crate::machine::Amount;
 use crate::order::by_price;
 use crate::problem::Job;
 use crate::room::Room;
-use crate::stamp::Stamp;
+use crate::stamp::{Stamp, millis};
+use neap_model::seconds::Seconds;
 use std::collections::BTreeMap;
 
 /// Room has one price for so long, in milliseconds.
@@ -26,7 +28,7 @@ pub(super) struct Window {
     pub last: Stamp,
     /// Last instant of pieces.
     pub end: Stamp,
-    /// Length of its longest run.
+    /// Length of the longest run that it may be, planned or not.
     pub longest: i64,
 }
 
@@ -121,10 +123,10 @@ impl<'a> Ground<'a> {
         let mut ways = Vec::new();
         for zone in 0..self.room.zones.len() {
             // What a job needs and draws in a zone at the least, on any node there, by length and number of GPUs.
-            let mut least: BTreeMap<(i64, u32), (u64, u32)> = BTreeMap::new();
+            let mut least: BTreeMap<(Seconds, u32), (u64, u32)> = BTreeMap::new();
             for (_, node, _) in self.room.open(job).filter(|(_, _, of)| *of == zone) {
                 for shape in node.machine.shapes(job) {
-                    let (watts, cpus) = least.entry((shape.millis(), shape.gpus())).or_insert((u64::MAX, u32::MAX));
+                    let (watts, cpus) = least.entry((shape.length, shape.gpus())).or_insert((u64::MAX, u32::MAX));
                     (*watts, *cpus) = ((*watts).min(shape.watts.0), (*cpus).min(shape.need.cpus));
                 }
             }
@@ -133,9 +135,9 @@ impl<'a> Ground<'a> {
                     if gpus > 0 { (2 * zone, f64::from(gpus)) } else { (2 * zone + 1, f64::from(cpus)) };
                 let rate = watts as f64 * (self.room.zones[zone].pue.ratio() * 1_000.0).round() * UNIT;
                 let hows = if job.pause.is_some() && !by_price(job) {
-                    self.pieces(zone, job, window, length, rate).into_iter().collect()
+                    self.pieces(zone, job, window, millis(length), rate).into_iter().collect()
                 } else {
-                    self.once(zone, job, window, length, rate)
+                    self.once(zone, job, window, &Lengths::of(job, length), rate)
                 };
                 ways.extend(hows.into_iter().map(|how| Way { supply, units, how }));
             }
@@ -155,17 +157,20 @@ impl<'a> Ground<'a> {
         edges
     }
 
-    /// Costs are linear in the start between those at which either end of the run meets an edge, so these are enough.
-    fn once(&self, zone: usize, job: &Job, window: Window, length: i64, rate: f64) -> Vec<How> {
-        let integral = self.room.zones[zone].goes_by(job).1;
+    /// Costs are linear in the start between those at which it or the end of a likely length meets an edge of the curve, or
+    /// either end of the promised room one of its prices, so these are enough. Room is taken for the planning length.
+    fn once(&self, zone: usize, job: &Job, window: Window, lengths: &Lengths, rate: f64) -> Vec<How> {
+        let (integral, length) = (self.room.zones[zone].goes_by(job).1, lengths.planned);
         let edges = self.edges(zone, job, window.from, window.last.saturating_add(length));
         let mut starts: Vec<Stamp> = edges.iter().flat_map(|at| [*at, *at - length]).collect();
+        let others = lengths.likely().iter().filter(|likely| **likely != length);
+        starts.extend(others.flat_map(|likely| integral.edges().map(move |at| at.saturating_sub(*likely))));
         starts.push(window.last);
         starts.retain(|start| (window.from..=window.last).contains(start));
         starts.sort_unstable();
         starts.dedup();
         let way = |start: Stamp| {
-            let emits = integral.cost(start, length)?.integral as f64 * rate;
+            let emits = integral.expected(start, lengths)?.integral as f64 * rate;
             let (from, until) = (self.instant(start), self.instant(start + length));
             Some(How::Once { from, until, emits })
         };

@@ -112,9 +112,13 @@ proptest! {
     }
 }
 
-/// Jobs on one GPU for some hours, or on two for fewer, each with the hours it may wait.
-fn few() -> impl Strategy<Value = Vec<(u64, u64, u64)>> {
-    prop::collection::vec((1u64..5, 0u64..6).prop_flat_map(|(alone, wait)| (Just(alone), 1..=alone, Just(wait))), 1..4)
+/// Hours on one GPU, the fewer hours on two, the hours it may wait, and its likely lengths in thousandths.
+type Few = (u64, u64, u64, Vec<u32>);
+
+fn few() -> impl Strategy<Value = Vec<Few>> {
+    let one = (1u64..5, 0u64..6, prop::collection::vec(1u32..=1_500, 0..4));
+    let one = one.prop_flat_map(|(alone, wait, likely)| (Just(alone), 1..=alone, Just(wait), Just(likely)));
+    prop::collection::vec(one, 1..4)
 }
 
 proptest! {
@@ -126,13 +130,14 @@ proptest! {
         jobs in few(),
         gpus in 1u64..4,
     ) {
-        let elastic = |(id, (alone, wide, wait)): (u64, &(u64, u64, u64))| {
+        let elastic = |(id, (alone, wide, wait, likely)): (u64, &Few)| {
             let mut job = green(id, alone * 60, *wait);
             let way = |gpus, hours| {
                 let model = "H100".to_owned();
                 Way { model, gpus, length: Seconds::hours(hours), limit: None, watts: None, rank: 0 }
             };
             job.ways = Arc::new([way(1, *alone), way(2, *wide)]);
+            job.likely = likely.clone().into();
             job
         };
         let all: Vec<Job> = (1..).zip(&jobs).map(elastic).collect();
@@ -140,29 +145,43 @@ proptest! {
         let found = certified(&problem, &plan(&problem, &Policy::default()));
         let everybody = usize::try_from(found.jobs) == Ok(jobs.len()) && all_in_time(&problem);
         if everybody && let Some(least) = least(&curve, &jobs, &mut vec![gpus; 24]) {
-            prop_assert!(found.bound <= GramsCo2e::from_base(least as f64).expect("small"), "{found:?} {least}");
+            prop_assert!(found.bound <= GramsCo2e::from_base(least).expect("small"), "{found:?} {least}");
         }
     }
 }
 
 /// What some schedule in time emits at the least, by trying all: every GPU draws a kilowatt, and everything happens on the hour.
-fn least(curve: &[u64], jobs: &[(u64, u64, u64)], free: &mut Vec<u64>) -> Option<u64> {
-    let Some(((alone, wide, wait), others)) = jobs.split_first() else { return Some(0) };
-    let mut best = None;
+fn least(curve: &[u64], jobs: &[Few], free: &mut Vec<u64>) -> Option<f64> {
+    let Some(((alone, wide, wait, likely), others)) = jobs.split_first() else { return Some(0.0) };
+    let mut best: Option<f64> = None;
     for start in 0..=*wait {
         for (gpus, hours) in [(1, *alone), (2, *wide)] {
             let run = start as usize..(start + hours) as usize;
             if run.end > curve.len() || free[run.clone()].iter().any(|free| *free < gpus) {
                 continue;
             }
+            let Some(mine) = expected(&curve[start as usize..], hours, likely) else { continue };
             free[run.clone()].iter_mut().for_each(|free| *free -= gpus);
-            let mine = gpus * curve[run.clone()].iter().sum::<u64>();
+            let mine = gpus as f64 * mine;
             let all = least(curve, others, free).map(|rest| rest + mine);
             free[run].iter_mut().for_each(|free| *free += gpus);
-            best = [best, all].into_iter().flatten().min();
+            best = [best, all].into_iter().flatten().min_by(f64::total_cmp);
         }
     }
     best
+}
+
+/// What a kilowatt emits on this curve that is planned with so many hours and needs one of the likely shares of them;
+/// `None` where the curve ends before.
+fn expected(curve: &[u64], hours: u64, likely: &[u32]) -> Option<f64> {
+    let part = |share: &u32| {
+        let seconds = (hours * 3_600 * u64::from(*share) / 1_000).max(1);
+        let grams = |(hour, grams): (u64, &u64)| seconds.saturating_sub(hour * 3_600).min(3_600) * grams;
+        (seconds <= curve.len() as u64 * 3_600).then(|| (0..).zip(curve).map(grams).sum::<u64>())
+    };
+    let whole: &[u32] = if likely.is_empty() { &[1_000] } else { likely };
+    let sum = whole.iter().map(part).sum::<Option<u64>>()?;
+    Some(sum as f64 / whole.len() as f64 / 3_600.0)
 }
 
 /// Whether nobody is planned behind the latest start: windows are then those of the terms.

@@ -70,10 +70,11 @@ fn jobs() -> impl Strategy<Value = Vec<Job>> {
         (prop::option::weighted(0.2, -60i64..600), prop::option::weighted(0.3, 0i64..900), prop::bool::weighted(0.05));
     let pause = prop::option::weighted(0.5, (0u64..20, 5u64..60));
     let speeds = prop::collection::vec((40u64..=100, prop::option::of(200u64..1_000), 0usize..2), 6);
-    let kinds = (prop::option::weighted(0.4, speeds), 0u32..40);
+    let likely = prop::option::weighted(0.4, prop::collection::vec(1u32..=1_600, 1..6));
+    let kinds = (prop::option::weighted(0.4, speeds), 0u32..40, likely);
     let flex = (any::<bool>(), 0u64..12, 0u32..30, 0u32..20, prop::sample::subsequence(ZONES.to_vec(), 0..=3));
     let one = (when, size, promises, flex, prop::bool::weighted(0.1), pause, kinds).prop_map(
-        |(when, size, promises, flex, blocked, pause, (speeds, slowdown))| {
+        |(when, size, promises, flex, blocked, pause, (speeds, slowdown, likely))| {
             let mut job = job(0, when.2);
             (job.submitted, job.eligible, job.priority) = (at(when.0), at(when.0.max(when.1)), when.3);
             (job.gpus, job.cpus, job.memory) = (size.0, size.1, Bytes(size.2 << 30));
@@ -89,6 +90,9 @@ fn jobs() -> impl Strategy<Value = Vec<Job>> {
                 pause.map(|(cost, least)| PauseTerms { cost: Seconds::minutes(cost), least: Seconds::minutes(least) });
             (job.ways, job.slowdown) =
                 (speeds.map(|speeds| ways(&job, &speeds)).unwrap_or_default(), Percent::whole(slowdown));
+            let mut likely = likely.unwrap_or_default();
+            likely.sort_unstable();
+            job.likely = likely.into();
             job.length = job.ways.iter().map(|way| way.length).max().unwrap_or(job.length);
             job
         },

@@ -1,6 +1,6 @@
 //! How long a job will run, on which GPUs: as given, as earlier runs of its kind took, or its limit.
 
-use super::{ENOUGH, Planning, REMEMBERED};
+use super::{ENOUGH, LIKELY, Planning, REMEMBERED};
 use crate::controller::Controller;
 use crate::controller::capping::rungs::Boards;
 use crate::controller::state::Job;
@@ -180,6 +180,34 @@ impl Controller {
         (known.len() >= ENOUGH).then(|| Seconds(longer[at]))
     }
 
+    /// The equally likely lengths of what is left of a job that waits, in thousandths of `left`, its planning length: of earlier
+    /// runs as long as they would have been on the slowest of `ways`, and longer than what it has done already. Empty where
+    /// its length was given, is not known, or hardly ever differs; and for a job that may be paused, whose runs in pieces are
+    /// weighed by the whole of it.
+    pub(super) fn likely_of(&self, spec: &JobSpec, job: Option<&Job>, ways: &[Way], left: Seconds) -> Arc<[u32]> {
+        let known = self.planning.known.get(&kind_of(spec));
+        let Some(known) = known.filter(|_| spec.time.expect.is_none() && self.pause_terms(spec, job).is_none()) else {
+            return Arc::default();
+        };
+        let slowest = ways.iter().map(|way| way.length.0).max();
+        let whole: Vec<u64> = match slowest {
+            None => known.lengths.iter().copied().collect(),
+            Some(slowest) => {
+                let there = |ran: &Ran| {
+                    let way = ways.iter().find(|way| (&way.model, way.gpus) == (&ran.model, ran.gpus))?;
+                    Some(ran.took.0.saturating_mul(slowest) / way.length.0.max(1))
+                };
+                known.runs.iter().filter_map(there).collect()
+            }
+        };
+        if whole.len() < ENOUGH {
+            return Arc::default();
+        }
+        let limit = spec.time.limit.unwrap_or(Seconds::hours(24));
+        let rest = whole.into_iter().map(|took| self.rest_of(Seconds(took).min(limit), spec, job).0);
+        shares(rest.filter(|rest| *rest > 0).collect(), left.0.max(1))
+    }
+
     /// How much longer a job is expected to run whose present attempt began at `since`: what is left of its planning length;
     /// once it has outlived that, by those of earlier runs that did so too. `None`: nobody can say.
     pub(in crate::controller) fn still_runs(&self, job: &Job, since: DateTime<Utc>) -> Option<Seconds> {
@@ -244,9 +272,43 @@ fn held_at(job: &Job, took: Seconds) -> (f64, f64) {
     (1.0 / (1.0 - held + held / time), 1.0 - held + held * energy / time)
 }
 
+/// The means of equal parts of all lengths in rising order, in thousandths of `whole`: together they have the mean of all. Empty
+/// where each is the whole.
+fn shares(mut lengths: Vec<u64>, whole: u64) -> Arc<[u32]> {
+    lengths.sort_unstable();
+    let runs = lengths.len();
+    // With each of them taken so often they can be parted, however few they are.
+    let often = lengths.into_iter().flat_map(|length| std::iter::repeat_n(u128::from(length), LIKELY));
+    let often: Vec<u128> = often.collect();
+    let unit = runs as u128 * u128::from(whole);
+    let share = |part: &[u128]| (part.iter().sum::<u128>() * 1_000 + unit / 2).checked_div(unit).unwrap_or(1_000);
+    let all: Vec<u32> = often.chunks(runs.max(1)).map(|part| u32::try_from(share(part)).unwrap_or(u32::MAX)).collect();
+    if all.iter().all(|share| *share == 1_000) { Arc::default() } else { all.into() }
+}
+
 /// The same ways for what is left of a job.
 pub(super) fn ways_left(ways: Vec<Way>, left: Seconds) -> Vec<Way> {
     let whole = ways.iter().map(|way| way.length.0).max().unwrap_or(1).max(1);
     let part = |way: Way| Way { length: Seconds((way.length.0 * left.0).div_ceil(whole).max(1)), ..way };
     ways.into_iter().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_lengths_stand_for_all_and_have_their_mean() {
+        assert_eq!(*shares(vec![], 100), [0u32; 0]);
+        assert_eq!(*shares(vec![100, 100, 100], 100), [0u32; 0]);
+        assert_eq!(*shares(vec![100, 10, 40], 100), [100, 100, 100, 300, 400, 400, 600, 1_000, 1_000, 1_000]);
+        // Some are longer than was promised.
+        assert_eq!(
+            *shares(vec![50, 100, 900, 50, 50], 100),
+            [500, 500, 500, 500, 500, 500, 1_000, 1_000, 9_000, 9_000]
+        );
+        let twenty: Vec<u64> = (1..=20).map(|length| length * 50).collect();
+        assert_eq!(*shares(twenty, 1_000), [75, 175, 275, 375, 475, 575, 675, 775, 875, 975]);
+        assert_eq!(*shares(vec![1], u64::MAX), [0; LIKELY]);
+    }
 }

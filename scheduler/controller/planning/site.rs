@@ -61,6 +61,7 @@ impl Controller {
         let done = job.map_or(Seconds::ZERO, |job| job.ran);
         let ways = self.ways_to_run(spec);
         let left = self.rest_of(self.length_by(spec, &ways), spec, job.map(AsRef::as_ref)).max(Seconds(1));
+        let likely = self.likely_of(spec, job.map(AsRef::as_ref), &ways, left);
         let ways: Arc<[Way]> = ways_left(ways, left).into();
         let not_before = if forced_by.is_some() { None } else { spec.time.not_before };
         Ask {
@@ -70,6 +71,7 @@ impl Controller {
             eligible: not_before.map_or(submitted, |at| at.max(submitted)),
             blocked,
             length: ways.iter().map(|way| way.length).max().unwrap_or(left),
+            likely,
             ways,
             slowdown: spec.flex.slowdown,
             done,

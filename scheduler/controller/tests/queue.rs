@@ -1,8 +1,9 @@
 use super::world::{World, curve_of, hours, job, midnight, phase_word};
 use chrono::TimeDelta;
 use neap_model::grid::Grade;
-use neap_model::job::{JobSpec, Objective};
+use neap_model::job::{JobSpec, Objective, Pause, TimeTerms};
 use neap_model::plan::Verdict;
+use neap_model::protocol::Ask;
 use neap_model::seconds::Seconds;
 
 /// Submits a job changed by `change` and compares the codes of the refusals.
@@ -115,4 +116,38 @@ fn a_restart_forgets_no_length() {
     world.restart();
     world.pass(TimeDelta::minutes(2));
     assert_eq!(latest(&mut world), before);
+}
+
+#[test]
+fn a_length_that_was_learned_is_promised_whole_and_weighed_as_earlier_runs_were() {
+    // Clean from noon to one.
+    let day: Vec<u64> = (0..24).map(|hour| if hour == 12 { 100 } else { 500 }).collect();
+    let mut world = World::new(4).with_grid(&curve_of(&day, Grade::Forecast));
+    world.beat();
+    let mut spec = job("varies", hours(8));
+    spec.time.expect = None;
+    let outlook = |world: &mut World, spec: &JobSpec| {
+        let id = world.submit(spec.clone()).expect("accepted").id;
+        let expected = world.show(id).decision.and_then(|decision| decision.expected).expect("it is planned");
+        world.verb(id, Ask::Cancel { reason: None }).expect("cancelled");
+        (expected.start, (expected.end - expected.start).num_minutes(), expected.energy.in_kwh())
+    };
+    for takes in [4, 1, 1, 1, 1] {
+        world.takes.insert("varies".into(), hours(takes));
+        world.submit(spec.clone()).expect("accepted");
+        world.pass(hours(takes) + TimeDelta::minutes(2));
+    }
+    (spec.flex.delay, spec.flex.max_delay) = (Some(Objective::Carbon), Some(Seconds::hours(8)));
+    let close = |energy: f64, kwh: f64| (energy / kwh - 1.0).abs() < 0.02;
+    // It mostly takes an hour, and that is the clean one; four are promised. 100 W for 1.6 hours.
+    let (start, minutes, energy) = outlook(&mut world, &spec);
+    assert_eq!((start, (240..=242).contains(&minutes)), (midnight() + hours(12), true), "{minutes}");
+    assert!(close(energy, 0.16), "{energy}");
+    // What is known to take four hours has the clean one anywhere in its midst, as has one that may be paused.
+    let given = JobSpec { time: TimeTerms { expect: Some(Seconds::hours(4)), ..spec.time.clone() }, ..spec.clone() };
+    let (start, minutes, energy) = outlook(&mut world, &given);
+    assert!(start < midnight() + hours(10) && minutes == 240 && close(energy, 0.4), "{start} {minutes} {energy}");
+    spec.flex.pause = Some(Pause { signal: "SIGUSR1".into(), grace: Seconds(90), exit: 85 });
+    let (_, _, energy) = outlook(&mut world, &spec);
+    assert!(close(energy, 0.4), "{energy}");
 }

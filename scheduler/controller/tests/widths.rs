@@ -84,6 +84,29 @@ fn runs_teach_how_it_scales() {
 }
 
 #[test]
+fn the_energy_of_a_learned_length_is_that_of_the_mean_on_whatever_width() {
+    let mut world = world(&[300]);
+    for takes in [4, 1, 1, 1] {
+        let id = world.submit(JobSpec { time: Default::default(), ..elastic("H100", hours(2)) }).expect("accepted").id;
+        world.takes.insert("train".into(), hours(takes));
+        world.pass(hours(takes));
+        assert_eq!(phase_word(&world.show(id)), "succeeded");
+    }
+    world.grid(&curve_of(&[300], Grade::Forecast));
+    let mut energy = |expect| {
+        let mut spec = elastic("H100", hours(2));
+        (spec.time.expect, spec.time.limit) = (expect, None);
+        let id = world.submit(spec).expect("accepted").id;
+        let outlook = world.show(id).decision.and_then(|decision| decision.expected).expect("it is planned");
+        world.verb(id, Ask::Cancel { reason: None }).expect("cancelled");
+        outlook.energy.in_kwh() / (outlook.end - outlook.start).num_seconds() as f64
+    };
+    // Once four times as long as three times: 7 of 16.
+    let (learned, given) = (energy(None), energy(Some(Seconds::hours(2))));
+    assert!((learned / given - 7.0 / 16.0).abs() < 0.01, "{learned} {given}");
+}
+
+#[test]
 fn it_is_paused_at_one_width_and_goes_on_at_another() {
     // Clean for two hours, dirty for four.
     let mut world = world(&[100, 100, 500, 500, 500, 500]);

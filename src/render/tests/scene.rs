@@ -88,6 +88,7 @@ fn ask(id: u64, gpus: u32, hours: f64) -> Job {
         eligible: now() - TimeDelta::minutes(1440 - id as i64),
         blocked: None,
         length: Seconds((hours * 3_600.0) as u64),
+        likely: Arc::default(),
         ways: Arc::default(),
         slowdown: Percent::default(),
         done: Seconds::ZERO,
