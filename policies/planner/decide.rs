@@ -193,8 +193,9 @@ impl Desk<'_> {
     ) -> Target {
         let gain = if promise.is_some() { job.delay.replan_gain } else { job.delay.replan_gain.min(LITTLE) };
         let Some(old) = kept.choice.price else { return fresh };
-        let Some(now) = first.price else {
-            // Nothing is known about its first moment any more. That is no reason to give up what was planned.
+        let Some(now) = self.beside(job, first, &kept.choice) else {
+            // Nothing is known about its first moment any more, or nothing that could be compared. That is no reason to give up
+            // what was planned.
             return if kept.due { fresh } else { self.stays(job, kept, promise, None) };
         };
         // Plans are not given up for a model that the job likes less, nor plans on a forecast for plans on climatology.
@@ -215,7 +216,7 @@ impl Desk<'_> {
 
     /// Whether `weigh` would let it stay whatever it would choose anew, which is then not looked for.
     pub(super) fn rests(&self, job: &Job, first: &Choice, kept: &Kept, promise: Option<&Decision>) -> Option<Target> {
-        let (old, now) = (kept.choice.price?, first.price?);
+        let (old, now) = (kept.choice.price?, self.beside(job, first, &kept.choice)?);
         let gain = if promise.is_some() { job.delay.replan_gain } else { job.delay.replan_gain.min(LITTLE) };
         let pointless = (kept.pauses || first.shape.rank <= kept.choice.shape.rank) && old.emits > now.emits;
         let rest = search::WHOLE.saturating_sub(u128::from(gain.0));
@@ -283,10 +284,9 @@ impl Desk<'_> {
         Percent(least.0.saturating_mul(if later.poor || first.poor { 2 } else { 1 }))
     }
 
-    /// Whether a promise may be kept beside that first start. Where nothing is known of the first start any more there is nothing
-    /// to compare, and that is no reason to give up what was planned.
-    pub(super) fn comparable(&self, job: &Job, first: &Choice, planned: &Choice) -> bool {
-        first.price.is_none() || self.room.alike(job, planned.zone, first.zone)
+    /// What the first start costs, beside what is planned; `None` where it is not known, or measures something else.
+    pub(super) fn beside(&self, job: &Job, first: &Choice, planned: &Choice) -> Option<Price> {
+        first.price.filter(|_| self.room.alike(job, planned.zone, first.zone))
     }
 
     /// The last start that counts for the grid.
@@ -307,7 +307,7 @@ impl Desk<'_> {
         let allowed = start > first.start && latest_start(job).is_some_and(|latest| start <= stamp(latest));
         let choice =
             allowed.then(|| search::there(self.room, job, (&place.node, kit(previous)), start, first.shape.rank))??;
-        self.comparable(job, first, &choice).then_some(choice)
+        Some(choice)
     }
 
     pub(super) fn not_again(&self, job: &Job, first: Choice, later: &Target) -> Target {

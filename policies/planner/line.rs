@@ -217,7 +217,9 @@ pub(super) fn at_first(job: &Job, first: Choice) -> Target {
 /// A wish for a place: it has to be free. Which GPUs of the node it gets is decided as it will be when it starts.
 fn there<'a>(desk: &Desk<'_>, job: &Job, first: Choice, target: &Target, promise: Option<&'a Decision>) -> Stand<'a> {
     let begins = target.choice.start;
-    let Some((choice, runs)) = desk.again(job, &first, target) else { return (at_first(job, first), None, None) };
+    let Some((choice, runs)) = desk.again(job, &first, target, promise.is_some()) else {
+        return (at_first(job, first), None, None);
+    };
     if target.why.is_none() && begins > first.start {
         let kept = Kept { choice, due: false, pauses: !runs.is_empty(), runs };
         return still(desk, job, first, kept, promise);
@@ -233,7 +235,7 @@ fn there<'a>(desk: &Desk<'_>, job: &Job, first: Choice, target: &Target, promise
 
 /// A wish that can be granted: it has to be worth the wait, against the first start the job could have.
 fn still<'a>(desk: &Desk<'_>, job: &Job, first: Choice, kept: Kept, promise: Option<&'a Decision>) -> Stand<'a> {
-    let now = first.price.map(|price| (&first, price));
+    let now = desk.beside(job, &first, &kept.choice).map(|price| (&first, price));
     if !kept.due
         && let (Some((_, now)), Some(old)) = (now, kept.choice.price)
     {

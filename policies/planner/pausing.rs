@@ -111,15 +111,23 @@ impl Desk<'_> {
     }
 
     /// The same runs on the same node, if there is room for them.
-    pub(super) fn again(&self, job: &Job, first: &Choice, target: &Target) -> Option<(Choice, Vec<(Stamp, Stamp)>)> {
+    pub(super) fn again(
+        &self,
+        job: &Job,
+        first: &Choice,
+        target: &Target,
+        promised: bool,
+    ) -> Option<(Choice, Vec<(Stamp, Stamp)>)> {
+        // Nobody waits anew for what cannot be compared with his first start.
+        let may = |choice: &Choice| promised || first.price.is_none() || self.beside(job, first, choice).is_some();
         let (machine, rank) = (&self.room.nodes[target.choice.node].machine, first.shape.rank);
         let place = (machine.name.as_str(), machine.kit(job, &target.choice.shape));
         if target.runs.is_empty() {
             let choice = search::there(self.room, job, place, target.choice.start, rank)?;
-            return self.comparable(job, first, &choice).then(|| (choice, Vec::new()));
+            return may(&choice).then(|| (choice, Vec::new()));
         }
         let (choice, broken) = search::broken_there(self.room, job, terms(job)?, place, &target.runs, rank)?;
-        self.comparable(job, first, &choice).then_some((choice, broken.runs))
+        may(&choice).then_some((choice, broken.runs))
     }
 
     /// What was planned with pauses before, if it can still be had. What falls due begins now, with the best pauses that
@@ -138,7 +146,7 @@ impl Desk<'_> {
             let in_time = runs.last()?.1 <= reach.window(there.0.shape.millis()).until;
             (in_time && runs[0].0 > first.start).then_some(there)?
         };
-        choice.price.filter(|_| self.comparable(job, first, &choice))?;
+        choice.price?;
         let runs = if broken.runs.len() > 1 { broken.runs } else { Vec::new() };
         Some(Kept { choice, runs, due, pauses: true })
     }

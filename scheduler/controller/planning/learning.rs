@@ -34,6 +34,12 @@ fn kind_of(spec: &JobSpec) -> (String, String) {
     (spec.project.clone(), spec.name.clone())
 }
 
+/// Whether two jobs have the same ways to run.
+fn runs_alike(one: &JobSpec, other: &JobSpec) -> bool {
+    kind_of(one) == kind_of(other)
+        && (&one.resources, &one.time, &one.flex) == (&other.resources, &other.time, &other.flex)
+}
+
 fn keep<T>(all: &mut VecDeque<T>, one: T) {
     all.push_back(one);
     if all.len() > REMEMBERED {
@@ -62,8 +68,8 @@ impl Controller {
         keep(&mut known.lengths, took.0);
         if let Some(ran) = ran {
             keep(&mut known.runs, ran);
-            self.planning.lessons.insert(kind_of(&job.spec));
         }
+        self.planning.lessons.insert(kind_of(&job.spec));
     }
 
     /// Something was learned of how hard jobs of its kind may run.
@@ -73,8 +79,8 @@ impl Controller {
         }
     }
 
-    /// The site was looked at again: those who wait for GPUs are asked anew where there are other ones, or something was
-    /// learned of their kind.
+    /// The site was looked at again: those of whose kind something was learned are asked anew, and where there are other GPUs
+    /// those who wait for some.
     pub(super) fn ask_again(&mut self) {
         let mut offered = Offered::new();
         for node in &self.planning.site.nodes {
@@ -97,12 +103,19 @@ impl Controller {
         if !others && lessons.is_empty() {
             return;
         }
-        let concerned = |id: &JobId| {
-            let spec = &self.state.jobs.get(id)?.spec;
-            let learned = lessons.contains(&kind_of(spec));
-            (spec.resources.gpus > 0 && (others || learned)).then(|| (*id, Arc::new(self.ask_of(*id, spec))))
-        };
-        let anew: Vec<_> = self.planning.asks.keys().filter_map(concerned).collect();
+        // Thousands may wait that are alike, one behind the other: what they can run on is worked out once.
+        let mut last: Option<(&JobSpec, Vec<Way>)> = None;
+        let mut anew = Vec::new();
+        for id in self.planning.asks.keys() {
+            let Some(spec) = self.state.jobs.get(id).map(|job| &job.spec) else { continue };
+            if !(others && spec.resources.gpus > 0 || lessons.contains(&kind_of(spec))) {
+                continue;
+            }
+            let known = last.take().filter(|(other, _)| runs_alike(other, spec)).map(|(_, ways)| ways);
+            let ways = known.unwrap_or_else(|| self.ways_to_run(spec));
+            anew.push((*id, Arc::new(self.ask_by(*id, spec, ways.clone()))));
+            last = Some((spec, ways));
+        }
         self.planning.asks.extend(anew);
     }
 

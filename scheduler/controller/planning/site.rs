@@ -48,6 +48,11 @@ impl Controller {
     }
 
     pub(in crate::controller) fn ask_of(&self, id: JobId, spec: &JobSpec) -> Ask {
+        self.ask_by(id, spec, self.ways_to_run(spec))
+    }
+
+    /// The same, where what it can run on is known.
+    pub(super) fn ask_by(&self, id: JobId, spec: &JobSpec, ways: Vec<Way>) -> Ask {
         let job = self.state.jobs.get(&id);
         let submitted = job.map_or(self.planning.site.now, |job| job.submitted);
         let queue = spec.queue.as_ref().and_then(|name| self.config.queues.get(name));
@@ -59,7 +64,6 @@ impl Controller {
             _ => None,
         };
         let done = job.map_or(Seconds::ZERO, |job| job.ran);
-        let ways = self.ways_to_run(spec);
         let left = self.rest_of(self.length_by(spec, &ways), spec, job.map(AsRef::as_ref)).max(Seconds(1));
         let likely = self.likely_of(spec, job.map(AsRef::as_ref), &ways, left);
         let ways: Arc<[Way]> = ways_left(ways, left).into();
