@@ -5,9 +5,9 @@ use super::super::damp::{DAY, Typical};
 use super::week::{WEEK, Week};
 
 /// Numbers that do not depend on the hour that is forecast.
-const COMMON: usize = 17;
+const COMMON: usize = 20;
 /// What is looked at.
-pub(super) const FEATURES: usize = COMMON + 11;
+pub(super) const FEATURES: usize = COMMON + 12;
 /// Where among them the time of the year is.
 #[cfg(test)]
 pub(super) const YEAR: std::ops::Range<usize> = 6..8;
@@ -15,6 +15,8 @@ pub(super) const YEAR: std::ops::Range<usize> = 6..8;
 pub(super) const NEEDS: usize = 36 * DAY;
 /// The last day is looked at in pieces of that many hours.
 const PIECE: usize = 3;
+/// Days that the typical day is held against: what lies above them comes down again.
+const LONG: usize = 365;
 
 pub(super) type Vector = [f64; FEATURES];
 
@@ -73,6 +75,8 @@ pub(super) struct Issue {
     common: [f64; COMMON],
     /// Mean of the last seven days by position.
     week_day: [f64; DAY],
+    /// How far the typical day lies above the mean day of the year before the issue, less the mean of that; by position.
+    above: [f64; DAY],
     /// What the season did last year, by position; for each of the four days ahead.
     season: [[f64; DAY]; HORIZON / DAY],
     /// What the days of the week do to each hour from the issue on, and to each of the four days.
@@ -92,6 +96,9 @@ impl Issue {
         let mean =
             |from: usize, until: usize| (from..until).map(|k| distance(k, 1)).sum::<f64>() / (until - from) as f64;
         let whole = |days: usize| (0..DAY).map(|k| distance(k, days)).sum::<f64>() / DAY as f64;
+        let long = (at / DAY).min(LONG);
+        let above: [f64; DAY] = std::array::from_fn(|k| typical.day[k] - past.days(at - DAY * long + k, long));
+        let lies_above = above.iter().sum::<f64>() / DAY as f64;
         let profile = past.week.as_of(back);
         let weekly = std::array::from_fn(|h| level * profile[(at + h) % WEEK]);
         let yesterday = (0..DAY).map(|k| profile[(at - DAY + k) % WEEK]).sum::<f64>() / DAY as f64;
@@ -107,7 +114,8 @@ impl Issue {
             0.3 * level * year.cos(),
             level * yesterday,
         ]);
-        for (piece, value) in common[9..].iter_mut().enumerate() {
+        common[9..12].copy_from_slice(&[distance(DAY - 2, 1), lies_above, lies_above * lies_above.abs() / level]);
+        for (piece, value) in common[12..].iter_mut().enumerate() {
             *value = mean(PIECE * piece, PIECE * (piece + 1));
         }
         Self {
@@ -116,6 +124,7 @@ impl Issue {
             mean: whole_mean,
             common,
             week_day,
+            above: above.map(|value| value - lies_above),
             season: past.season(at),
             weekly,
             weekly_day: std::array::from_fn(|day| weekly[DAY * day..DAY * (day + 1)].iter().sum::<f64>() / DAY as f64),
@@ -138,6 +147,7 @@ impl Issue {
             past.hours[self.at + h - 1 - 7 * DAY] - typical,
             self.typical.class[usize::from(weekend)][k] - typical,
             self.week_day[k] - typical,
+            self.above[k],
             shape,
             shape * self.typical.a24 / self.level,
             self.season[day][k],
