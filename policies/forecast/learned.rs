@@ -1,12 +1,12 @@
 //! `learned` 1.3: what `damp_long` gets wrong in this very zone, learned from how it erred on earlier days near this hour.
 //!
 //! For every hour ahead `damp_long` is corrected by what was known at the issue: distances of the last hours and days from the
-//! typical day, how far that lies above the year before, the same hours of the last days and of last week, what the hours of the
-//! week usually do, the time of the year, and what the season did last year. How much each of them counts is learned twice by a
-//! ridge regression over the zone's own past issues, in which calm times count more, and the mean is taken: once drawn to
-//! nothing, once to how much it counts in other zones ([`usual`], a fixed table). The table alone is better on most zones and
-//! worse on some than the zone alone; the mean was worse than `damp_long` on none that was known for four months. It is fitted
-//! anew for each forecast and keeps nothing.
+//! typical day, how far that lies above the year before (its mean from 121 days of history on), the same hours of the last days
+//! and of last week, what the hours of the week usually do, the time of the year, and what the season did last year. How much
+//! each of them counts is learned twice by a ridge regression over the zone's own past issues, in which calm times count more,
+//! and the mean is taken: once drawn to nothing, once to how much it counts in other zones ([`usual`], a fixed table). The table
+//! alone is better on most zones and worse on some than the zone alone; the mean was worse than `damp_long` on none that was
+//! known for four months. It is fitted anew for each forecast and keeps nothing.
 //!
 //! Features, strengths and windows were chosen on the half-years before the test spans of three public histories (five of CISO,
 //! five of PJM, two of DE) and on eight zones of 2022, each beside a table of the others (`usual/tests.rs` prints them). That

@@ -17,6 +17,9 @@ pub(super) const NEEDS: usize = 36 * DAY;
 const PIECE: usize = 3;
 /// Days that the typical day is held against: what lies above them comes down again.
 const LONG: usize = 365;
+/// Days of history up to which their mean level tells nothing, as it may be the season, and those from which it tells all it
+/// can: 52 weeks, which all have that teach the table.
+const OF_A_YEAR: (usize, usize) = (120, 364);
 
 pub(super) type Vector = [f64; FEATURES];
 
@@ -26,6 +29,8 @@ pub(super) struct Past {
     /// Of each hour and the same hour of all days before.
     sums: Vec<f64>,
     pub week: Week,
+    /// How much the level of the year before counts; the same for all issues of a history.
+    year_counts: f64,
 }
 
 impl Past {
@@ -41,7 +46,8 @@ impl Past {
             sums[at] = hours[at] + if at >= DAY { sums[at - DAY] } else { 0.0 };
         }
         let week = Week::of(raw, &hours);
-        Self { hours, sums, week }
+        let year_counts = year_counts(hours.len() / DAY);
+        Self { hours, sums, week, year_counts }
     }
 
     /// Mean of one hour of the day over so many days, the first of them at `first`.
@@ -62,6 +68,13 @@ impl Past {
         }
         all
     }
+}
+
+/// How much the level of the year before counts when so many days are known: from nothing to all of it, in a straight line. The
+/// table's half of a correction grows with it; the zone's own, which is learned at any scale, is there as soon as it is not zero.
+fn year_counts(days: usize) -> f64 {
+    let (nothing, all) = OF_A_YEAR;
+    (days.clamp(nothing, all) - nothing) as f64 / (all - nothing) as f64
 }
 
 /// What was known at one issue. Differences are from the typical day, in g/kWh.
@@ -114,7 +127,8 @@ impl Issue {
             0.3 * level * year.cos(),
             level * yesterday,
         ]);
-        common[9..12].copy_from_slice(&[distance(DAY - 2, 1), lies_above, lies_above * lies_above.abs() / level]);
+        let counted = lies_above * past.year_counts;
+        common[9..12].copy_from_slice(&[distance(DAY - 2, 1), counted, counted * lies_above.abs() / level]);
         for (piece, value) in common[12..].iter_mut().enumerate() {
             *value = mean(PIECE * piece, PIECE * (piece + 1));
         }
@@ -155,5 +169,17 @@ impl Issue {
             self.weekly_day[day],
         ]);
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_year_before_counts_as_far_as_it_is_known() {
+        for (days, counts) in [(0, 0.0), (46, 0.0), (120, 0.0), (242, 0.5), (364, 1.0), (365, 1.0), (1_200, 1.0)] {
+            assert_eq!(year_counts(days), counts, "{days}");
+        }
     }
 }
