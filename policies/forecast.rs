@@ -31,7 +31,7 @@ pub const HORIZON: usize = 96;
 const LEARNS_FROM: usize = 60;
 
 /// Name and version of the rules, for the origin of a series.
-pub const NAME: &str = "neap/learned 1.2";
+pub const NAME: &str = "neap/learned 1.3";
 
 /// The intensity of the [`HORIZON`] hours from the end of the history on, in g/kWh. `None` with less than a day of history.
 #[must_use]

@@ -6,7 +6,7 @@ use super::{HORIZON, History};
 /// Hours in a block.
 pub(super) const DAY: usize = 24;
 /// Blocks looked back at.
-const BLOCKS: usize = 28;
+pub(super) const BLOCKS: usize = 28;
 /// Fewer blocks than that tell nothing about weekends.
 const A_WEEK: usize = 7;
 

@@ -1,7 +1,7 @@
 //! A zone's history as issues: what was known at each of its hours, and what `damp_long` missed there.
 
 use super::super::History;
-use super::super::damp::{DAY, Typical};
+use super::super::damp::{BLOCKS, DAY, Typical};
 use super::issue::{Issue, NEEDS, Past, Vector};
 
 /// A history that can be learned from.
@@ -48,5 +48,12 @@ impl<'a> Ground<'a> {
         let truth = *self.history.hours().get(issue.at + h - 1).filter(|value| !value.is_nan())?;
         let (features, damped) = self.seen(issue, h);
         Some((features, truth - damped))
+    }
+
+    /// Mean square of what the four weeks before an issue were off its typical day.
+    pub fn unrest(&self, issue: &Issue) -> f64 {
+        let weeks = &self.past.hours[issue.at.saturating_sub(BLOCKS * DAY)..issue.at];
+        let known = weeks.rchunks_exact(DAY).flat_map(|day| day.iter().zip(&issue.typical.day));
+        known.map(|(hour, typical)| (hour - typical) * (hour - typical)).sum::<f64>() / weeks.len().max(1) as f64
     }
 }

@@ -5,9 +5,9 @@ use super::super::damp::{DAY, Typical};
 use super::week::{WEEK, Week};
 
 /// Numbers that do not depend on the hour that is forecast.
-const COMMON: usize = 17;
+const COMMON: usize = 20;
 /// What is looked at.
-pub(super) const FEATURES: usize = COMMON + 11;
+pub(super) const FEATURES: usize = COMMON + 12;
 /// Where among them the time of the year is.
 #[cfg(test)]
 pub(super) const YEAR: std::ops::Range<usize> = 6..8;
@@ -15,6 +15,11 @@ pub(super) const YEAR: std::ops::Range<usize> = 6..8;
 pub(super) const NEEDS: usize = 36 * DAY;
 /// The last day is looked at in pieces of that many hours.
 const PIECE: usize = 3;
+/// Days that the typical day is held against: what lies above them comes down again.
+const LONG: usize = 365;
+/// Days of history up to which their mean level tells nothing, as it may be the season, and those from which it tells all it
+/// can: 52 weeks, which all have that teach the table.
+const OF_A_YEAR: (usize, usize) = (120, 364);
 
 pub(super) type Vector = [f64; FEATURES];
 
@@ -24,6 +29,8 @@ pub(super) struct Past {
     /// Of each hour and the same hour of all days before.
     sums: Vec<f64>,
     pub week: Week,
+    /// How much the level of the year before counts; the same for all issues of a history.
+    year_counts: f64,
 }
 
 impl Past {
@@ -39,7 +46,8 @@ impl Past {
             sums[at] = hours[at] + if at >= DAY { sums[at - DAY] } else { 0.0 };
         }
         let week = Week::of(raw, &hours);
-        Self { hours, sums, week }
+        let year_counts = year_counts(hours.len() / DAY);
+        Self { hours, sums, week, year_counts }
     }
 
     /// Mean of one hour of the day over so many days, the first of them at `first`.
@@ -62,6 +70,13 @@ impl Past {
     }
 }
 
+/// How much the level of the year before counts when so many days are known: from nothing to all of it, in a straight line. The
+/// table's half of a correction grows with it; the zone's own, which is learned at any scale, is there as soon as it is not zero.
+fn year_counts(days: usize) -> f64 {
+    let (nothing, all) = OF_A_YEAR;
+    (days.clamp(nothing, all) - nothing) as f64 / (all - nothing) as f64
+}
+
 /// What was known at one issue. Differences are from the typical day, in g/kWh.
 pub(super) struct Issue {
     pub at: usize,
@@ -73,6 +88,8 @@ pub(super) struct Issue {
     common: [f64; COMMON],
     /// Mean of the last seven days by position.
     week_day: [f64; DAY],
+    /// How far the typical day lies above the mean day of the year before the issue, less the mean of that; by position.
+    above: [f64; DAY],
     /// What the season did last year, by position; for each of the four days ahead.
     season: [[f64; DAY]; HORIZON / DAY],
     /// What the days of the week do to each hour from the issue on, and to each of the four days.
@@ -92,6 +109,9 @@ impl Issue {
         let mean =
             |from: usize, until: usize| (from..until).map(|k| distance(k, 1)).sum::<f64>() / (until - from) as f64;
         let whole = |days: usize| (0..DAY).map(|k| distance(k, days)).sum::<f64>() / DAY as f64;
+        let long = (at / DAY).min(LONG);
+        let above: [f64; DAY] = std::array::from_fn(|k| typical.day[k] - past.days(at - DAY * long + k, long));
+        let lies_above = above.iter().sum::<f64>() / DAY as f64;
         let profile = past.week.as_of(back);
         let weekly = std::array::from_fn(|h| level * profile[(at + h) % WEEK]);
         let yesterday = (0..DAY).map(|k| profile[(at - DAY + k) % WEEK]).sum::<f64>() / DAY as f64;
@@ -107,7 +127,9 @@ impl Issue {
             0.3 * level * year.cos(),
             level * yesterday,
         ]);
-        for (piece, value) in common[9..].iter_mut().enumerate() {
+        let counted = lies_above * past.year_counts;
+        common[9..12].copy_from_slice(&[distance(DAY - 2, 1), counted, counted * lies_above.abs() / level]);
+        for (piece, value) in common[12..].iter_mut().enumerate() {
             *value = mean(PIECE * piece, PIECE * (piece + 1));
         }
         Self {
@@ -116,6 +138,7 @@ impl Issue {
             mean: whole_mean,
             common,
             week_day,
+            above: above.map(|value| value - lies_above),
             season: past.season(at),
             weekly,
             weekly_day: std::array::from_fn(|day| weekly[DAY * day..DAY * (day + 1)].iter().sum::<f64>() / DAY as f64),
@@ -138,6 +161,7 @@ impl Issue {
             past.hours[self.at + h - 1 - 7 * DAY] - typical,
             self.typical.class[usize::from(weekend)][k] - typical,
             self.week_day[k] - typical,
+            self.above[k],
             shape,
             shape * self.typical.a24 / self.level,
             self.season[day][k],
@@ -145,5 +169,17 @@ impl Issue {
             self.weekly_day[day],
         ]);
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_year_before_counts_as_far_as_it_is_known() {
+        for (days, counts) in [(0, 0.0), (46, 0.0), (120, 0.0), (242, 0.5), (364, 1.0), (365, 1.0), (1_200, 1.0)] {
+            assert_eq!(year_counts(days), counts, "{days}");
+        }
     }
 }
