@@ -142,10 +142,12 @@ impl Curve {
     /// What a limit does; `None` outside of those that were measured.
     #[must_use]
     pub fn choice(&self, limit: Watts) -> Option<Choice> {
-        let (highest, known) = (self.highest()?, self.at(limit).copied());
-        let measured = known.is_some();
-        let point = known.or_else(|| self.between(limit))?;
-        Some(against(highest, &point, measured))
+        Some(against(self.highest()?, &self.point(limit)?, self.at(limit).is_some()))
+    }
+
+    /// As it was measured, else as it lies between two that were.
+    fn point(&self, limit: Watts) -> Option<Point> {
+        self.at(limit).copied().or_else(|| self.between(limit))
     }
 
     /// The limits between which a plan may choose, at most `most` (two or more): the highest, the one of least cost within the
@@ -164,7 +166,7 @@ impl Curve {
         let slower = |point: &Point| (point.rate * (1.0 + terms.slowdown.max(0.0))) < highest.rate;
         let mut frontier: Vec<Point> = Vec::new();
         for limit in all {
-            let Some(point) = self.at(limit).copied().or_else(|| self.between(limit)) else { continue };
+            let Some(point) = self.point(limit) else { continue };
             let gains = |last: &Point| point.energy(0.0) < last.energy(0.0) && point.rate < last.rate;
             let last = limit == chosen.limit;
             // The chosen one also counts what the host draws meanwhile, and stands whatever lies above it.

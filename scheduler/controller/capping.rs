@@ -135,7 +135,7 @@ impl Controller {
             clocks,
             terms,
             key,
-            planned: Self::planned_limit(&job),
+            planned: job.width().and_then(|width| width.limit),
             top,
             seen: None,
             want: None,
@@ -151,7 +151,7 @@ impl Controller {
         self.go_on(now, id, false, turn);
     }
 
-    /// The same at the grid's present intensity where it runs.
+    /// What the making of the hardware that a job holds comes to at the grid's present intensity where it runs, as watts a GPU.
     fn making_now(&self, job: &Job) -> f64 {
         let Some(zone) = job.place.as_ref().map(|place| place.zone.as_str()) else { return 0.0 };
         let now = self.planning.site.now;

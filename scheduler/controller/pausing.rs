@@ -95,7 +95,7 @@ impl Controller {
 
 /// What is left on the GPUs that a running job has, where it had a choice of them.
 fn as_it_runs(job: &Job, ways: &[Way], (whole, left): (Seconds, Seconds)) -> Arc<[Way]> {
-    let Some(width) = job.starting.as_ref().and_then(|decision| decision.width.as_ref()) else { return Arc::default() };
+    let Some(width) = job.width() else { return Arc::default() };
     let same = |way: &&Way| (&way.model, way.gpus, way.limit) == (&width.model, width.gpus, width.limit);
     let known = ways.iter().find(same);
     let all = known.map_or_else(|| width.time_of(whole), |way| way.length).0;

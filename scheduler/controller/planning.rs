@@ -6,7 +6,7 @@ mod learning;
 mod site;
 mod unlike;
 
-use super::power::{Claim, Short};
+use super::power::{Short, Shortage};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::job::JobId;
 use neap_model::plan::{Blocker, Certificate, Decision, Verdict};
@@ -69,10 +69,8 @@ pub struct Planning {
     site_stale: bool,
     anew: Anew,
     holding: holding::Holding,
-    /// Where power ran short in this turn, with what those who wait for it will take.
-    pub(super) short: BTreeMap<String, Vec<Claim>>,
-    /// For how many it was worked out in this turn when there will be power.
-    pub(super) foretold: usize,
+    /// Where power ran short in this turn.
+    pub(super) short: Shortage,
     last: DateTime<Utc>,
     /// When the first planned start or latest start falls due.
     next: Option<DateTime<Utc>>,
@@ -137,8 +135,7 @@ impl Planning {
                 found: None,
             },
             holding: holding::Holding::default(),
-            short: BTreeMap::new(),
-            foretold: 0,
+            short: Shortage::default(),
             last: now - TimeDelta::days(1),
             next: None,
             plans: 0,

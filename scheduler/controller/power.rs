@@ -112,7 +112,7 @@ impl Controller {
             cores += u64::from(job.cpus);
             held.extend(job.gpus.iter());
         }
-        let gpu = |gpu: &Gpu| if held.contains(&&gpu.uuid) { busy(gpu) } else { Watts(gpu.limit.0 / IDLE_GPU) };
+        let gpu = |gpu: &Gpu| if held.contains(&&gpu.uuid) { busy(gpu) } else { idle_gpu(gpu) };
         host(node, cores) + node.gpus.iter().map(gpu).sum()
     }
 
@@ -122,7 +122,7 @@ impl Controller {
             let jobs: Vec<JobId> = self.planning.on_node(&node.name).collect();
             let cores = jobs.iter().filter_map(|id| self.state.jobs.get(id)).map(|job| u64::from(job.cpus)).sum();
             let idle = node.gpus.iter().filter(|gpu| !gpus.contains(gpu.uuid.as_str()));
-            host(node, cores) + idle.map(|gpu| Watts(gpu.limit.0 / IDLE_GPU)).sum()
+            host(node, cores) + idle.map(idle_gpu).sum()
         };
         self.planning.site.nodes.iter().filter(|node| nodes.contains(&node.name)).map(of).sum()
     }
@@ -153,15 +153,18 @@ impl Controller {
             if !self.budgets.may_start(&group.name) {
                 free = Watts::ZERO;
             }
-            if needs <= free && !self.planning.short.contains_key(&group.name) {
+            if needs <= free && !self.planning.short.claims.contains_key(&group.name) {
                 continue;
             }
             let length = decision.expected.map_or(ask.length, |run| Seconds::between(run.start, run.end));
-            self.planning.foretold += 1;
-            let look = self.planning.foretold <= FORETOLD;
+            self.planning.short.told += 1;
+            let look = self.planning.short.told <= FORETOLD;
+            if look && self.planning.short.ends.as_ref().is_none_or(|(at, _)| *at != now) {
+                self.planning.short.ends = Some((now, self.ends(now)));
+            }
             let comes = look.then(|| self.power_comes(now, (&place.node, &groups), needs, length)).flatten();
             if needs <= limit.saturating_sub(self.idle(group)) {
-                let claims = self.planning.short.entry(group.name.clone()).or_default();
+                let claims = self.planning.short.claims.entry(group.name.clone()).or_default();
                 claims.extend(comes.map(|from| Claim { from, until: from + length.delta(), watts: needs }));
             }
             let because = Reason::Power { domain: group.name.clone(), needs, free, limit, event: group.event.clone() };
@@ -173,7 +176,7 @@ impl Controller {
     /// What the nodes of a group draw with nothing to do.
     fn idle(&self, group: &Group) -> Watts {
         let nodes = self.planning.site.nodes.iter().filter(|node| group.nodes.contains(&node.name));
-        nodes.map(|node| host(node, 0) + node.gpus.iter().map(|gpu| Watts(gpu.limit.0 / IDLE_GPU)).sum()).sum()
+        nodes.map(|node| host(node, 0) + node.gpus.iter().map(idle_gpu).sum()).sum()
     }
 
     /// The first time at which a job of that length could have so much power on a node, once what runs ends as it is expected to
@@ -187,15 +190,12 @@ impl Controller {
         needs: Watts,
         length: Seconds,
     ) -> Option<DateTime<Utc>> {
-        // Each end with the node and the power that is given back.
-        let occupants = self.occupants(now);
-        let ends: Vec<(DateTime<Utc>, &str, Watts)> =
-            occupants.iter().map(|job| (job.until, job.node.as_str(), self.adds(job))).collect();
+        let ends = self.planning.short.ends.as_ref().map_or(&[][..], |(_, ends)| ends);
         let ahead = self.state.notices.ahead(now);
         let changes = ahead.iter().filter_map(|notice| notice.until).filter(|at| *at > now);
         let limits: BTreeMap<DateTime<Utc>, Vec<Group>> = changes.map(|at| (at, self.groups(at, Some(node)))).collect();
-        let claims = |group: &Group| self.planning.short.get(&group.name).into_iter().flatten();
-        let mut times: Vec<DateTime<Utc>> = ends.iter().map(|(at, ..)| *at).chain(limits.keys().copied()).collect();
+        let claims = |group: &Group| self.planning.short.claims.get(&group.name).into_iter().flatten();
+        let mut times: Vec<DateTime<Utc>> = ends.iter().map(|end| end.at).chain(limits.keys().copied()).collect();
         times.extend(groups.iter().flat_map(claims).map(|claim| claim.until));
         times.push(now);
         times.sort_unstable();
@@ -207,14 +207,20 @@ impl Controller {
                 None => group.limit,
             };
             let Some(limit) = limit else { return true };
-            let gone = ends.iter().filter(|(end, on, _)| *end <= at && group.nodes.iter().any(|node| node == on));
-            let back: Watts = gone.map(|(.., watts)| *watts).sum();
+            let gone = ends.iter().filter(|end| end.at <= at && group.nodes.contains(&end.node));
+            let back: Watts = gone.map(|end| end.back).sum();
             let until = at + length.delta();
             let first =
                 claims(group).filter(|claim| claim.from < until && at < claim.until).map(|claim| claim.watts).sum();
             needs <= limit.saturating_sub(group.committed.saturating_sub(back)).saturating_sub(first)
         };
         times.into_iter().find(|at| *at >= now && groups.iter().all(|group| there(group, *at)))
+    }
+
+    /// When each running job is expected to end.
+    fn ends(&self, now: DateTime<Utc>) -> Vec<End> {
+        let end = |job: Occupant| End { at: job.until, back: self.adds(&job), node: job.node };
+        self.occupants(now).into_iter().map(end).collect()
     }
 
     /// What a running job adds to what its node draws idle.
@@ -224,10 +230,29 @@ impl Controller {
         };
         let gpus = node.gpus.iter().filter(|gpu| job.gpus.contains(&gpu.uuid)).map(|gpu| {
             let busy = self.budgets.reserved(&gpu.uuid).unwrap_or(gpu.limit);
-            busy.saturating_sub(Watts(gpu.limit.0 / IDLE_GPU))
+            busy.saturating_sub(idle_gpu(gpu))
         });
-        Watts(node.watts_per_cpu.0 * u64::from(job.cpus) / IDLE_CORE * (IDLE_CORE - 1)) + gpus.sum()
+        added(node.watts_per_cpu.0.saturating_mul(u64::from(job.cpus)), IDLE_CORE) + gpus.sum()
     }
+}
+
+/// Where power ran short in a turn, and what is known of how it comes back.
+#[derive(Debug, Default)]
+pub(super) struct Shortage {
+    /// What those who wait for it will take, by group.
+    pub claims: BTreeMap<String, Vec<Claim>>,
+    /// How many were told when there will be some.
+    told: usize,
+    /// When what runs is expected to end, as it stood then.
+    pub ends: Option<(DateTime<Utc>, Vec<End>)>,
+}
+
+/// The expected end of a running job, and the power that is given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    at: DateTime<Utc>,
+    node: String,
+    back: Watts,
 }
 
 /// Power that a waiting job will take.
@@ -244,6 +269,11 @@ pub(super) struct Short {
     pub because: Reason,
     /// When there will be enough.
     pub clears: Option<DateTime<Utc>>,
+}
+
+/// What a GPU draws with nothing to do, at most.
+fn idle_gpu(gpu: &Gpu) -> Watts {
+    Watts(gpu.limit.0 / IDLE_GPU)
 }
 
 /// What work adds to an idle part of that power.

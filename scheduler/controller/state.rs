@@ -6,7 +6,7 @@ use neap_model::fleet::Inventory;
 use neap_model::job::{Epoch, JobId, JobSpec, Person};
 use neap_model::ledger::Account;
 use neap_model::lifecycle::{AttemptEnd, Event, Illegal, JobEvent, Outcome, Phase};
-use neap_model::plan::{Decision, Place};
+use neap_model::plan::{Decision, Place, Width};
 use neap_model::protocol::Happened;
 use neap_model::seconds::Seconds;
 use neap_model::units::{Joules, Megahertz, Watts};
@@ -109,11 +109,16 @@ impl Job {
         }
     }
 
+    /// The GPUs that were chosen with the present attempt, where there was a choice.
+    #[must_use]
+    pub fn width(&self) -> Option<&Width> {
+        self.starting.as_ref()?.width.as_ref()
+    }
+
     /// What a run of that long in the present attempt is, in time of the slowest way that it had.
     #[must_use]
     pub fn on_width(&self, ran: Seconds) -> Seconds {
-        let width = self.starting.as_ref().and_then(|decision| decision.width.as_ref());
-        width.map_or(ran, |width| width.work_of(ran))
+        self.width().map_or(ran, |width| width.work_of(ran))
     }
 
     /// Books the time that an attempt which just ended held GPUs and cores.

@@ -143,6 +143,9 @@ impl Dual {
     /// (Barahona and Anbil, Math. Program. 87, 2000). Few jobs that all want one hour and then all the next would otherwise
     /// never be seen to want both.
     fn fresh(&self, prices: &[Vec<f64>], mean: &[Vec<f64>], asked: &[Vec<f64>], most: f64) -> f64 {
+        if self.jobs.len() >= MANY_JOBS {
+            return most;
+        }
         let (mut toward, mut apart) = (0.0, 0.0);
         let cells = prices.iter().flatten().zip(self.supplies.iter().flatten());
         for ((price, there), (mean, asked)) in cells.zip(mean.iter().flatten().zip(asked.iter().flatten())) {
@@ -152,7 +155,7 @@ impl Dual {
             toward += mean * (mean - asked);
             apart += (mean - asked) * (mean - asked);
         }
-        if apart > TINY && self.jobs.len() < MANY_JOBS { (toward / apart).clamp(most / 10.0, most) } else { most }
+        if apart > TINY { (toward / apart).clamp(most / 10.0, most) } else { most }
     }
 
     /// The bound that these prices prove, and the unit-hours the jobs then ask for.

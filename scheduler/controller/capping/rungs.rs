@@ -4,7 +4,6 @@
 use super::known::{key_for, making_watts};
 use super::{RUNG_WATTS, RUNGS};
 use crate::controller::Controller;
-use crate::controller::state::Job;
 use chrono::TimeDelta;
 use neap_model::fleet::Gpu;
 use neap_model::job::JobSpec;
@@ -32,19 +31,18 @@ impl Boards {
         Self { most: 0, limits: limits(gpu), node }
     }
 
-    /// Those of another node, `count` of them.
+    /// Another one of the model.
     pub fn and(&mut self, gpu: &Gpu) {
         if self.limits != limits(gpu) {
             self.limits = None;
         }
     }
 
-    /// Power of the host for each of that many GPUs of a job.
-    fn host(&self, spec: &JobSpec) -> Watts {
-        let (cpus, gpus, watts) = self.node;
-        let wide = u64::from(spec.resources.gpus.max(1));
-        let share = (u64::from(cpus) * wide / u64::from(gpus.max(1))).max(1);
-        Watts(watts.0 * spec.resources.cpus.map_or(share, u64::from) / wide)
+    /// Cores that a job gets there.
+    fn cores(&self, spec: &JobSpec) -> u64 {
+        let (cpus, gpus, _) = self.node;
+        let share = u64::from(cpus) * u64::from(spec.resources.gpus) / u64::from(gpus.max(1));
+        spec.resources.cpus.map_or(share.max(1), u64::from)
     }
 }
 
@@ -72,8 +70,8 @@ impl Controller {
             return None;
         }
         let limits = between(least, top);
-        let (wide, host) = (u64::from(spec.resources.gpus.max(1)), boards.host(spec));
-        let cores = host.0 * wide / boards.node.2.0.max(1);
+        let (wide, cores) = (u64::from(spec.resources.gpus.max(1)), boards.cores(spec));
+        let host = Watts(boards.node.2.0 * cores / wide);
         let intensity = self.grid.get(zone).and_then(|grid| grid.curve.series.mean(now, now + A_DAY));
         let intensity = intensity.map_or(0.0, |mean| mean.value.in_base()) * self.pue_of(zone);
         let delay = making_watts(self.config.embodied.as_ref(), (wide, cores), intensity);
@@ -82,11 +80,6 @@ impl Controller {
         let known = matches!(probe.next(), Some(Next::Stay(_)));
         let rungs = known.then(|| probe.curve().rungs(&limits, &terms, OFFERED))?;
         (rungs.len() > 1).then_some(rungs)
-    }
-
-    /// The limit that was chosen with the start of what runs.
-    pub(super) fn planned_limit(job: &Job) -> Option<Watts> {
-        job.starting.as_ref()?.width.as_ref()?.limit
     }
 
     /// Facility energy for each unit of the computers'.

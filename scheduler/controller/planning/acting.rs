@@ -1,6 +1,7 @@
 //! When a plan is made and how it is carried out: a start becomes a lease, a new promise is written down.
 
 use super::{AUDITED, PLANNED_PER_SECOND};
+use crate::controller::power::Shortage;
 use crate::controller::{Controller, Effect, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::job::{Epoch, JobId, OnExpire};
@@ -106,8 +107,7 @@ impl Controller {
         decided.sort_by_key(|decision| {
             self.planning.asks.get(&decision.job).map(|ask| (Reverse(ask.priority), ask.submitted, ask.id))
         });
-        self.planning.short.clear();
-        self.planning.foretold = 0;
+        self.planning.short = Shortage::default();
         for decision in &decided {
             self.act(now, decision, turn);
         }
@@ -172,7 +172,7 @@ impl Controller {
     /// nobody else moves. `None`: it has no such way, or power for it comes back.
     fn narrower(&mut self, decision: &Decision, because: &Reason) -> Option<Decision> {
         let Reason::Power { domain, .. } = because else { return None };
-        let width = decision.width.as_ref().filter(|_| !self.planning.short.contains_key(domain))?;
+        let width = decision.width.as_ref().filter(|_| !self.planning.short.claims.contains_key(domain))?;
         let ask = self.planning.ask(decision.job)?;
         let ways: Vec<Way> = ask.ways.iter().filter(|way| way.gpus < width.gpus).cloned().collect();
         if ways.is_empty() {
@@ -230,6 +230,7 @@ impl Controller {
         };
         self.record(now, Event::Job { job: id, happened }, turn);
         self.planning.asks.remove(&id);
+        self.planning.short.ends = None;
         self.planning.plan.started(&ask);
         self.planning.placed.entry(place.node.clone()).or_default().insert(id);
         self.begin_capping(now, id, turn);

@@ -226,7 +226,7 @@ impl Controller {
     pub(in crate::controller) fn still_runs(&self, job: &Job, since: DateTime<Utc>) -> Option<Seconds> {
         let ran = Seconds::between(since, self.planning.site.now);
         // What is left is told in time of the slowest way.
-        let width = job.starting.as_ref().and_then(|decision| decision.width.as_ref());
+        let width = job.width();
         let left = self.run_left(&job.spec, Some(job));
         let left = width.map_or(left, |width| width.time_of(left));
         if left > ran {
