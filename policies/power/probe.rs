@@ -10,7 +10,7 @@ use neap_model::units::Watts;
 const REFINEMENTS: usize = 4;
 /// Shares of the highest limit that are measured first.
 const FIRST: [f64; 3] = [1.0, 0.7, 0.45];
-/// Readings of one configuration differ by about that share.
+/// Readings of one configuration differ by about that share at least.
 const NOISE: f64 = 0.02;
 /// A rate that differs by more than that at the same limit is another phase.
 const PHASE: f64 = 0.10;
@@ -98,16 +98,33 @@ impl Probe {
         let unmeasured = self.limits.iter().filter(|limit| self.curve.at(**limit).is_none());
         let between = unmeasured.filter_map(|limit| self.curve.between(*limit));
         let could = between.filter(|point| {
-            full <= point.rate * (1.0 + self.terms.slowdown) * (1.0 + NOISE)
-                && self.terms.cost(point) < best * (1.0 + NOISE)
+            full <= point.rate * (1.0 + self.terms.slowdown) * (1.0 + self.noise())
+                && self.terms.cost(point) < best * (1.0 + self.noise())
         });
         could.min_by(|a, b| self.terms.cost(a).total_cmp(&self.terms.cost(b))).map(|point| point.limit)
     }
 
-    /// The lowest limit there is, for a job that the lowest measured one slows no more than it may: it waits for something else.
+    /// By what share a reading of this job may be off.
+    fn noise(&self) -> f64 {
+        self.scatter().max(NOISE)
+    }
+
+    /// By how much its readings are seen to scatter: the most by which a lower limit was faster than a higher one, which no
+    /// board does.
+    fn scatter(&self) -> f64 {
+        let (mut fastest, mut most) = (0.0f64, 0.0f64);
+        for point in self.curve.points() {
+            most = most.max(fastest / point.rate - 1.0);
+            fastest = fastest.max(point.rate);
+        }
+        most
+    }
+
+    /// The lowest limit there is, for a job that the lowest measured one slows no more than it may, as far as its readings can
+    /// tell: it waits for something else.
     fn bottom(&self) -> Option<Watts> {
         let (lowest, full) = (self.curve.points().first()?, self.curve.highest()?.rate);
-        let hardly = full <= lowest.rate * (1.0 + self.terms.slowdown);
+        let hardly = full <= lowest.rate * (1.0 + self.terms.slowdown) * (1.0 + self.scatter());
         self.limits.first().copied().filter(|limit| self.curve.at(*limit).is_none() && hardly)
     }
 
@@ -116,7 +133,9 @@ impl Probe {
         let at = self.limits.iter().position(|limit| *limit == best)?;
         let full = self.curve.highest()?.rate;
         let too_slow = |limit: Watts| {
-            self.curve.at(limit).is_some_and(|point| full > point.rate * (1.0 + self.terms.slowdown) * (1.0 + NOISE))
+            self.curve
+                .at(limit)
+                .is_some_and(|point| full > point.rate * (1.0 + self.terms.slowdown) * (1.0 + self.noise()))
         };
         let open = self.limits[..at].iter().rev().take_while(|limit| !too_slow(**limit));
         let lower = open.copied().find(|limit| self.curve.at(*limit).is_none());

@@ -53,6 +53,40 @@ fn point(limit: u64, rate: f64, power: f64) -> Point {
     Point { limit: Watts::whole(limit), rate, power }
 }
 
+/// What a search over these points, lowest limit first, measured and chose.
+fn search_over(points: &[Point], slowdown: f64, seed: u64) -> (Vec<u64>, u64) {
+    let table = Curve::new(points.iter().copied());
+    let limits: Vec<Watts> = points.iter().map(|point| point.limit).collect();
+    let mut probe = Probe::new(&limits, Terms::within(slowdown), Curve::default(), seed);
+    loop {
+        match probe.next().expect("there are limits") {
+            Next::Measure(limit) => probe.measured(*table.at(limit).expect("offered")),
+            Next::Stay(choice) => {
+                let measured = probe.curve().points().iter().map(|point| point.limit.0 / 1_000).collect();
+                return (measured, choice.limit.0 / 1_000);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_job_whose_readings_scatter_is_looked_at_further_down() {
+    // It feels no limit; the reading at the highest one was fast by chance.
+    let rates = [0.97, 0.90, 1.0, 0.985, 0.945, 0.965, 0.94, 0.89, 1.0];
+    let scattered: Vec<Point> =
+        (100..=300).step_by(25).zip(rates).map(|(w, rate)| point(w, rate, 80.0 + w as f64 / 20.0)).collect();
+    for seed in [0, 1, 2, 17] {
+        let (measured, chosen) = search_over(&scattered, 0.05, seed);
+        assert!(measured.contains(&100), "the lowest one is looked at: {measured:?}");
+        assert!(chosen < 300 && measured.len() <= 7, "{chosen} W after {measured:?}");
+    }
+    // One that slows as limits fall has shown enough at the lowest measured one.
+    let rates = [0.60, 0.80, 0.90, 0.935, 0.96, 0.975, 0.985, 0.995, 1.0];
+    let felt: Vec<Point> = (100..=300).step_by(25).zip(rates).map(|(w, rate)| point(w, rate, w as f64 * 0.9)).collect();
+    let (measured, chosen) = search_over(&felt, 0.05, 0);
+    assert!(!measured.contains(&100) && chosen == 200, "{chosen} W after {measured:?}");
+}
+
 #[test]
 fn a_fit_finds_the_curve_it_was_made_from() {
     let truth = fit(80.0, 140.0, 3.0);
