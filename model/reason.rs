@@ -57,6 +57,20 @@ pub enum Reason {
         /// The announcement that sets it; `None`: the domain's own.
         event: Option<String>,
     },
+    /// As many GPUs as may be in use at once are in use, or are by then.
+    #[serde(rename = "policy.peak")]
+    Peak {
+        /// The zone.
+        place: String,
+        /// Of that model; `None`: of any.
+        model: Option<String>,
+        /// GPUs that the job would use.
+        needs: u32,
+        /// How many more may be in use.
+        free: u32,
+        /// How many may be in use at once.
+        limit: u32,
+    },
     /// Jobs before it in the queue take the room.
     #[serde(rename = "order.behind")]
     Behind { jobs: u32 },
@@ -130,6 +144,7 @@ impl Reason {
             Self::Memory { .. } => "capacity.memory",
             Self::Fragmented { .. } => "capacity.fragmented",
             Self::Power { .. } => "capacity.power",
+            Self::Peak { .. } => "policy.peak",
             Self::Behind { .. } => "order.behind",
             Self::Reserved { .. } => "order.reserved",
             Self::CleanerLater { .. } => "grid.cleaner_later",
@@ -170,6 +185,9 @@ impl fmt::Display for Reason {
             Self::Memory { free, of, .. } => write!(f, "{free} of {of} memory free"),
             Self::Fragmented { .. } => f.write_str("enough is free, but not on one node"),
             Self::Power { domain, free, limit, .. } => write!(f, "{free} of {limit} left in {domain}"),
+            Self::Peak { place, free, limit, .. } => {
+                write!(f, "{free} more of at most {limit} GPUs at once in {place}")
+            }
             Self::Behind { jobs: 1 } => f.write_str("behind 1 job"),
             Self::Behind { jobs } => write!(f, "behind {jobs} jobs"),
             Self::Reserved { .. } => f.write_str("room promised to an earlier job"),

@@ -2,13 +2,16 @@
 //!
 //! It shares with the planner what a job needs of a node and the formula of the footprint, and nothing of its search.
 
-use crate::machine::{Amount, Machine, Shape};
+mod ledger;
+
+use crate::machine::{Machine, Shape};
 use crate::order::{latest_start, slowed, start_by, waits_for_grid};
 use crate::planner::{Pausing, Plan, decided_kit, reasons};
 use crate::problem::{Job, Problem};
-use crate::room::{ZoneRoom, occupied_until};
+use crate::room::ZoneRoom;
 use crate::stamp::{Stamp, stamp, time};
 use chrono::{DateTime, Utc};
+use ledger::Books;
 use neap_model::job::{JobId, Objective};
 use neap_model::plan::{Decision, Place, Verdict};
 use std::cmp::Reverse;
@@ -30,6 +33,8 @@ pub enum Breach {
     NotReserved { job: JobId },
     /// At that instant the node is promised more than it has.
     OverCapacity { node: String, at: DateTime<Utc> },
+    /// At that instant more is promised than there is of what nodes share.
+    OverShared { name: String, at: DateTime<Utc> },
     /// It starts after its latest start although it could start in time.
     LatestStartMissed { job: JobId, latest: DateTime<Utc>, possible: DateTime<Utc> },
     /// It does not wait for the grid and could start earlier.
@@ -50,7 +55,7 @@ struct Run<'a> {
     node: usize,
     from: Stamp,
     until: Stamp,
-    need: Amount,
+    shape: Shape,
     /// The first piece of its job.
     first: bool,
 }
@@ -58,7 +63,7 @@ struct Run<'a> {
 /// Every rule that the plan breaks; empty for a good plan.
 ///
 /// Rules: one decision a job · blocked jobs get nothing · places exist, are up, allowed and large enough · nothing before
-/// it is eligible · what was decided is what is reserved · capacity at every instant · latest start kept where there was
+/// it is eligible · what was decided is what is reserved · capacity at every instant, also of what nodes share · latest start kept where there was
 /// room · nobody idle who could start · outlooks equal to `model::footprint` · reasons present.
 #[must_use]
 pub fn audit(problem: &Problem, plan: &Plan) -> Vec<Breach> {
@@ -191,13 +196,12 @@ impl Auditor<'_> {
             return Vec::new();
         };
         let pieces = self.pieces(job, decision, (from, &shape), breaches);
-        let reserved = slots.iter().map(|slot| (slot.node, slot.need, slot.from, slot.until));
-        if !reserved.eq(pieces.iter().map(|(from, until)| (node, shape.need, *from, *until))) {
+        let reserved = slots.iter().map(|slot| (slot.node, slot.need, slot.draws, slot.from, slot.until));
+        if !reserved.eq(pieces.iter().map(|(from, until)| (node, shape.need, shape.draws, *from, *until))) {
             breaches.push(Breach::NotReserved { job: id });
         }
         self.outlook(job, decision, &shape, node, &pieces, breaches);
-        let run =
-            |(from_here, until)| Run { job, node, from: from_here, until, need: shape.need, first: from_here == from };
+        let run = |(from_here, until)| Run { job, node, from: from_here, until, shape, first: from_here == from };
         pieces.into_iter().map(run).collect()
     }
 
@@ -247,14 +251,14 @@ impl Auditor<'_> {
 
     /// Recounts every node, then asks for each job whether it had to wait.
     fn capacity(&self, runs: &[Run<'_>], breaches: &mut Vec<Breach>) {
-        let ledgers: Vec<Ledger> = (0..self.machines.len()).map(|node| self.ledger(node, runs)).collect();
-        for (node, ledger) in ledgers.iter().enumerate() {
-            breaches.extend(
-                ledger
-                    .over
-                    .iter()
-                    .map(|at| Breach::OverCapacity { node: self.machines[node].name.clone(), at: time(*at) }),
-            );
+        let books = self.books(runs);
+        for (machine, ledger) in self.machines.iter().zip(&books.nodes) {
+            let over = |at: &Stamp| Breach::OverCapacity { node: machine.name.clone(), at: time(*at) };
+            breaches.extend(ledger.over.iter().map(over));
+        }
+        for (shared, ledger) in self.problem.site.shared.iter().zip(&books.shared) {
+            let over = |at: &Stamp| Breach::OverShared { name: shared.name.clone(), at: time(*at) };
+            breaches.extend(ledger.over.iter().map(over));
         }
         let words = |breach: &Breach| matches!(breach, Breach::WrongOutlook { .. } | Breach::WrongReason { .. });
         if !breaches.iter().all(words) {
@@ -267,11 +271,11 @@ impl Auditor<'_> {
                 continue;
             }
             let by_end = !run.job.ways.is_empty() && !waits_for_grid(run.job);
-            if by_end && let Some((latest, possible)) = self.start_by_missed(run, &ledgers) {
+            if by_end && let Some((latest, possible)) = self.start_by_missed(run, &books) {
                 breaches.push(Breach::LatestStartMissed { job: run.job.id, latest, possible });
                 continue;
             }
-            if by_end && let Some((end, length)) = self.earliest_end(run, &ledgers) {
+            if by_end && let Some((end, length)) = self.earliest_end(run, &books) {
                 // It goes by its end, and by energy where it consents to end later.
                 if run.until <= slowed(run.job, end, length) {
                     continue;
@@ -281,7 +285,7 @@ impl Auditor<'_> {
                     continue;
                 }
             }
-            let Some(possible) = self.earliest(run, &ledgers).filter(|possible| *possible < run.from) else {
+            let Some(possible) = self.earliest(run, &books).filter(|possible| *possible < run.from) else {
                 continue;
             };
             let possible = time(possible);
@@ -296,22 +300,22 @@ impl Auditor<'_> {
     }
 
     /// The earliest start the job could have if all others stay where they are.
-    fn earliest(&self, run: &Run<'_>, ledgers: &[Ledger]) -> Option<Stamp> {
-        self.starts(run, ledgers, run.from).map(|(start, _)| start).min()
+    fn earliest(&self, run: &Run<'_>, books: &Books) -> Option<Stamp> {
+        self.starts(run, books, run.from).map(|(start, _)| start).min()
     }
 
     /// The start-by that a job misses, and the start in time that it could have.
-    fn start_by_missed(&self, run: &Run<'_>, ledgers: &[Ledger]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    fn start_by_missed(&self, run: &Run<'_>, books: &Books) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
         let by = start_by(run.job).filter(|by| stamp(*by) < run.from)?;
-        let possible = self.earliest(run, ledgers).map(time)?;
+        let possible = self.earliest(run, books).map(time)?;
         (possible <= by).then_some((by, possible))
     }
 
     /// The earliest end, likewise, of a start by the time that was asked for if it has one, with the length of the longest
     /// run that comes to it.
-    fn earliest_end(&self, run: &Run<'_>, ledgers: &[Ledger]) -> Option<(Stamp, i64)> {
+    fn earliest_end(&self, run: &Run<'_>, books: &Books) -> Option<(Stamp, i64)> {
         let by = start_by(run.job).map(stamp).filter(|by| run.from <= *by);
-        let starts = self.starts(run, ledgers, Stamp::MAX).filter(|(start, _)| by.is_none_or(|by| *start <= by));
+        let starts = self.starts(run, books, Stamp::MAX).filter(|(start, _)| by.is_none_or(|by| *start <= by));
         let ends = starts.map(|(start, length)| (start.saturating_add(length), length));
         ends.min_by_key(|(end, length)| (*end, Reverse(*length)))
     }
@@ -320,114 +324,18 @@ impl Auditor<'_> {
     fn starts<'s>(
         &'s self,
         run: &'s Run<'_>,
-        ledgers: &'s [Ledger],
+        books: &'s Books,
         limit: Stamp,
     ) -> impl Iterator<Item = (Stamp, i64)> + 's {
         let from = self.now.max(stamp(run.job.eligible));
         let open = self.machines.iter().enumerate().filter(|(_, m)| m.up && self.allows(run.job, &m.zone));
         open.flat_map(move |(node, machine)| {
-            let own = (node == run.node).then_some((run.from, run.until, run.need));
             machine.shapes(run.job).filter_map(move |shape| {
-                let start = ledgers[node].earliest(&shape.need, from, shape.millis(), own, limit)?;
+                let start = self.start(run, books, (node, &shape), from, limit)?;
                 Some((start, shape.millis()))
             })
         })
     }
-
-    fn ledger(&self, node: usize, runs: &[Run<'_>]) -> Ledger {
-        let machine = &self.machines[node];
-        let state = &self.problem.site.nodes[node];
-        let mut changes: Vec<(Stamp, bool, Amount, bool)> = Vec::new();
-        let here = self.problem.occupants.iter().filter(|occupant| occupant.node == machine.name);
-        for occupant in here {
-            let held = machine.held(&state.gpus, occupant);
-            changes.push((self.now, true, held, false));
-            changes.push((occupied_until(occupant, self.now), false, held, false));
-        }
-        for run in runs.iter().filter(|run| run.node == node) {
-            changes.push((run.from, true, run.need, true));
-            changes.push((run.until, false, run.need, true));
-        }
-        Ledger::of(machine.total, self.now, changes)
-    }
-}
-
-/// What is free on a node between its changes, counted by going through them in the order of time.
-struct Ledger {
-    free: Vec<(Stamp, Amount)>,
-    /// Instants at which planned jobs take more than there is.
-    over: Vec<Stamp>,
-}
-
-impl Ledger {
-    fn of(total: Amount, now: Stamp, mut changes: Vec<(Stamp, bool, Amount, bool)>) -> Self {
-        changes.sort_by_key(|(at, ..)| *at);
-        let (mut held, mut planned) = (Vec::<Amount>::new(), Vec::<Amount>::new());
-        let (mut free, mut over) = (vec![(now, total)], Vec::new());
-        let mut index = 0;
-        while index < changes.len() {
-            let at = changes[index].0;
-            while let Some((_, arrives, amount, of_plan)) = changes.get(index).filter(|change| change.0 == at) {
-                let there = if *of_plan { &mut planned } else { &mut held };
-                if *arrives {
-                    there.push(*amount);
-                } else {
-                    let gone = there.iter().position(|other| other == amount).expect("what leaves has arrived");
-                    there.swap_remove(gone);
-                }
-                index += 1;
-            }
-            let mut rest = total;
-            rest.take(&sum(&held));
-            if !rest.covers(&sum(&planned)) {
-                over.push(at);
-            }
-            rest.take(&sum(&planned));
-            free.push((at, rest));
-        }
-        Self { free, over }
-    }
-
-    /// The first start in `[from, limit)` with room for `length`, with one's own run given back.
-    fn earliest(
-        &self,
-        need: &Amount,
-        from: Stamp,
-        length: i64,
-        own: Option<(Stamp, Stamp, Amount)>,
-        limit: Stamp,
-    ) -> Option<Stamp> {
-        let mut start = from;
-        for (index, (at, free)) in self.free.iter().enumerate() {
-            let end = self.free.get(index + 1).map_or(Stamp::MAX, |(next, _)| *next);
-            if end <= start {
-                continue;
-            }
-            if start >= limit {
-                return None;
-            }
-            let mut free = *free;
-            if let Some((own_from, own_until, mine)) = own
-                && own_from <= *at
-                && *at < own_until
-            {
-                free.give(&mine);
-            }
-            if !free.covers(need) {
-                start = end;
-            } else if end.saturating_sub(start) >= length {
-                return Some(start).filter(|start| *start < limit);
-            }
-        }
-        None
-    }
-}
-
-/// The sum without wrapping: more than can be counted is more than there is.
-fn sum(amounts: &[Amount]) -> Amount {
-    let mut sum = Amount::default();
-    amounts.iter().for_each(|amount| sum.give(amount));
-    sum
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod audit;
 pub mod baselines;
 pub mod budget;
 pub mod certificate;
+pub mod draw;
 pub mod elastic;
 pub mod forecast;
 pub mod hardware;

@@ -1,5 +1,6 @@
 //! What a node has and what a job would take of it. It knows no time: that is the room's business.
 
+use crate::draw;
 use crate::order::length;
 use crate::problem::{Job, NodeState, Occupant};
 use crate::stamp::millis;
@@ -47,6 +48,8 @@ pub(crate) struct Model {
     pub count: u16,
     /// Sum of their power limits.
     pub limits: Watts,
+    /// The highest of them.
+    pub highest: Watts,
 }
 
 /// A node without time.
@@ -69,6 +72,8 @@ pub(crate) struct Shape {
     pub rank: usize,
     /// Power of the computers.
     pub watts: Watts,
+    /// The most that the job could add to what the node draws idle.
+    pub draws: Watts,
     /// How long the job takes.
     pub length: Seconds,
     /// The power limit of each of its GPUs, where it is part of the choice.
@@ -132,8 +137,9 @@ impl Machine {
             if let Some(model) = models.iter_mut().find(|model| model.name == gpu.model) {
                 model.count = model.count.saturating_add(1);
                 model.limits += gpu.limit;
+                model.highest = model.highest.max(gpu.limit);
             } else if models.len() < MODELS {
-                models.push(Model { name: gpu.model.clone(), count: 1, limits: gpu.limit });
+                models.push(Model { name: gpu.model.clone(), count: 1, limits: gpu.limit, highest: gpu.limit });
             }
         }
         let mut total = Amount { memory: node.memory.0, cpus: node.cpus, gpus: [0; MODELS] };
@@ -159,7 +165,7 @@ impl Machine {
     pub fn shapes<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = Shape> + 'a {
         let without = (job.gpus == 0).then(|| {
             let (need, watts) = self.without_gpus(job, 0);
-            Shape { need, rank: 0, watts, length: length(job), limit: None }
+            Shape { need, rank: 0, watts, draws: self.draws(&need), length: length(job), limit: None }
         });
         let fixed = job.gpus > 0 && job.ways.is_empty();
         let alike = fixed.then_some(()).into_iter().flat_map(move |()| {
@@ -191,7 +197,16 @@ impl Machine {
             Some(watts) => watts.scaled(u64::from(width), 1),
             None => of.limits.scaled(u64::from(width), u64::from(of.count)),
         };
-        Some(Shape { need, rank, watts: host + gpus, length, limit: None })
+        Some(Shape { need, rank, watts: host + gpus, draws: self.draws(&need), length, limit: None })
+    }
+
+    /// The most that this could add to what the machine draws idle.
+    pub fn draws(&self, need: &Amount) -> Watts {
+        let gpus = self.models.iter().zip(&need.gpus).map(|(model, count)| {
+            let each = draw::gpu_adds(model.highest, model.highest);
+            Watts(each.0.saturating_mul(u64::from(*count)))
+        });
+        draw::cores_add(self.watts_per_cpu, need.cpus) + gpus.sum()
     }
 
     /// What a job of that width takes beside its GPUs, and its power.

@@ -129,7 +129,7 @@ fn finished(problem: &Problem, policy: &Policy, line: &Line<'_>, (mut room, mut 
 
 /// Whether a node that is up could run the job if it were empty.
 fn possible(room: &Room, job: &Job) -> bool {
-    room.open(job).any(|(_, node, _)| node.machine.shapes(job).next().is_some())
+    room.open(job).any(|(index, ..)| room.shapes(index, job).next().is_some())
 }
 
 /// Decides for one new job in what is left; nobody else moves. A job that is already in the plan is decided anew.

@@ -20,6 +20,39 @@ pub struct Site {
     pub zones: Vec<ZoneState>,
     /// Nodes that were ever seen, sorted by name.
     pub nodes: Vec<NodeState>,
+    /// What several nodes share.
+    pub shared: Vec<Arc<Shared>>,
+}
+
+/// Something that several nodes share and jobs take of while they run: of what is left nobody is promised more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// The power domain, the zone, or `the site`.
+    pub name: String,
+    /// What it is.
+    pub what: Good,
+    /// The nodes.
+    pub nodes: Vec<String>,
+    /// How much there is for all that runs there, mW or GPUs, by the instant from which it holds, rising in time. Before the
+    /// first of them as much as at it. An announced limit that begins later is not among them: who runs by then is looked
+    /// after by then.
+    pub levels: Vec<(DateTime<Utc>, u64)>,
+    /// What is taken with nothing to do.
+    pub idle: u64,
+    /// The announcement that sets the first level; `None`: a standing limit.
+    pub event: Option<String>,
+}
+
+/// What nodes can share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Good {
+    /// Power under one limit, in mW: jobs take what they could add to what the nodes draw idle.
+    Power,
+    /// GPUs in use at once.
+    Gpus {
+        /// Of models that equal this name or start with it; `None`: of any.
+        model: Option<String>,
+    },
 }
 
 /// A zone and its curve from now on.
@@ -182,6 +215,8 @@ pub struct Occupant {
     pub gpus: Vec<String>,
     /// When it is expected to end; never before now.
     pub until: DateTime<Utc>,
+    /// The most that it adds to what its node draws idle.
+    pub draws: Watts,
 }
 
 /// A whole problem.

@@ -4,6 +4,8 @@
 
 mod levels;
 mod money;
+mod shared;
+mod supply;
 
 use crate::integral::Integral;
 use crate::machine::{Amount, Machine};
@@ -14,9 +16,12 @@ use chrono::{DateTime, Utc};
 pub(crate) use money::Money;
 use neap_model::grid::Series;
 use neap_model::job::JobId;
-use neap_model::units::{Bytes, Pue};
+use neap_model::units::{Bytes, Pue, Watts};
+pub(crate) use shared::{Counts, SharedRoom};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+pub(crate) use supply::Goods;
+pub(crate) use supply::Supply;
 
 /// An occupant that has outlived its expected end is expected to go within a minute: it is there, so its room is not free.
 const OVERRUN: i64 = 60_000;
@@ -27,6 +32,7 @@ const OVERRUN: i64 = 60_000;
 pub struct Room {
     pub(crate) zones: Vec<ZoneRoom>,
     pub(crate) nodes: Vec<NodeRoom>,
+    pub(crate) shared: Vec<SharedRoom>,
     home: usize,
     /// By job, in the order of time; more than one for a job that is planned with pauses.
     pub(crate) slots: BTreeMap<JobId, Vec<Slot>>,
@@ -58,10 +64,9 @@ pub(crate) struct NodeRoom {
     pub machine: Machine,
     /// Index of its zone; `None`: a zone that the site does not name, where nothing runs.
     pub zone: Option<usize>,
-    /// What is free from an instant to the next step's; the last one lasts for ever.
-    steps: Vec<(Stamp, Amount)>,
-    /// Starts of planned jobs, sorted.
-    starts: Vec<(Stamp, JobId)>,
+    pub free: Supply<Amount>,
+    /// What it shares with others: the place in [`Room::shared`], and what of a job's need counts.
+    pub under: Vec<(usize, Counts)>,
 }
 
 /// A promise: that much of that node between two instants.
@@ -69,6 +74,8 @@ pub(crate) struct NodeRoom {
 pub(crate) struct Slot {
     pub node: usize,
     pub need: Amount,
+    /// The most it could add to what the node draws idle.
+    pub draws: Watts,
     pub from: Stamp,
     pub until: Stamp,
 }
@@ -88,6 +95,8 @@ pub struct Booking {
     pub memory: Bytes,
     /// GPUs by model.
     pub gpus: Vec<(String, u32)>,
+    /// The most that it could add to what the node draws idle.
+    pub draws: Watts,
 }
 
 /// What is free on a node.
@@ -121,13 +130,13 @@ impl Room {
                 money,
             })
             .collect();
-        let nodes = site.nodes.iter().map(|node| NodeRoom {
-            machine: Machine::of(node),
-            zone: zones.iter().position(|zone| zone.name == node.zone),
-            steps: vec![(Stamp::MIN, Machine::of(node).total)],
-            starts: Vec::new(),
+        let nodes = site.nodes.iter().map(|node| {
+            let machine = Machine::of(node);
+            let zone = zones.iter().position(|zone| zone.name == node.zone);
+            NodeRoom { zone, free: Supply::new(machine.total), under: shared::under(site, &machine), machine }
         });
-        let mut room = Self { nodes: nodes.collect(), home: home(site), zones, slots: BTreeMap::new() };
+        let shared = site.shared.iter().map(SharedRoom::of).collect();
+        let mut room = Self { nodes: nodes.collect(), shared, home: home(site), zones, slots: BTreeMap::new() };
         let now = stamp(site.now);
         for occupant in occupants {
             let Some(index) = site.nodes.iter().position(|node| node.name == occupant.node) else {
@@ -135,7 +144,12 @@ impl Room {
             };
             let node = &mut room.nodes[index];
             let need = node.machine.held(&site.nodes[index].gpus, occupant);
-            node.change(Stamp::MIN, occupied_until(occupant, now), |free| free.take(&need));
+            let until = occupied_until(occupant, now);
+            node.free.change(Stamp::MIN, until, |free| free.take(&need));
+            for (shared, counts) in &node.under {
+                let takes = counts.of(&need, occupant.draws);
+                room.shared[*shared].supply.change(Stamp::MIN, until, |free| free.take(&takes));
+            }
         }
         room
     }
@@ -183,29 +197,23 @@ impl Room {
     pub(crate) fn promise(&mut self, job: JobId, slots: Vec<Slot>) {
         self.release(job);
         for slot in &slots {
-            let node = &mut self.nodes[slot.node];
-            node.change(slot.from, slot.until, |free| free.take(&slot.need));
-            let at = node.starts.partition_point(|start| *start < (slot.from, job));
-            node.starts.insert(at, (slot.from, job));
+            self.nodes[slot.node].free.promise(job, (slot.from, slot.until), &slot.need);
+            for (shared, takes) in self.nodes[slot.node].takes(&slot.need, slot.draws) {
+                self.shared[shared].supply.promise(job, (slot.from, slot.until), &takes);
+            }
         }
         if !slots.is_empty() {
             self.slots.insert(job, slots);
         }
     }
 
-    /// Whether that much of that node is free all that time.
-    pub(crate) fn fits(&self, slot: &Slot) -> bool {
-        self.nodes[slot.node].fits(&slot.need, slot.from, slot.until.saturating_sub(slot.from))
-    }
-
     /// Takes a promise back.
     pub(crate) fn release(&mut self, job: JobId) {
         for slot in self.slots.remove(&job).unwrap_or_default() {
-            let node = &mut self.nodes[slot.node];
-            node.change(slot.from, slot.until, |free| free.give(&slot.need));
-            node.mend(slot.from);
-            node.mend(slot.until);
-            node.starts.retain(|start| *start != (slot.from, job));
+            self.nodes[slot.node].free.release(job, (slot.from, slot.until), &slot.need);
+            for (shared, takes) in self.nodes[slot.node].takes(&slot.need, slot.draws) {
+                self.shared[shared].supply.release(job, (slot.from, slot.until), &takes);
+            }
         }
     }
 
@@ -216,14 +224,14 @@ impl Room {
         let machine = &self.nodes[slot.node].machine;
         let (cpus, memory, gpus) = machine.named(&slot.need);
         let (from, until) = (time(slot.from), time(slot.until));
-        Some(Booking { node: machine.name.clone(), from, until, cpus, memory, gpus })
+        Some(Booking { node: machine.name.clone(), from, until, cpus, memory, gpus, draws: slot.draws })
     }
 
     /// What is free on the node at that time; `None` for an unknown node.
     #[must_use]
     pub fn free(&self, node: &str, at: DateTime<Utc>) -> Option<Free> {
         let node = self.nodes.iter().find(|room| room.machine.name == node)?;
-        let (cpus, memory, gpus) = node.machine.named(&node.at(stamp(at)));
+        let (cpus, memory, gpus) = node.machine.named(&node.free.at(stamp(at)));
         Some(Free { cpus, memory, gpus })
     }
 }
@@ -237,122 +245,4 @@ fn home(site: &Site) -> usize {
 pub(crate) fn occupied_until(occupant: &Occupant, now: Stamp) -> Stamp {
     let until = stamp(occupant.until);
     if until > now { until } else { now.saturating_add(OVERRUN) }
-}
-
-impl NodeRoom {
-    /// Index of the step that covers `at`.
-    fn step(&self, at: Stamp) -> usize {
-        self.steps.partition_point(|(from, _)| *from <= at).saturating_sub(1)
-    }
-
-    /// What is free at that instant.
-    pub fn at(&self, at: Stamp) -> Amount {
-        self.steps[self.step(at)].1
-    }
-
-    /// The end of a step.
-    fn end(&self, step: usize) -> Stamp {
-        self.steps.get(step + 1).map_or(Stamp::MAX, |(from, _)| *from)
-    }
-
-    /// Makes `at` an edge and gives the index of the step that begins there.
-    fn cut(&mut self, at: Stamp) -> usize {
-        let step = self.step(at);
-        if self.steps[step].0 == at {
-            return step;
-        }
-        self.steps.insert(step + 1, (at, self.steps[step].1));
-        step + 1
-    }
-
-    /// Forgets an edge on both sides of which the same is free.
-    fn mend(&mut self, at: Stamp) {
-        let step = self.step(at);
-        if step > 0 && self.steps[step].0 == at && self.steps[step].1 == self.steps[step - 1].1 {
-            self.steps.remove(step);
-        }
-    }
-
-    fn change(&mut self, from: Stamp, until: Stamp, how: impl Fn(&mut Amount)) {
-        if from >= until {
-            return;
-        }
-        let first = self.cut(from);
-        let last = self.cut(until);
-        self.steps[first..last].iter_mut().for_each(|(_, free)| how(free));
-    }
-
-    /// The first start from `from` on, not after `limit`, at which `need` is free for `length`.
-    pub fn earliest(&self, need: &Amount, from: Stamp, length: i64, limit: Stamp) -> Option<Stamp> {
-        let mut start = from;
-        for step in self.step(from)..self.steps.len() {
-            if start > limit {
-                return None;
-            }
-            let end = self.end(step);
-            if !self.steps[step].1.covers(need) {
-                start = end;
-            } else if end.saturating_sub(start) >= length {
-                return Some(start);
-            }
-        }
-        None
-    }
-
-    /// Calls `each` for every interval of starts within `[from, until]` at which `need` is free for `length`.
-    pub fn gaps(&self, need: &Amount, from: Stamp, until: Stamp, length: i64, mut each: impl FnMut(Stamp, Stamp)) {
-        let (mut start, mut step) = (from, self.step(from));
-        let reach = until.saturating_add(length);
-        while start <= until && step < self.steps.len() {
-            if !self.steps[step].1.covers(need) {
-                start = self.end(step);
-                step += 1;
-                continue;
-            }
-            while step + 1 < self.steps.len() && self.steps[step + 1].1.covers(need) && self.steps[step].0 <= reach {
-                step += 1;
-            }
-            let last = self.end(step).saturating_sub(length).min(until);
-            if start <= last {
-                each(start, last);
-            }
-            start = self.end(step);
-            step += 1;
-        }
-    }
-
-    /// Whether `need` is free for the whole of `[from, from + length)`.
-    pub fn fits(&self, need: &Amount, from: Stamp, length: i64) -> bool {
-        self.earliest(need, from, length, from) == Some(from)
-    }
-
-    /// Calls `each` with what is free in every stretch of `[from, until)`.
-    pub fn each_step(&self, from: Stamp, until: Stamp, mut each: impl FnMut(Stamp, Stamp, &Amount)) {
-        for step in self.step(from)..self.steps.len() {
-            let (begins, free) = self.steps[step];
-            if begins >= until {
-                return;
-            }
-            each(begins.max(from), self.end(step).min(until), &free);
-        }
-    }
-
-    /// Whether `need` is free for the whole of `[from, until)` once `held`, which someone has until then, is given back.
-    pub fn fits_beside(&self, need: &Amount, (from, until): (Stamp, Stamp), held: &Amount, held_until: Stamp) -> bool {
-        (self.step(from)..self.steps.len()).take_while(|step| self.steps[*step].0 < until).all(|step| {
-            let (begins, mut free) = self.steps[step];
-            if begins < held_until {
-                free.give(held);
-            }
-            free.covers(need)
-        })
-    }
-
-    /// The planned job whose start ends the room that `need` has at `from`.
-    pub fn promised_to(&self, need: &Amount, from: Stamp) -> Option<JobId> {
-        let short = (self.step(from)..self.steps.len()).find(|step| !self.steps[*step].1.covers(need))?;
-        let at = self.steps[short].0;
-        let first = self.starts.partition_point(|(start, _)| *start < at);
-        self.starts.get(first).filter(|(start, _)| *start == at).map(|(_, job)| *job)
-    }
 }

@@ -260,6 +260,17 @@ pub struct ZoneConfig {
     pub tariff: Option<Tariff>,
     /// The factor of the market-based method: of the contract, or of the residual mix.
     pub market: Option<Intensity>,
+    /// How many GPUs may be in use there at once.
+    pub peak_gpus: PeakGpus,
+}
+
+/// How many GPUs of a zone may be in use at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeakGpus {
+    /// Of all models together; `None`: as many as there are.
+    pub all: Option<u32>,
+    /// Of models that equal a name or start with it.
+    pub by_model: BTreeMap<String, u32>,
 }
 
 /// A node as configured.

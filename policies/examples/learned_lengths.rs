@@ -100,7 +100,7 @@ fn site(hours: &[f64], now: u64) -> Site {
         basis: 0,
         prices: None,
     };
-    Site { now: at(now), zones: vec![zone], nodes: vec![node] }
+    Site { now: at(now), zones: vec![zone], nodes: vec![node], shared: Vec::new() }
 }
 
 fn job(now: u64, length: u64, likely: &[u32]) -> Job {

@@ -17,7 +17,9 @@ use neap_model::grid::{Grade, Series, Span};
 use neap_model::job::{JobId, Objective, OnExpire};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Bytes, Intensity, Percent, Watts};
-use neap_policies::problem::{Delay, Effort, Job, NodeState, PauseTerms, Policy, Problem, Site, ZoneState};
+use neap_policies::problem::{
+    Delay, Effort, Good, Job, NodeState, PauseTerms, Policy, Problem, Shared, Site, ZoneState,
+};
 use neap_policies::{Plan, audit, certified, latest_start, plan};
 use std::sync::Arc;
 use std::time::Instant;
@@ -92,7 +94,23 @@ fn site(curve: Series, gpus: u32) -> Site {
             prices: None,
         }],
         nodes: (0..gpus.div_ceil(8)).map(node).collect(),
+        shared: Vec::new(),
     }
+}
+
+/// The same with twice the GPUs, and power for only so many of them at work: 300 W each more than idle.
+fn by_watts(curve: Series, gpus: u32) -> Site {
+    let mut site = site(curve, 2 * gpus);
+    let idle = u64::from(2 * gpus) * 100_000;
+    site.shared = vec![Arc::new(Shared {
+        name: "row".to_owned(),
+        what: Good::Power,
+        nodes: site.nodes.iter().map(|node| node.name.clone()).collect(),
+        levels: vec![(at(0), idle + u64::from(gpus) * 300_000)],
+        idle,
+        event: None,
+    })];
+    site
 }
 
 fn job(id: u64, eligible: i64, minutes: u64, gpus: u32, hours: u64, pauses: bool) -> Job {
@@ -215,7 +233,7 @@ fn main() {
         previous: Arc::default(),
     };
     for (count, rigid) in [(200, 0), (1_000, 0), (1_000, 3)] {
-        for kind in ["one piece", "one piece, learned", "with pauses"] {
+        for kind in ["one piece", "one piece, by watts", "one piece, learned", "with pauses"] {
             for times in [1.25, 1.5, 2.0, 3.0] {
                 let mut dice = Dice(42);
                 let hours = sunny(168, &mut dice);
@@ -224,7 +242,8 @@ fn main() {
                     jobs.iter_mut()
                         .for_each(|job| job.likely = Arc::new([90, 150, 210, 280, 350, 440, 550, 720, 1_000, 1_800]));
                 }
-                let site = site(curve(hours), gpus(&jobs, 48.0, times));
+                let (curve, gpus) = (curve(hours), gpus(&jobs, 48.0, times));
+                let site = if kind == "one piece, by watts" { by_watts(curve, gpus) } else { site(curve, gpus) };
                 let who = if rigid > 0 { format!("1 in {rigid} rigid, ") } else { String::new() };
                 measure(&format!("{count} drawn, {who}{kind}, {times}x"), &problem(site, jobs));
             }

@@ -67,6 +67,7 @@ fn site(nodes: u32, dice: &mut Dice) -> Site {
             prices: None,
         }],
         nodes: (0..nodes).map(node).collect(),
+        shared: Vec::new(),
     }
 }
 
@@ -113,6 +114,7 @@ fn occupants(site: &Site, dice: &mut Dice) -> Vec<Occupant> {
         memory: Bytes(64 << 30),
         gpus: vec![gpu.uuid.clone()],
         until: at(i64::try_from(60 + dice.below(180)).expect("minutes")),
+        draws: Watts::whole(563),
     };
     (1_000_000..).zip(all).map(busy).collect()
 }

@@ -5,6 +5,7 @@
 use super::decide::kit;
 use super::line::Wish;
 use super::search;
+use crate::machine::Shape;
 use crate::problem::Job;
 use crate::room::{Room, Slot};
 use crate::stamp::{Stamp, stamp};
@@ -54,9 +55,10 @@ impl Ahead {
         }
         let in_the_way = |room: &Room, other: &JobId, alike: bool| {
             let there = room.slots.get(other).map_or(&[][..], Vec::as_slice);
-            let same = |a: &Slot, b: &Slot| a.need.gpus.iter().zip(&b.need.gpus).any(|(a, b)| *a > 0 && *b > 0);
+            let model = |a: &Slot, b: &Slot| a.need.gpus.iter().zip(&b.need.gpus).any(|(a, b)| *a > 0 && *b > 0);
+            let same = |a: &Slot, b: &Slot| a.node == b.node && model(a, b);
             slots.iter().any(|slot| {
-                let meets = |o: &&Slot| o.node == slot.node && o.from < slot.until && slot.from < o.until;
+                let meets = |o: &&Slot| o.from < slot.until && slot.from < o.until && room.meet(o, slot);
                 there.iter().filter(meets).any(|o| !alike || same(o, slot))
             })
         };
@@ -82,8 +84,11 @@ fn promised(room: &Room, job: &Job, decision: &Decision, now: Stamp) -> Option<V
         return Some(vec![search::there(room, job, (&place.node, kit(decision)), start.max(now), usize::MAX)?.slot()]);
     }
     let (index, node, _) = room.open(job).find(|(_, open, _)| open.machine.name == place.node)?;
-    let fits =
-        |need| runs.iter().all(|(from, until)| room.fits(&Slot { node: index, need, from: *from, until: *until }));
-    let need = node.machine.shapes_of(job, kit(decision)).map(|shape| shape.need).find(|need| fits(*need))?;
-    Some(runs.iter().map(|(from, until)| Slot { node: index, need, from: *from, until: *until }).collect())
+    let slot = |shape: &Shape, (from, until): &(Stamp, Stamp)| {
+        let Shape { need, draws, .. } = *shape;
+        Slot { node: index, need, draws, from: *from, until: *until }
+    };
+    let fits = |shape: &Shape| runs.iter().all(|run| room.fits(&slot(shape, run)));
+    let shape = node.machine.shapes_of(job, kit(decision)).find(fits)?;
+    Some(runs.iter().map(|run| slot(&shape, run)).collect())
 }

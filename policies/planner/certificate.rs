@@ -1,8 +1,9 @@
 //! How far a plan can be from the best there is: for the jobs that wait for the grid, what they are planned to emit, and a
 //! bound that no plan of them can undercut.
 //!
-//! With a price λ ≥ 0 for a unit of room (a GPU, or a core for jobs without one) in each zone and hour, every job alone
-//! costs at least its cheapest way to run in its own window, and together they never pay more for room than there is. So
+//! With a price λ ≥ 0 for a unit of room (a GPU, or a core for jobs without one; a kW under a limit, a GPU of those that may be
+//! in use at once) in each zone and hour, every job alone costs at least its cheapest way to run in its own window, and
+//! together they never pay more for room than there is. So
 //! `Σ min (emissions + λ·room) − Σ λ·capacity` is at most the emissions of every plan, whatever λ is (weak duality).
 //! What only makes a plan dearer is left out: the borders of nodes, memory, the order of the queue, what a pause costs.
 //! Nothing of the search for starts is used.
@@ -71,6 +72,8 @@ pub(super) struct Prices {
     pub start: Stamp,
     /// By zone, for a GPU and for a core, by cell of [`CELL`] milliseconds: in the finest step of grams for a unit-hour.
     pub cells: Vec<[Vec<f64>; 2]>,
+    /// The same of what nodes share, for a GPU-hour or a kWh.
+    pub shared: Vec<Vec<f64>>,
 }
 
 /// Prices for jobs that are to share what is free in `room`, each with the first and the last start it may have. `planned`
@@ -85,9 +88,12 @@ pub(super) fn prices(room: &Room, now: Stamp, jobs: &[(&Job, Stamp, Stamp)], pla
     let ground = Ground::new(room, now, windows.iter().map(|(_, window)| window.end).max()?);
     let mut dual = Dual::new(ground.supplies());
     windows.iter().filter_map(|(job, window)| ground.ways(job, *window)).for_each(|ways| dual.add(ways));
-    let mut flat = dual.raise(planned).1.into_iter();
+    let mut flat = dual.raise(planned).1;
+    let shared = flat.split_off(2 * room.zones.len());
+    let dear = flat.iter().chain(&shared).flatten().any(|price| *price > 0.0);
+    let mut flat = flat.into_iter();
     let cells: Vec<[Vec<f64>; 2]> = std::iter::from_fn(|| Some([flat.next()?, flat.next()?])).collect();
-    cells.iter().flatten().flatten().any(|price| *price > 0.0).then_some(Prices { start: ground.start(), cells })
+    dear.then_some(Prices { start: ground.start(), cells, shared })
 }
 
 /// Where a job may run: its own terms, widened to what was decided, which may be late.

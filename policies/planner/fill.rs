@@ -143,7 +143,7 @@ impl Desk<'_> {
         };
         let Some(now) = first.price else { return Some((at_first, false)) };
         let priced = |choice: &Choice| {
-            let curve = curves.of(self.room, choice.zone, &choice.shape, job);
+            let curve = curves.of(self.room, choice.node, &choice.shape, job);
             let cost = curve.expected(choice.start, &Lengths::of(job, choice.shape.length))?;
             Some(rate(&self.room.zones[choice.zone], &choice.shape).saturating_mul(cost.integral))
         };

@@ -8,7 +8,7 @@ use super::search::{self, Choice, Price, Reach, WHOLE, rate};
 use crate::machine::Shape;
 use crate::order::{Turn, by_price, latest_start, turn, waits_for_grid};
 use crate::problem::{Job, Policy, Problem, Running};
-use crate::room::Room;
+use crate::room::{Room, Slot};
 use crate::stamp::{Stamp, millis, stamp, time};
 use chrono::{DateTime, Utc};
 use neap_model::footprint::Savings;
@@ -208,7 +208,10 @@ impl Desk<'_> {
         let held = node.machine.held(gpus, occupant);
         let shape: Shape = node.machine.shapes(job).find(|shape| shape.need == held)?;
         let held_until = crate::room::occupied_until(occupant, now);
-        let free = |from: Stamp, until: Stamp| node.fits_beside(&held, (from, until), &held, held_until);
+        let free = |from: Stamp, until: Stamp| {
+            let slot = Slot { node: index, need: held, draws: occupant.draws, from, until };
+            self.room.fits_beside(&slot, (&held, occupant.draws), held_until)
+        };
         let integral = &self.room.zones[zone].integral;
         let all = shape.millis();
         if all < terms.least {

@@ -18,8 +18,9 @@ use std::sync::Arc;
 /// Jobs whose power per unit of room differs by less than that factor share a curve: an eighth of a doubling.
 const CLASSES: f64 = 8.0;
 
-/// A zone, whether it is about money, whether it is about GPUs, and the class of power per unit of room.
-type Class = (usize, bool, bool, i32);
+/// A zone, whether it is about money, whether it is about GPUs, the class of power per unit of room, and those of what its node
+/// shares.
+type Class = (usize, bool, bool, i32, Vec<(usize, i32)>);
 
 /// The curves a search goes by: the true ones, or those with a share of the prices of room added.
 #[derive(Debug)]
@@ -39,8 +40,10 @@ impl<'a> Curves<'a> {
         Self { prices: Some((prices, share)), made: RefCell::default() }
     }
 
-    /// The curve of a zone for a job of that shape.
-    pub fn of(&self, room: &Room, zone: usize, shape: &Shape, job: &Job) -> Arc<Integral> {
+    /// The curve of a node that may run it, for a job of that shape.
+    pub fn of(&self, room: &Room, node: usize, shape: &Shape, job: &Job) -> Arc<Integral> {
+        let node = &room.nodes[node];
+        let Some(zone) = node.zone else { return Arc::default() };
         let there = &room.zones[zone];
         let (curve, integral) = there.goes_by(job);
         let Some((prices, share)) = self.prices else { return Arc::clone(integral) };
@@ -49,21 +52,31 @@ impl<'a> Curves<'a> {
         if power <= 0.0 || units <= 0.0 {
             return Arc::clone(integral);
         }
-        let step = ((power / units).log2() * CLASSES).round();
-        let class = (zone, by_price(job), job.gpus > 0, step as i32);
+        let class = |units: f64| ((power / units).log2() * CLASSES).round() as i32;
+        // For one hour: mW × thousandths × mg/kWh is 10⁶ of the finest steps of grams.
+        let factor = |class: i32| share * 1e6 / (f64::from(class) / CLASSES).exp2();
+        let shared = node.takes(&shape.need, shape.draws);
+        let shared: Vec<(usize, i32)> =
+            shared.map(|(shared, takes)| (shared, class(room.shared[shared].unit() * takes as f64))).collect();
+        let class = (zone, by_price(job), job.gpus > 0, class(units), shared);
         let mut known = self.made.borrow_mut();
-        let made = known.entry(class).or_insert_with(|| {
-            let cells = prices.cells.get(zone).map_or(&[][..], |kinds| &kinds[usize::from(job.gpus == 0)]);
-            // For one hour: mW × thousandths × mg/kWh is 10⁶ of the finest steps of grams.
-            let factor = share * 1e6 / (step / CLASSES).exp2();
-            Arc::new(Integral::of(&dearer(curve, prices.start, cells, factor)))
-        });
-        Arc::clone(made)
+        if let Some(made) = known.get(&class) {
+            return Arc::clone(made);
+        }
+        let cells = prices.cells.get(zone).map_or(&[][..], |kinds| &kinds[usize::from(job.gpus == 0)]);
+        let mut cells: Vec<f64> = cells.iter().map(|price| price * factor(class.3)).collect();
+        for (shared, class) in &class.4 {
+            let more = prices.shared.get(*shared).map_or(&[][..], Vec::as_slice);
+            cells.iter_mut().zip(more).for_each(|(cell, price)| *cell += price * factor(*class));
+        }
+        let made = Arc::new(Integral::of(&dearer(curve, prices.start, &cells)));
+        known.insert(class, Arc::clone(&made));
+        made
     }
 }
 
-/// The curve with `factor` × the price of the cell added to each of its hours.
-fn dearer(curve: &Series, start: Stamp, cells: &[f64], factor: f64) -> Series {
+/// The curve with what the cell costs added to each of its hours.
+fn dearer(curve: &Series, start: Stamp, cells: &[f64]) -> Series {
     let mut spans = Vec::with_capacity(curve.spans().len() + cells.len());
     for span in curve.spans() {
         let (mut from, until) = (stamp(span.from), stamp(span.until));
@@ -75,7 +88,7 @@ fn dearer(curve: &Series, start: Stamp, cells: &[f64], factor: f64) -> Series {
                 None if from < start => until.min(start),
                 None => until,
             };
-            let more = price.map_or(0, |price| (price * factor).round() as u64);
+            let more = price.map_or(0, |price| price.round() as u64);
             let value = Intensity(span.value.0.saturating_add(more));
             spans.push(Span { from: time(from), until: time(end), value, grade: span.grade });
             from = end;

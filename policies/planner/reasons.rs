@@ -97,7 +97,11 @@ pub(crate) fn behind(job: &Job, now: DateTime<Utc>, jobs: usize) -> Decision {
 pub(crate) fn hopeless(room: &Room, job: &Job, now: DateTime<Utc>) -> Decision {
     let mut blockers = match room.open(job).next() {
         None => vec![Blocker { reason: Reason::NoExecutor { zones: room.zones_of(job) }, clears: None }],
-        Some(_) => vec![Blocker { reason: short(room, job, |node| room.nodes[node].machine.total), clears: None }],
+        Some(_) => {
+            let shared = room.never_enough(job);
+            let reason = shared.unwrap_or_else(|| short(room, job, |node| room.nodes[node].machine.total));
+            vec![Blocker { reason, clears: None }]
+        }
     };
     blockers.extend(not_before(job, now));
     ahead(&mut blockers);
@@ -124,12 +128,21 @@ pub(crate) fn until_first(room: &Room, job: &Job, now: DateTime<Utc>, first: &Ch
     let mut blockers: Vec<Blocker> = not_before(job, now).into_iter().collect();
     let from = stamp(now.max(job.eligible));
     if first.start > from {
-        let promised = room.open(job).find_map(|(_, node, _)| {
-            let fits = |s: &Shape| node.fits(&s.need, from, 1) && !node.fits(&s.need, from, s.millis());
-            node.machine.shapes(job).find(fits).and_then(|s| node.promised_to(&s.need, from))
-        });
-        let reason =
-            promised.map_or_else(|| short(room, job, |node| room.nodes[node].at(from)), |job| Reason::Reserved { job });
+        // Where the nodes have room it is what they share.
+        let shared = || {
+            room.open(job)
+                .find_map(|(index, ..)| room.shapes(index, job).find_map(|shape| room.shortage(index, &shape, from)))
+        };
+        let promised = || {
+            let to = room.open(job).find_map(|(_, node, _)| {
+                let free = &node.free;
+                let fits = |s: &Shape| free.fits(&s.need, from, 1) && !free.fits(&s.need, from, s.millis());
+                node.machine.shapes(job).find(fits).and_then(|s| free.promised_to(&s.need, from))
+            });
+            to.map(|job| Reason::Reserved { job })
+        };
+        let here = |node: usize| room.nodes[node].free.at(from);
+        let reason = shared().or_else(promised).unwrap_or_else(|| short(room, job, here));
         blockers.push(Blocker { reason, clears: Some(time(first.start)) });
     }
     blockers

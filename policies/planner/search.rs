@@ -50,7 +50,8 @@ pub(crate) struct Choice {
 
 impl Choice {
     pub fn slot(&self) -> Slot {
-        Slot { node: self.node, need: self.shape.need, from: self.start, until: self.end() }
+        let Shape { need, draws, .. } = self.shape;
+        Slot { node: self.node, need, draws, from: self.start, until: self.end() }
     }
 
     /// When it ends in one piece.
@@ -117,13 +118,13 @@ fn first_end(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
 /// The earliest start in `[from, by]` of every way on every node, without its price; less those that end too late to count.
 fn first_ends(room: &Room, job: &Job, from: Stamp, by: Stamp) -> Vec<Choice> {
     let (mut found, mut last) = (Vec::new(), Stamp::MAX);
-    for (node, of, zone) in room.open(job) {
-        for shape in of.machine.shapes(job) {
+    for (node, _, zone) in room.open(job) {
+        for shape in room.shapes(node, job) {
             let by = by.min(last.saturating_sub(shape.millis()));
             if by < from {
                 continue;
             }
-            if let Some(start) = of.earliest(&shape.need, from, shape.millis(), by) {
+            if let Some(start) = room.earliest(node, &shape, from, by) {
                 let choice = Choice { node, zone, shape, start, price: None };
                 // None consents to more than this one's end and its share of the longest.
                 last = last.min(slowed(job, choice.end(), millis(length(job))));
@@ -138,8 +139,8 @@ fn first_ends(room: &Room, job: &Job, from: Stamp, by: Stamp) -> Vec<Choice> {
 /// place or way.
 fn first_start(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
     let mut best: Option<Choice> = None;
-    for (index, node, zone) in room.open(job) {
-        for shape in node.machine.shapes(job) {
+    for (index, _, zone) in room.open(job) {
+        for shape in room.shapes(index, job) {
             let limit = match best {
                 // It wins only by being earlier.
                 Some(best) if best.zone == zone && no_better(&shape, &best.shape) => {
@@ -152,7 +153,7 @@ fn first_start(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
             if limit < from {
                 continue;
             }
-            let Some(start) = node.earliest(&shape.need, from, shape.millis(), limit) else {
+            let Some(start) = room.earliest(index, &shape, from, limit) else {
                 continue;
             };
             let found = Choice::at(room, job, index, zone, shape, start);
@@ -176,8 +177,8 @@ fn no_better(shape: &Shape, than: &Shape) -> bool {
 
 /// Whether the job could start at `from` somewhere; the place that `earliest` would take.
 pub(crate) fn at_once(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
-    let possible =
-        room.open(job).any(|(_, node, _)| node.machine.shapes(job).any(|s| node.fits(&s.need, from, s.millis())));
+    let fits = |index: usize, shape: &Shape| room.has_room(index, shape, from, from.saturating_add(shape.millis()));
+    let possible = room.open(job).any(|(index, ..)| room.shapes(index, job).any(|shape| fits(index, &shape)));
     if possible { earliest(room, job, from) } else { None }
 }
 
@@ -193,11 +194,11 @@ pub(crate) fn cleanest(
 ) -> (Option<Choice>, Option<Choice>) {
     let from = like.start;
     let (mut good, mut any): (Option<Choice>, Option<Choice>) = (None, None);
-    for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
-        for shape in node.machine.shapes(job).filter(|shape| shape.rank <= rank) {
-            let integral = curves.of(room, zone, &shape, job);
+    for (index, _, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
+        for shape in room.shapes(index, job).filter(|shape| shape.rank <= rank) {
+            let integral = curves.of(room, index, &shape, job);
             let (lengths, mut found) = (Lengths::of(job, shape.length), Cleanest::default());
-            node.gaps(&shape.need, from, until, lengths.planned, |first, last| {
+            room.gaps(index, &shape, (from, until), lengths.planned, |first, last| {
                 integral.cleanest(first, last, &lengths, &mut found)
             });
             let rate = rate(&room.zones[zone], &shape);
@@ -237,8 +238,8 @@ pub(crate) fn none_below(
     let from = like.start;
     // The least power by zone and length.
     let mut least: BTreeMap<(usize, Seconds), u128> = BTreeMap::new();
-    for (_, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
-        for shape in node.machine.shapes(job) {
+    for (index, _, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
+        for shape in room.shapes(index, job) {
             let rate = rate(&room.zones[zone], &shape);
             least.entry((zone, shape.length)).and_modify(|known| *known = rate.min(*known)).or_insert(rate);
         }
@@ -296,9 +297,9 @@ pub(crate) fn broken(
     let mut wished: BTreeMap<(usize, Watts, i64), Option<Broken>> = BTreeMap::new();
     let mut tries = CLOSER_LOOKS;
     let mut best: Option<(Choice, Broken)> = None;
-    for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
-        for shape in node.machine.shapes(job).filter(|shape| shape.rank <= rank) {
-            let integral = &*curves.of(room, zone, &shape, job);
+    for (index, _, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
+        for shape in room.shapes(index, job).filter(|shape| shape.rank <= rank) {
+            let integral = &*curves.of(room, index, &shape, job);
             let length = shape.millis();
             let window = reach.window(length);
             let power = if job.ways.is_empty() { Watts::ZERO } else { shape.watts };
@@ -306,7 +307,7 @@ pub(crate) fn broken(
                 .entry((zone, power, length))
                 .or_insert_with(|| broken::cheapest(integral, |_, _| true, window, length, terms, begins));
             let Some(wish) = wish else { continue };
-            let free = |from: Stamp, until: Stamp| node.fits(&shape.need, from, until - from);
+            let free = |from: Stamp, until: Stamp| room.has_room(index, &shape, from, until);
             let found = if wish.runs.iter().all(|(from, until)| free(*from, *until)) {
                 wish.clone()
             } else if tries > 0 {
@@ -339,7 +340,7 @@ pub(crate) fn broken_there(
 ) -> Option<(Choice, Broken)> {
     let (index, node, zone) = room.open(job).find(|(_, open, _)| open.machine.name == node)?;
     let all: i64 = runs.iter().map(|(from, until)| until - from).sum();
-    let free = |shape: &Shape| runs.iter().all(|(from, until)| node.fits(&shape.need, *from, until - from));
+    let free = |shape: &Shape| runs.iter().all(|(from, until)| room.has_room(index, shape, *from, *until));
     let fits = |shape: &Shape| shape.millis() == all && free(shape);
     let shape = node.machine.shapes_of(job, kit).filter(fits).min_by_key(|shape| plain(node, shape, rank))?;
     let found = Broken::of(&room.zones[zone].integral, runs.to_vec(), terms, Begins::Waiting, runs.first()?.0)?;
@@ -363,7 +364,7 @@ fn count(node: &NodeRoom, shape: &Shape) -> u16 {
 /// The place for a run that has to start at `start` on the node of that name and in that way; `None` where there is no room.
 pub(crate) fn there(room: &Room, job: &Job, (node, kit): (&str, Kit<'_>), start: Stamp, rank: usize) -> Option<Choice> {
     let (index, node, zone) = room.open(job).find(|(_, open, _)| open.machine.name == node)?;
-    let fits = |shape: &Shape| node.fits(&shape.need, start, shape.millis());
+    let fits = |shape: &Shape| room.has_room(index, shape, start, start.saturating_add(shape.millis()));
     let shape = node.machine.shapes_of(job, kit).filter(fits).min_by_key(|shape| plain(node, shape, rank))?;
     Some(Choice::at(room, job, index, zone, shape, start))
 }
@@ -371,10 +372,10 @@ pub(crate) fn there(room: &Room, job: &Job, (node, kit): (&str, Kit<'_>), start:
 /// The last start in `[from, until]` at which there is room.
 pub(crate) fn last(room: &Room, job: &Job, from: Stamp, until: Stamp) -> Option<Choice> {
     let mut best: Option<Choice> = None;
-    for (index, node, zone) in room.open(job) {
-        for shape in node.machine.shapes(job) {
+    for (index, _, zone) in room.open(job) {
+        for shape in room.shapes(index, job) {
             let mut latest = None;
-            node.gaps(&shape.need, from, until, shape.millis(), |_, last| latest = Some(last));
+            room.gaps(index, &shape, (from, until), shape.millis(), |_, last| latest = Some(last));
             let Some(start) = latest else { continue };
             let found = Choice::at(room, job, index, zone, shape, start);
             let key = |c: &Choice| (Reverse(c.start), c.shape.rank, emits(c), c.taste(room, job));

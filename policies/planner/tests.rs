@@ -7,6 +7,7 @@ mod life;
 mod money;
 mod properties;
 mod random;
+mod shared;
 mod starving;
 mod widths;
 
@@ -108,6 +109,7 @@ pub(crate) fn occupant(id: u64, node: &str, gpus: &[u32], until: i64) -> Occupan
         memory: Bytes(0),
         gpus: gpus.iter().map(|index| format!("{node}-{index}")).collect(),
         until: at(until),
+        draws: Watts::whole(750 * gpus.len() as u64),
     }
 }
 
@@ -118,6 +120,7 @@ pub(crate) fn scene(forecast: &[u64], gpus: u32, jobs: impl IntoIterator<Item = 
             now: at(0),
             zones: vec![zone("DE", true, hourly(forecast, Grade::Forecast))],
             nodes: vec![node("a", "DE", gpus, "H100")],
+            shared: Vec::new(),
         },
         occupants: Vec::new(),
         running: Vec::new(),

@@ -52,7 +52,7 @@ mod tests {
     use neap_model::grid::Grade;
 
     fn means(zones: Vec<ZoneState>) -> Vec<u64> {
-        let site = Site { now: at(0), zones, nodes: Vec::new() };
+        let site = Site { now: at(0), zones, nodes: Vec::new(), shared: Vec::new() };
         let mean = |curve: &Arc<Series>| curve.mean(at(0), at(120)).map_or(0, |mean| mean.value.0);
         weighed(&site).iter().map(mean).collect()
     }

@@ -146,7 +146,7 @@ impl Controller {
             return;
         }
         let news = std::mem::take(&mut self.budgets.news);
-        let groups = self.groups(now, None);
+        let groups = self.power_groups(now);
         let mut asked = BTreeSet::new();
         for domain in self.config.power_domains.clone() {
             let group = groups.iter().find(|group| group.name == domain.name).filter(|_| acts(&domain));

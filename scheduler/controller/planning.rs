@@ -6,10 +6,11 @@ mod learning;
 mod site;
 mod unlike;
 
-use super::power::{Short, Shortage};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::job::JobId;
 use neap_model::plan::{Blocker, Certificate, Decision, Verdict};
+use neap_model::reason::Reason;
+use neap_model::units::Watts;
 use neap_policies::Plan;
 use neap_policies::problem::{Effort, Job as Ask, Policy, Problem, Site};
 use std::cell::OnceCell;
@@ -69,8 +70,6 @@ pub struct Planning {
     site_stale: bool,
     anew: Anew,
     holding: holding::Holding,
-    /// Where power ran short in this turn.
-    pub(super) short: Shortage,
     last: DateTime<Utc>,
     /// When the first planned start or latest start falls due.
     next: Option<DateTime<Utc>>,
@@ -113,7 +112,7 @@ impl Anew {
 impl Planning {
     pub(super) fn new(now: DateTime<Utc>) -> Self {
         Self {
-            site: Site { now, zones: Vec::new(), nodes: Vec::new() },
+            site: Site { now, zones: Vec::new(), nodes: Vec::new(), shared: Vec::new() },
             offered: learning::Offered::new(),
             policy: Policy::default(),
             plan: Plan::default(),
@@ -135,7 +134,6 @@ impl Planning {
                 found: None,
             },
             holding: holding::Holding::default(),
-            short: Shortage::default(),
             last: now - TimeDelta::days(1),
             next: None,
             plans: 0,
@@ -170,20 +168,15 @@ impl Planning {
         self.placed.get(node).cloned().unwrap_or_default().into_iter()
     }
 
-    /// What a job that waits asks for.
-    pub(super) fn ask(&self, job: JobId) -> Option<Arc<Ask>> {
-        self.asks.get(&job).cloned()
-    }
-
     /// How many jobs wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.asks.len()
     }
 
-    /// Cores that a planned job is promised.
-    pub(super) fn cores_of(&self, job: JobId) -> Option<u32> {
-        self.plan.booking(job).map(|booking| booking.cpus)
+    /// The most that a planned job could add to what its node draws idle.
+    pub(super) fn draws_of(&self, job: JobId) -> Watts {
+        self.plan.booking(job).map_or(Watts::ZERO, |booking| booking.draws)
     }
 
     /// The decision on a job that waits.
@@ -207,10 +200,10 @@ impl Planning {
         }
     }
 
-    /// The plan would start it, and power is short: it waits where it stands. Whatever gives power back makes a new plan.
-    fn wait_for_power(&mut self, decision: &Decision, Short { because, clears }: Short) {
-        let blockers = vec![Blocker { reason: because.clone(), clears }];
-        let verdict = Verdict::Hold { until: clears, place: None, because };
+    /// The plan would start it, and nothing may: it waits where it stands. Whatever gives power back makes a new plan.
+    fn wait_for_power(&mut self, decision: &Decision, because: Reason) {
+        let blockers = vec![Blocker { reason: because.clone(), clears: None }];
+        let verdict = Verdict::Hold { until: None, place: None, because };
         // What it would be now it will not be; what it will be then is planned then.
         let expected = None;
         self.plan.decisions.insert(decision.job, Decision { verdict, blockers, expected, ..decision.clone() });

@@ -1,4 +1,5 @@
-//! Power under feeders and announced limits: nothing starts that would take what is committed above a limit in force.
+//! Power under feeders and announced limits, and GPUs that may be in use at once: what the planner is told of them, and a last
+//! look before a start.
 //!
 //! It reckons with what could be drawn, not with readings: a GPU with work counts at the highest limit that could be in force
 //! on it, a core with work at its busy figure. It measures nothing; what lowers limits is `budgets.rs`.
@@ -9,20 +10,11 @@ use neap_model::fleet::Gpu;
 use neap_model::job::JobId;
 use neap_model::plan::{Decision, Place};
 use neap_model::reason::Reason;
-use neap_model::seconds::Seconds;
 use neap_model::units::Watts;
-use neap_policies::problem::{NodeState, Occupant};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// What an idle core draws of a busy one's power, as one in so many: 1 W of 5 W, assumed until a meter says better.
-const IDLE_CORE: u64 = 5;
-
-/// What an idle GPU draws of its limit at most, as one in so many. The constant part of the boards in the public power tables
-/// of V100 and A40 is 13 % and 27 % of the limit.
-const IDLE_GPU: u64 = 4;
-
-/// Jobs that are told with one plan when there will be power for them; those behind them are told why they wait.
-const FORETOLD: usize = 64;
+use neap_policies::draw::{cores_add, gpu_adds, idle_host, idle_node};
+use neap_policies::problem::{Good, NodeState, Shared};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Nodes under one limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,251 +31,177 @@ pub struct Group {
     pub committed: Watts,
 }
 
+/// A limit, and where it holds.
+struct Limited<'a> {
+    name: &'a str,
+    place: Where<'a>,
+    limit: Option<Watts>,
+    event: Option<String>,
+}
+
+/// Which nodes a limit speaks of.
+enum Where<'a> {
+    Nodes(&'a [String]),
+    Zone(&'a str),
+    Everywhere,
+}
+
+impl Where<'_> {
+    fn has(&self, node: &NodeState) -> bool {
+        match self {
+            Self::Nodes(nodes) => nodes.contains(&node.name),
+            Self::Zone(zone) => node.zone == *zone,
+            Self::Everywhere => true,
+        }
+    }
+}
+
 impl Controller {
     /// Every power domain, and every zone or the whole site while a limit is announced for it.
     #[must_use]
     pub fn power_groups(&self, now: DateTime<Utc>) -> Vec<Group> {
-        self.groups(now, None)
+        self.limited(now).into_iter().map(|limited| self.group(limited)).collect()
     }
 
-    /// The same; only those with the node `of`, if one is named: of the others nothing is summed up.
-    pub(super) fn groups(&self, now: DateTime<Utc>, of: Option<&str>) -> Vec<Group> {
+    /// The limits that hold at that time, as far as they are announced by now.
+    fn limited(&self, at: DateTime<Utc>) -> Vec<Limited<'_>> {
         let notices = &self.state.notices;
-        let mut groups = Vec::new();
+        let mut all = Vec::new();
         for domain in &self.config.power_domains {
             let zones = self.planning.site.nodes.iter().filter(|node| domain.nodes.contains(&node.name));
             let mut places: Vec<&str> = zones.map(|node| node.zone.as_str()).collect();
             places.push(&domain.name);
-            let announced =
-                notices.cap(now, Some(&domain.name)).map(|(limit, notice)| (limit, Some(notice.id.clone())));
+            let announced = notices.cap(at, Some(&domain.name)).map(|(limit, notice)| (limit, Some(notice.id.clone())));
             let shared = domain.cap.and_then(|cap| {
-                let (share, notice) = notices.share(now, &places)?;
+                let (share, notice) = notices.share(at, &places)?;
                 Some((cap.scaled(u64::from(share.0), 100_000), Some(notice.id.clone())))
             });
             let tightest = [domain.cap.map(|cap| (cap, None)), announced, shared].into_iter().flatten().min();
             let (limit, event) = tightest.map_or((None, None), |(limit, event)| (Some(limit), event));
-            groups.extend(self.group(of, domain.name.clone(), &|node| domain.nodes.contains(&node.name), limit, event));
+            all.push(Limited { name: &domain.name, place: Where::Nodes(&domain.nodes), limit, event });
         }
         for zone in &self.config.zones {
-            if let Some((limit, notice)) = notices.cap(now, Some(&zone.name)) {
-                let event = Some(notice.id.clone());
-                groups.extend(self.group(of, zone.name.clone(), &|node| node.zone == zone.name, Some(limit), event));
+            if let Some((limit, notice)) = notices.cap(at, Some(&zone.name)) {
+                let (limit, event) = (Some(limit), Some(notice.id.clone()));
+                all.push(Limited { name: &zone.name, place: Where::Zone(&zone.name), limit, event });
             }
         }
-        if let Some((limit, notice)) = notices.cap(now, None) {
-            groups.extend(self.group(of, "the site".to_owned(), &|_| true, Some(limit), Some(notice.id.clone())));
+        if let Some((limit, notice)) = notices.cap(at, None) {
+            let (limit, event) = (Some(limit), Some(notice.id.clone()));
+            all.push(Limited { name: "the site", place: Where::Everywhere, limit, event });
         }
-        groups
+        all
     }
 
-    fn group(
-        &self,
-        of: Option<&str>,
-        name: String,
-        has: &dyn Fn(&NodeState) -> bool,
-        limit: Option<Watts>,
-        event: Option<String>,
-    ) -> Option<Group> {
-        let nodes: Vec<&NodeState> = self.planning.site.nodes.iter().filter(|node| has(node)).collect();
-        if of.is_some_and(|of| nodes.iter().all(|node| node.name != of)) {
-            return None;
-        }
-        let committed = nodes.iter().map(|node| self.committed(node)).sum();
-        Some(Group { name, nodes: nodes.iter().map(|node| node.name.clone()).collect(), limit, event, committed })
+    /// The nodes that a limit speaks of.
+    fn nodes_of(&self, place: &Where<'_>) -> impl Iterator<Item = &NodeState> {
+        self.planning.site.nodes.iter().filter(|node| place.has(node))
+    }
+
+    fn group(&self, Limited { name, place, limit, event }: Limited<'_>) -> Group {
+        let committed = self.nodes_of(&place).map(|node| self.committed(node)).sum();
+        let nodes = self.nodes_of(&place).map(|node| node.name.clone()).collect();
+        Group { name: name.to_owned(), nodes, limit, event, committed }
+    }
+
+    /// What nodes share, as the planner is told of it: power under each limit in force, with what comes back when an
+    /// announcement ends, and GPUs that may be in use at once.
+    ///
+    /// A limit that is announced for later is not among it: who runs by then is looked after by then.
+    pub(super) fn shared(&self, now: DateTime<Utc>) -> Vec<Arc<Shared>> {
+        let ahead = self.state.notices.ahead(now);
+        let mut ends: Vec<DateTime<Utc>> =
+            ahead.iter().filter_map(|notice| notice.until).filter(|at| *at > now).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        let later: Vec<(DateTime<Utc>, Vec<Limited<'_>>)> = ends.into_iter().map(|at| (at, self.limited(at))).collect();
+        let power = |Limited { name, place, limit, event }: Limited<'_>| {
+            let mut levels = vec![(DateTime::<Utc>::MIN_UTC, limit?.0)];
+            for (at, then) in &later {
+                let same = then.iter().find(|other| other.name == name);
+                let level = same.map_or(u64::MAX, |other| other.limit.map_or(u64::MAX, |limit| limit.0));
+                if levels.last().is_some_and(|(_, last)| level > *last) {
+                    levels.push((*at, level));
+                }
+            }
+            let idle: Watts = self.nodes_of(&place).map(idle_node).sum();
+            let nodes = self.nodes_of(&place).map(|node| node.name.clone()).collect();
+            Some(Arc::new(Shared { name: name.to_owned(), what: Good::Power, nodes, levels, idle: idle.0, event }))
+        };
+        let peak = |zone: &crate::config::ZoneConfig| {
+            let nodes: Vec<String> = self.nodes_of(&Where::Zone(&zone.name)).map(|node| node.name.clone()).collect();
+            let one = |(model, most): (Option<String>, u32)| {
+                let (name, levels) = (zone.name.clone(), vec![(DateTime::<Utc>::MIN_UTC, u64::from(most))]);
+                let what = Good::Gpus { model };
+                Arc::new(Shared { name, what, nodes: nodes.clone(), levels, idle: 0, event: None })
+            };
+            let by_model = zone.peak_gpus.by_model.iter().map(|(model, most)| (Some(model.clone()), *most));
+            zone.peak_gpus.all.map(|most| (None, most)).into_iter().chain(by_model).map(one).collect::<Vec<_>>()
+        };
+        self.limited(now).into_iter().filter_map(power).chain(self.config.zones.iter().flat_map(peak)).collect()
     }
 
     /// The most that a node could draw: its work at its highest, the rest idle.
     fn committed(&self, node: &NodeState) -> Watts {
-        self.at_most(node, |gpu| self.budgets.reserved(&gpu.uuid).unwrap_or(gpu.limit))
+        let jobs = self.planning.on_node(&node.name).collect::<Vec<_>>();
+        idle_node(node) + jobs.into_iter().map(|id| self.adds(node, id, |gpu| self.may_draw(gpu))).sum()
     }
 
     /// The most that nodes could draw with what runs there if no limit were lowered.
     pub(super) fn could_draw(&self, has: impl Fn(&String) -> bool) -> Watts {
         let nodes = self.planning.site.nodes.iter().filter(|node| has(&node.name));
-        nodes.map(|node| self.at_most(node, |gpu| gpu.limit)).sum()
+        let of = |node: &NodeState| {
+            let jobs = self.planning.on_node(&node.name).collect::<Vec<_>>();
+            idle_node(node) + jobs.into_iter().map(|id| self.adds(node, id, |gpu| gpu.limit)).sum()
+        };
+        nodes.map(of).sum()
     }
 
-    /// The most that a node could draw if each GPU with work draws that much.
-    fn at_most(&self, node: &NodeState, busy: impl Fn(&Gpu) -> Watts) -> Watts {
-        let jobs: Vec<JobId> = self.planning.on_node(&node.name).collect();
-        let jobs = jobs.iter().filter_map(|id| self.state.jobs.get(id));
-        let (mut cores, mut held) = (0u64, Vec::new());
-        for job in jobs {
-            cores += u64::from(job.cpus);
-            held.extend(job.gpus.iter());
-        }
-        let gpu = |gpu: &Gpu| if held.contains(&&gpu.uuid) { busy(gpu) } else { idle_gpu(gpu) };
-        host(node, cores) + node.gpus.iter().map(gpu).sum()
+    /// The highest limit that could be in force on a GPU.
+    fn may_draw(&self, gpu: &Gpu) -> Watts {
+        self.budgets.reserved(&gpu.uuid).unwrap_or(gpu.limit)
+    }
+
+    /// What a job that runs adds at most to what its node draws idle, if each of its GPUs draws that much.
+    fn adds(&self, node: &NodeState, id: JobId, busy: impl Fn(&Gpu) -> Watts) -> Watts {
+        let Some(job) = self.state.jobs.get(&id) else { return Watts::ZERO };
+        let held = node.gpus.iter().filter(|gpu| job.gpus.contains(&gpu.uuid));
+        let gpus = held.map(|gpu| gpu_adds(gpu.limit, busy(gpu)));
+        cores_add(node.watts_per_cpu, job.cpus.min(node.cpus)) + gpus.sum()
+    }
+
+    /// The same at the limits that could be in force.
+    pub(super) fn adds_at_most(&self, node: &str, id: JobId) -> Watts {
+        let nodes = &self.planning.site.nodes;
+        let at = nodes.binary_search_by(|other| other.name.as_str().cmp(node));
+        at.map_or(Watts::ZERO, |at| self.adds(&nodes[at], id, |gpu| self.may_draw(gpu)))
     }
 
     /// The most that a power domain's nodes could draw beside these GPUs.
     pub(super) fn drawn_beside(&self, nodes: &[String], gpus: &BTreeSet<&str>) -> Watts {
         let of = |node: &NodeState| {
-            let jobs: Vec<JobId> = self.planning.on_node(&node.name).collect();
-            let cores = jobs.iter().filter_map(|id| self.state.jobs.get(id)).map(|job| u64::from(job.cpus)).sum();
+            let cores = self.planning.on_node(&node.name).filter_map(|id| self.state.jobs.get(&id).map(|job| job.cpus));
+            let busy: Watts = cores.map(|cores| cores_add(node.watts_per_cpu, cores.min(node.cpus))).sum();
             let idle = node.gpus.iter().filter(|gpu| !gpus.contains(gpu.uuid.as_str()));
-            host(node, cores) + idle.map(idle_gpu).sum()
+            idle_host(node) + busy + idle.map(|gpu| neap_policies::draw::idle_gpu(gpu.limit)).sum()
         };
         self.planning.site.nodes.iter().filter(|node| nodes.contains(&node.name)).map(of).sum()
     }
 
-    /// Whether there is power for a job that the plan would start now; if not why, and when there will be as far as anybody can
-    /// say. One that finds too little keeps what is left from those behind it, so that it gets its turn; one that would not fit
-    /// if nothing else ran keeps nobody waiting.
-    pub(super) fn power_left(&mut self, now: DateTime<Utc>, decision: &Decision, place: &Place) -> Result<(), Short> {
-        let groups = self.groups(now, Some(&place.node));
-        let (Some(ask), Some(node)) =
-            (self.planning.ask(decision.job), self.planning.site.nodes.iter().find(|node| node.name == place.node))
-        else {
-            return Ok(());
-        };
-        let cores = self.planning.cores_of(decision.job).unwrap_or_else(|| neap_policies::cores_on(&ask, node));
-        let gpus = decision.width.as_ref().map_or(ask.gpus, |width| width.gpus);
-        let cpus = added(node.watts_per_cpu.0.saturating_mul(u64::from(cores)), IDLE_CORE);
-        let fits = |gpu: &&Gpu| match &decision.width {
-            Some(width) => gpu.model == width.model,
-            None => neap_policies::model_rank(&ask.gpu_model, &gpu.model).is_some(),
-        };
-        let fitting = node.gpus.iter().filter(fits);
-        let highest = fitting.map(|gpu| gpu.limit.0).max().unwrap_or(0);
-        let needs = cpus + added(highest.saturating_mul(u64::from(gpus)), IDLE_GPU);
-        for group in &groups {
-            let Some(limit) = group.limit else { continue };
-            let mut free = limit.saturating_sub(group.committed);
-            if !self.budgets.may_start(&group.name) {
-                free = Watts::ZERO;
+    /// Whether there is power for a job that the plan would start now; if not why. The plan knows the limits; it does not know
+    /// whether a power domain lets anything start at present.
+    pub(super) fn power_left(&self, now: DateTime<Utc>, decision: &Decision, place: &Place) -> Result<(), Reason> {
+        let needs = self.planning.draws_of(decision.job);
+        let Some(node) = self.planning.site.nodes.iter().find(|node| node.name == place.node) else { return Ok(()) };
+        for limited in self.limited(now).into_iter().filter(|limited| limited.place.has(node)) {
+            let Some(limit) = limited.limit else { continue };
+            let group = self.group(limited);
+            let free =
+                if self.budgets.may_start(&group.name) { limit.saturating_sub(group.committed) } else { Watts::ZERO };
+            if needs > free {
+                return Err(Reason::Power { domain: group.name, needs, free, limit, event: group.event });
             }
-            if needs <= free && !self.planning.short.claims.contains_key(&group.name) {
-                continue;
-            }
-            let length = decision.expected.map_or(ask.length, |run| Seconds::between(run.start, run.end));
-            self.planning.short.told += 1;
-            let look = self.planning.short.told <= FORETOLD;
-            if look && self.planning.short.ends.as_ref().is_none_or(|(at, _)| *at != now) {
-                self.planning.short.ends = Some((now, self.ends(now)));
-            }
-            let comes = look.then(|| self.power_comes(now, (&place.node, &groups), needs, length)).flatten();
-            if needs <= limit.saturating_sub(self.idle(group)) {
-                let claims = self.planning.short.claims.entry(group.name.clone()).or_default();
-                claims.extend(comes.map(|from| Claim { from, until: from + length.delta(), watts: needs }));
-            }
-            let because = Reason::Power { domain: group.name.clone(), needs, free, limit, event: group.event.clone() };
-            return Err(Short { because, clears: comes.filter(|at| *at > now) });
         }
         Ok(())
     }
-
-    /// What the nodes of a group draw with nothing to do.
-    fn idle(&self, group: &Group) -> Watts {
-        let nodes = self.planning.site.nodes.iter().filter(|node| group.nodes.contains(&node.name));
-        nodes.map(|node| host(node, 0) + node.gpus.iter().map(idle_gpu).sum()).sum()
-    }
-
-    /// The first time at which a job of that length could have so much power on a node, once what runs ends as it is expected to
-    /// and announcements end as they said, with what those wait for who go before it. `None`: nobody can say.
-    ///
-    /// A limit that is announced for later does not count: what runs by then is looked after by then.
-    fn power_comes(
-        &self,
-        now: DateTime<Utc>,
-        (node, groups): (&str, &[Group]),
-        needs: Watts,
-        length: Seconds,
-    ) -> Option<DateTime<Utc>> {
-        let ends = self.planning.short.ends.as_ref().map_or(&[][..], |(_, ends)| ends);
-        let ahead = self.state.notices.ahead(now);
-        let changes = ahead.iter().filter_map(|notice| notice.until).filter(|at| *at > now);
-        let limits: BTreeMap<DateTime<Utc>, Vec<Group>> = changes.map(|at| (at, self.groups(at, Some(node)))).collect();
-        let claims = |group: &Group| self.planning.short.claims.get(&group.name).into_iter().flatten();
-        let mut times: Vec<DateTime<Utc>> = ends.iter().map(|end| end.at).chain(limits.keys().copied()).collect();
-        times.extend(groups.iter().flat_map(claims).map(|claim| claim.until));
-        times.push(now);
-        times.sort_unstable();
-        times.dedup();
-        let there = |group: &Group, at: DateTime<Utc>| {
-            let last = limits.range(..=at).next_back().map(|(_, then)| then.as_slice());
-            let limit = match last.map(|then| then.iter().find(|other| other.name == group.name)) {
-                Some(then) => then.and_then(|then| then.limit),
-                None => group.limit,
-            };
-            let Some(limit) = limit else { return true };
-            let gone = ends.iter().filter(|end| end.at <= at && group.nodes.contains(&end.node));
-            let back: Watts = gone.map(|end| end.back).sum();
-            let until = at + length.delta();
-            let first =
-                claims(group).filter(|claim| claim.from < until && at < claim.until).map(|claim| claim.watts).sum();
-            needs <= limit.saturating_sub(group.committed.saturating_sub(back)).saturating_sub(first)
-        };
-        times.into_iter().find(|at| *at >= now && groups.iter().all(|group| there(group, *at)))
-    }
-
-    /// When each running job is expected to end.
-    fn ends(&self, now: DateTime<Utc>) -> Vec<End> {
-        let end = |job: Occupant| End { at: job.until, back: self.adds(&job), node: job.node };
-        self.occupants(now).into_iter().map(end).collect()
-    }
-
-    /// What a running job adds to what its node draws idle.
-    fn adds(&self, job: &Occupant) -> Watts {
-        let Some(node) = self.planning.site.nodes.iter().find(|node| node.name == job.node) else {
-            return Watts::ZERO;
-        };
-        let gpus = node.gpus.iter().filter(|gpu| job.gpus.contains(&gpu.uuid)).map(|gpu| {
-            let busy = self.budgets.reserved(&gpu.uuid).unwrap_or(gpu.limit);
-            busy.saturating_sub(idle_gpu(gpu))
-        });
-        added(node.watts_per_cpu.0.saturating_mul(u64::from(job.cpus)), IDLE_CORE) + gpus.sum()
-    }
-}
-
-/// Where power ran short in a turn, and what is known of how it comes back.
-#[derive(Debug, Default)]
-pub(super) struct Shortage {
-    /// What those who wait for it will take, by group.
-    pub claims: BTreeMap<String, Vec<Claim>>,
-    /// How many were told when there will be some.
-    told: usize,
-    /// When what runs is expected to end, as it stood then.
-    pub ends: Option<(DateTime<Utc>, Vec<End>)>,
-}
-
-/// The expected end of a running job, and the power that is given back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct End {
-    at: DateTime<Utc>,
-    node: String,
-    back: Watts,
-}
-
-/// Power that a waiting job will take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
-    from: DateTime<Utc>,
-    until: DateTime<Utc>,
-    watts: Watts,
-}
-
-/// Too little power for a start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Short {
-    pub because: Reason,
-    /// When there will be enough.
-    pub clears: Option<DateTime<Utc>>,
-}
-
-/// What a GPU draws with nothing to do, at most.
-fn idle_gpu(gpu: &Gpu) -> Watts {
-    Watts(gpu.limit.0 / IDLE_GPU)
-}
-
-/// What work adds to an idle part of that power.
-fn added(whole: u64, part: u64) -> Watts {
-    Watts(whole - whole / part)
-}
-
-/// What a node draws beside its GPUs, with that many busy cores.
-fn host(node: &NodeState, cores: u64) -> Watts {
-    let all = u64::from(node.cpus);
-    let cores = cores.min(all);
-    Watts(node.watts_per_cpu.0.saturating_mul(cores * IDLE_CORE + all - cores) / IDLE_CORE)
 }

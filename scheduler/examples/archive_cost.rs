@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use neap_model::grid::{Basis, Grade, Kind, Scope, Series, Span};
 use neap_model::seconds::Seconds;
 use neap_model::units::Intensity;
-use neap_scheduler::config::{Config, FeedConfig, Grid, MetricsConfig, Service, ZoneConfig};
+use neap_scheduler::config::{Config, FeedConfig, Grid, MetricsConfig, PeakGpus, Service, ZoneConfig};
 use neap_scheduler::feeds::archive::{Archive, Entry};
 use neap_scheduler::feeds::feed::Values;
 use std::collections::BTreeMap;
@@ -54,6 +54,7 @@ fn main() -> std::io::Result<()> {
             annual_mean: None,
             tariff: None,
             market: None,
+            peak_gpus: PeakGpus::default(),
         }],
         nodes: Vec::new(),
         power_domains: Vec::new(),

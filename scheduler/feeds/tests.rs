@@ -1,5 +1,5 @@
 use super::{AHEAD, BEHIND, Grid, table};
-use crate::config::{Config, FeedConfig, FileLabels, Grid as GridConfig, MetricsConfig, ZoneConfig};
+use crate::config::{Config, FeedConfig, FileLabels, Grid as GridConfig, MetricsConfig, PeakGpus, ZoneConfig};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::grid::{Grade, Kind, Scope};
 use neap_model::seconds::Seconds;
@@ -24,6 +24,7 @@ pub(super) fn site(zones: &[&str], file: Option<&Path>) -> Config {
         annual_mean: None,
         tariff: None,
         market: None,
+        peak_gpus: PeakGpus::default(),
     };
     let feed = |path: &Path| FeedConfig::File {
         path: path.to_owned(),

@@ -14,7 +14,8 @@ use neap_model::refusal::{Code, Refusal};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Percent, Pue};
 use neap_scheduler::config::{
-    Applies, Config, Delay, Grid, Listen, MetricsConfig, NodeConfig, PauseConfig, QueueConfig, TimeLimit, ZoneConfig,
+    Applies, Config, Delay, Grid, Listen, MetricsConfig, NodeConfig, PauseConfig, PeakGpus, QueueConfig, TimeLimit,
+    ZoneConfig,
 };
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -143,17 +144,20 @@ fn zones(top: &mut Table<'_>, paths: &Paths, timezone: Option<Tz>) -> Vec<ZoneCo
         }
         let (annual_mean, market) = (table.quantity("annual_mean"), table.quantity("market_factor"));
         let tariff = super::tariff::tariff(&mut table, timezone);
+        let (all_models, by_model) = table.whole_or_named("peak_gpus");
+        let peak_gpus = PeakGpus { all: all_models, by_model: by_model.into_iter().collect() };
         if let Some(name) = name {
             if all.iter().any(|zone| zone.name == name) {
                 table.wrong("P017", "name", bad(format!("zone `{name}` stands here twice")));
             }
-            all.push(ZoneConfig { name, home, pue, annual_mean, tariff, market });
+            all.push(ZoneConfig { name, home, pue, annual_mean, tariff, market, peak_gpus });
         }
         table.finish(&[]);
     }
     if all.is_empty() {
         let name = paths.zone.clone().filter(|name| is_name(name)).unwrap_or_else(|| NOWHERE.to_owned());
-        all.push(ZoneConfig { name, home: true, pue: None, annual_mean: None, tariff: None, market: None });
+        let peak_gpus = PeakGpus::default();
+        all.push(ZoneConfig { name, home: true, pue: None, annual_mean: None, tariff: None, market: None, peak_gpus });
     }
     if !all.iter().any(|zone| zone.home) {
         all[0].home = true;

@@ -37,6 +37,21 @@ fn an_empty_file_is_useful() {
 }
 
 #[test]
+fn gpus_in_use_at_once_are_one_number_or_one_a_model() {
+    let peak = |text: &str| {
+        let (site, _) = site::read(text, "neap.toml", &paths()).expect(text);
+        (site.zones[0].peak_gpus.all, site.zones[0].peak_gpus.by_model.clone())
+    };
+    assert_eq!(peak("[[zone]]\nname = \"DE\"\npeak_gpus = 12\n"), (Some(12), BTreeMap::new()));
+    let by_model = BTreeMap::from([("H100".to_owned(), 4), ("A100".to_owned(), 0)]);
+    assert_eq!(peak("[[zone]]\nname = \"DE\"\npeak_gpus = { H100 = 4, A100 = 0 }\n"), (None, by_model));
+    for bad in ["\"12\"", "1.5", "-3", "{ H100 = \"4\" }"] {
+        let found = wrong(&format!("[[zone]]\nname = \"DE\"\npeak_gpus = {bad}\n"));
+        assert_eq!((found.len(), found[0].0.as_str(), found[0].1), (1, "P012", 3), "{bad}: {found:?}");
+    }
+}
+
+#[test]
 fn the_shipped_files_are_read() {
     for text in [include_str!("../../configs/workstation.toml"), include_str!("../../configs/cluster.toml")] {
         site::read(text, "shipped", &paths()).expect("a shipped file is right");

@@ -207,6 +207,29 @@ impl<'t> Table<'t> {
         })
     }
 
+    /// One whole number, or a table of names and whole numbers.
+    pub fn whole_or_named<T: FromStr>(&mut self, key: &'static str) -> (Option<T>, Vec<(String, T)>) {
+        let Some(value) = self.get(key) else { return (None, Vec::new()) };
+        let number = |value: &DeValue<'_>| match value {
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            _ => None,
+        };
+        let found = match value.get_ref() {
+            DeValue::Table(table) => {
+                let one = |(name, value): (_, &Spanned<DeValue<'_>>)| {
+                    let name: &Spanned<_> = name;
+                    Some((ToString::to_string(name.get_ref()), number(value.get_ref())?))
+                };
+                table.iter().map(one).collect::<Option<Vec<_>>>().map(|all| (None, all))
+            }
+            value => number(value).map(|number| (Some(number), Vec::new())),
+        };
+        found.unwrap_or_else(|| {
+            self.wrong_type(key, value, "a whole number, or a table of whole numbers by name");
+            (None, Vec::new())
+        })
+    }
+
     /// Whole numbers in a list.
     pub fn wholes<T: FromStr>(&mut self, key: &'static str) -> Vec<T> {
         let Some(value) = self.get(key) else { return Vec::new() };

@@ -163,6 +163,13 @@ pub fn sentence(reason: &Reason, now: DateTime<Utc>, style: &Style) -> String {
             let event = event.as_ref().map_or_else(String::new, |id| format!(" (event {})", escape(id)));
             format!("it needs up to {needs}, {free} of {limit} are left in {}{event}", escape(domain))
         }
+        Reason::Peak { place, model, needs, free, limit } => {
+            let model = model.as_ref().map_or_else(|| "GPUs".to_owned(), |model| escape(model));
+            format!(
+                "it needs {needs} {model}; of {limit} that may be in use at once in {} {free} are left",
+                escape(place)
+            )
+        }
         Reason::CheaperLater { costs, .. } => format!("cheaper hours come: {}", numbers::costs(costs)),
         Reason::Reserved { job } => format!("the room that is free is promised to job {job}"),
         other => escape(&other.to_string()),

@@ -166,12 +166,12 @@ impl Dual {
         let mut total = -prices.iter().zip(&self.supplies).map(worth).sum::<f64>();
         let mut gross = -total;
         for ways in &self.jobs {
-            let costs = ways.iter().map(|way| cost(way, &prices[way.supply], &sums[way.supply]));
+            let costs = ways.iter().map(|way| cost(way, prices, &sums));
             let least = costs.enumerate().min_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
             let Some((index, cost)) = least else { continue };
             (total, gross) = (total + cost, gross + cost);
             let way = &ways[index];
-            demand(way, &prices[way.supply], &mut asked[way.supply]);
+            demand(way, prices, &mut asked);
         }
         // Large prices cancel out to the truth but for rounding, which must not lift the bound.
         (total - ROUNDING * gross, asked)
@@ -193,30 +193,35 @@ fn upto(prices: &[f64], sums: &[f64], (cell, hours): Instant) -> f64 {
     sums[cell] + prices[cell] * hours
 }
 
-fn cost(way: &Way, prices: &[f64], sums: &[f64]) -> f64 {
+fn cost(way: &Way, prices: &[Vec<f64>], sums: &[Vec<f64>]) -> f64 {
     match &way.how {
-        How::Once { from, until, emits } => {
-            emits + way.units * (upto(prices, sums, *until) - upto(prices, sums, *from))
-        }
+        How::Once { from, until, emits } => way.takes().fold(*emits, |cost, (kind, units)| {
+            let (prices, sums) = (&prices[kind], &sums[kind]);
+            cost + units * (upto(prices, sums, *until) - upto(prices, sums, *from))
+        }),
         How::Pieces { .. } => cheapest(way, prices).map(|(_, _, cost)| cost).sum(),
     }
 }
 
-fn demand(way: &Way, prices: &[f64], asked: &mut [f64]) {
+fn demand(way: &Way, prices: &[Vec<f64>], asked: &mut [Vec<f64>]) {
     match &way.how {
         How::Once { from, until, .. } => {
-            for (cell, asked) in asked.iter_mut().enumerate().take(until.0 + 1).skip(from.0) {
-                let begin = if cell == from.0 { from.1 } else { 0.0 };
-                let end = if cell == until.0 { until.1 } else { 1.0 };
-                *asked += way.units * (end - begin);
+            for (kind, units) in way.takes() {
+                for (cell, asked) in asked[kind].iter_mut().enumerate().take(until.0 + 1).skip(from.0) {
+                    let begin = if cell == from.0 { from.1 } else { 0.0 };
+                    let end = if cell == until.0 { until.1 } else { 1.0 };
+                    *asked += units * (end - begin);
+                }
             }
         }
-        How::Pieces { .. } => cheapest(way, prices).for_each(|(cell, hours, _)| asked[cell] += way.units * hours),
+        How::Pieces { .. } => cheapest(way, prices).for_each(|(cell, hours, _)| {
+            way.takes().for_each(|(kind, units)| asked[kind][cell] += units * hours);
+        }),
     }
 }
 
 /// The cheapest stretches that add up to the run: cell, hours taken, cost.
-fn cheapest<'a>(way: &'a Way, prices: &[f64]) -> impl Iterator<Item = (usize, f64, f64)> + use<'a> {
+fn cheapest<'a>(way: &'a Way, prices: &[Vec<f64>]) -> impl Iterator<Item = (usize, f64, f64)> + use<'a> {
     let (stretches, mut left) = match &way.how {
         How::Pieces { stretches, hours } => (stretches.as_slice(), *hours),
         How::Once { .. } => (&[][..], 0.0),
@@ -224,7 +229,10 @@ fn cheapest<'a>(way: &'a Way, prices: &[f64]) -> impl Iterator<Item = (usize, f6
     let mut order: Vec<(f64, usize)> = stretches
         .iter()
         .enumerate()
-        .map(|(index, stretch)| (stretch.emits / stretch.hours + way.units * prices[stretch.cell], index))
+        .map(|(index, stretch)| {
+            let emits = stretch.emits / stretch.hours;
+            (way.takes().fold(emits, |price, (kind, units)| price + units * prices[kind][stretch.cell]), index)
+        })
         .collect();
     order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     order.into_iter().map_while(move |(price, index)| {

@@ -1,13 +1,14 @@
 //! Every way a job could run if it were alone, priced in emissions; and the room that occupants leave.
 
 use crate::likely::Lengths;
-use crate::machine::Amount;
+use crate::machine::{Amount, Shape};
 use crate::order::by_price;
 use crate::problem::Job;
-use crate::room::Room;
+use crate::room::{Counts, Room};
 use crate::stamp::{Stamp, millis};
 use neap_model::seconds::Seconds;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// Room has one price for so long, in milliseconds.
 pub(in crate::planner) const CELL: i64 = 3_600_000;
@@ -50,7 +51,16 @@ pub(super) struct Way {
     pub supply: usize,
     /// How much of it.
     pub units: f64,
+    /// What is shared, too, and how much of it.
+    pub also: Rc<[(usize, f64)]>,
     pub how: How,
+}
+
+impl Way {
+    /// All kinds of room it takes of, each with how much.
+    pub fn takes(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
+        std::iter::once((self.supply, self.units)).chain(self.also.iter().copied())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +69,36 @@ pub(super) enum How {
     Once { from: Instant, until: Instant, emits: f64 },
     /// In any stretches that add up to so many hours.
     Pieces { stretches: Vec<Stretch>, hours: f64 },
+}
+
+/// What a node shares with others.
+type Under<'a> = &'a [(usize, Counts)];
+
+/// The least that a job needs and draws on some nodes.
+struct Least {
+    /// mW.
+    watts: u64,
+    cpus: u32,
+    /// Of what they share, in its order.
+    takes: Vec<u64>,
+}
+
+impl Default for Least {
+    fn default() -> Self {
+        Self { watts: u64::MAX, cpus: u32::MAX, takes: Vec::new() }
+    }
+}
+
+impl Least {
+    fn note(&mut self, shape: &Shape, takes: impl Iterator<Item = u64>) {
+        (self.watts, self.cpus) = (self.watts.min(shape.watts.0), self.cpus.min(shape.need.cpus));
+        for (index, takes) in takes.enumerate() {
+            match self.takes.get_mut(index) {
+                Some(known) => *known = takes.min(*known),
+                None => self.takes.push(takes),
+            }
+        }
+    }
 }
 
 /// The room and the curves.
@@ -80,14 +120,20 @@ impl<'a> Ground<'a> {
         self.start
     }
 
-    /// Unit-hours by cell of every kind of room: GPUs and cores of each zone.
+    /// Unit-hours by cell of every kind of room: GPUs and cores of each zone, then what nodes share, GPUs or kW.
     pub fn supplies(&self) -> Vec<Vec<f64>> {
         let gpus = |free: &Amount| free.gpus.iter().map(|count| f64::from(*count)).sum::<f64>();
         let cores = |free: &Amount| f64::from(free.cpus);
-        let mut supplies = vec![vec![0.0; self.cells]; 2 * self.room.zones.len()];
+        let zones = 2 * self.room.zones.len();
+        let mut supplies = vec![vec![0.0; self.cells]; zones + self.room.shared.len()];
+        for (shared, supply) in self.room.shared.iter().zip(&mut supplies[zones..]) {
+            shared.supply.each_step(self.start, self.edge(self.cells), |from, until, free| {
+                self.hours(from, until).for_each(|(cell, hours)| supply[cell] += shared.unit() * *free as f64 * hours);
+            });
+        }
         for node in self.room.nodes.iter().filter(|node| node.machine.up) {
             let Some(zone) = node.zone else { continue };
-            node.each_step(self.start, self.edge(self.cells), |from, until, free| {
+            node.free.each_step(self.start, self.edge(self.cells), |from, until, free| {
                 for (cell, hours) in self.hours(from, until) {
                     supplies[2 * zone][cell] += gpus(free) * hours;
                     supplies[2 * zone + 1][cell] += cores(free) * hours;
@@ -122,15 +168,20 @@ impl<'a> Ground<'a> {
         }
         let mut ways = Vec::new();
         for zone in 0..self.room.zones.len() {
-            // What a job needs and draws in a zone at the least, on any node there, by length and number of GPUs.
-            let mut least: BTreeMap<(Seconds, u32), (u64, u32)> = BTreeMap::new();
-            for (_, node, _) in self.room.open(job).filter(|(_, _, of)| *of == zone) {
-                for shape in node.machine.shapes(job) {
-                    let (watts, cpus) = least.entry((shape.length, shape.gpus())).or_insert((u64::MAX, u32::MAX));
-                    (*watts, *cpus) = ((*watts).min(shape.watts.0), (*cpus).min(shape.need.cpus));
+            // What a job needs and draws in a zone at the least, on any node there that shares the same, by length and
+            // number of GPUs.
+            let mut least: BTreeMap<(Seconds, u32, Under<'_>), Least> = BTreeMap::new();
+            for (index, node, _) in self.room.open(job).filter(|(_, _, of)| *of == zone) {
+                for shape in self.room.shapes(index, job) {
+                    let known = least.entry((shape.length, shape.gpus(), &node.under)).or_default();
+                    known.note(&shape, node.under.iter().map(|(_, counts)| counts.of(&shape.need, shape.draws)));
                 }
             }
-            for ((length, gpus), (watts, cpus)) in least {
+            for ((length, gpus, under), Least { watts, cpus, takes }) in least {
+                let also = under.iter().zip(takes).filter(|(_, takes)| *takes > 0).map(|((shared, _), takes)| {
+                    (2 * self.room.zones.len() + shared, self.room.shared[*shared].unit() * takes as f64)
+                });
+                let also: Rc<[(usize, f64)]> = also.collect();
                 let (supply, units) =
                     if gpus > 0 { (2 * zone, f64::from(gpus)) } else { (2 * zone + 1, f64::from(cpus)) };
                 let rate = watts as f64 * (self.room.zones[zone].pue.ratio() * 1_000.0).round() * UNIT;
@@ -139,7 +190,7 @@ impl<'a> Ground<'a> {
                 } else {
                     self.once(zone, job, window, &Lengths::of(job, length), rate)
                 };
-                ways.extend(hows.into_iter().map(|how| Way { supply, units, how }));
+                ways.extend(hows.into_iter().map(|how| Way { supply, units, also: Rc::clone(&also), how }));
             }
         }
         (!ways.is_empty()).then_some(ways)

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::grid::Grade;
 use neap_model::job::JobId;
 use neap_model::plan::Verdict;
+use neap_model::units::Watts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -54,7 +55,7 @@ impl Life {
         arrivals.sort_by_key(|(when, job)| (*when, job.id));
         arrivals.reverse();
         let nodes = vec![node("a", "DE", 2, "H100"), node("b", "DE", 2, "H100")];
-        let site = Site { now: at(0), zones: vec![zone("DE", true, curve)], nodes };
+        let site = Site { now: at(0), zones: vec![zone("DE", true, curve)], nodes, shared: Vec::new() };
         let problem =
             Problem { site, occupants: Vec::new(), running: Vec::new(), waiting: Vec::new(), previous: Arc::default() };
         let plan = plan(&problem, &Policy::default());
@@ -111,6 +112,7 @@ impl Life {
                 memory: job.memory,
                 gpus,
                 until,
+                draws: Watts::whole(750 * u64::from(job.gpus)),
             });
             self.started.insert(job.id, now);
             self.plan.started(&job);

@@ -87,8 +87,8 @@ fn carried_out(problem: &Problem, made: &Plan) -> Problem {
             let count = booking.gpus.iter().map(|(_, count)| *count as usize).sum();
             let gpus: Vec<String> = node.gpus.iter().filter(free).take(count).map(|gpu| gpu.uuid.clone()).collect();
             assert_eq!(gpus.len(), count, "a start finds its GPUs free");
-            let (cpus, memory, until) = (booking.cpus, booking.memory, booking.until);
-            next.occupants.push(Occupant { job: job.id, node: node.name.clone(), cpus, memory, gpus, until });
+            let (cpus, memory, until, draws) = (booking.cpus, booking.memory, booking.until, booking.draws);
+            next.occupants.push(Occupant { job: job.id, node: node.name.clone(), cpus, memory, gpus, until, draws });
         }
     }
     next

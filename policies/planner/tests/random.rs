@@ -2,7 +2,7 @@
 
 use super::{at, job, node, occupant};
 use crate::machine::model_matches;
-use crate::problem::{Job, NodeState, Occupant, PauseTerms, Problem, Running, Site, Way, ZoneState};
+use crate::problem::{Good, Job, NodeState, Occupant, PauseTerms, Problem, Running, Shared, Site, Way, ZoneState};
 use neap_model::fleet::Zone;
 use neap_model::grid::{Grade, Series, Span};
 use neap_model::job::{JobId, Objective};
@@ -147,9 +147,37 @@ fn occupants() -> impl Strategy<Value = Vec<Occupant>> {
     })
 }
 
+/// What some of the nodes share: watts, of which there may be more later, or GPUs in use at once.
+fn shared() -> impl Strategy<Value = Vec<Arc<Shared>>> {
+    let what = prop::sample::select(vec![
+        Good::Power,
+        Good::Power,
+        Good::Gpus { model: None },
+        Good::Gpus { model: Some("A100".to_owned()) },
+    ]);
+    let nodes = prop::sample::subsequence((0..5).collect::<Vec<u32>>(), 1..=5);
+    let one = (what, nodes, 0u64..5, 0u64..500, prop::option::of((1i64..400, 0u64..3)));
+    let made = |(what, nodes, units, more, later): (Good, Vec<u32>, u64, u64, Option<(i64, u64)>)| {
+        let power = what == Good::Power;
+        let level = |units: u64| if power { (units * 750 + more) * 1_000 } else { units };
+        let first = (at(-60), level(units));
+        let then = later.map(|(minutes, more)| (at(minutes), level(units + more)));
+        Arc::new(Shared {
+            name: "row".to_owned(),
+            what,
+            nodes: nodes.into_iter().map(|node| format!("n{node}")).collect(),
+            levels: std::iter::once(first).chain(then).collect(),
+            idle: if power { more * 500 } else { 0 },
+            event: None,
+        })
+    };
+    prop_oneof![Just(Vec::new()), prop::collection::vec(one.prop_map(made), 1..=2)]
+}
+
 /// A whole problem, with curves of these grades, that share of spans missing and nothing decided before.
 pub(crate) fn problem(grades: &'static [Grade], holes: f64) -> impl Strategy<Value = Problem> {
-    (zones(grades, holes), nodes(), jobs(), jobs(), occupants()).prop_map(|(zones, nodes, jobs, run, occupants)| {
+    let parts = (zones(grades, holes), nodes(), shared(), jobs(), jobs(), occupants());
+    parts.prop_map(|(zones, nodes, shared, jobs, run, occupants)| {
         let pairs = run.into_iter().zip(&occupants).zip(0i64..);
         let running = pairs.map(|((mut job, occupant), ago)| {
             (job.id, job.gpus, job.cpus) = (occupant.job, occupant.gpus.len().try_into().unwrap_or(0), Some(1));
@@ -161,7 +189,7 @@ pub(crate) fn problem(grades: &'static [Grade], holes: f64) -> impl Strategy<Val
         });
         Problem {
             running: running.collect(),
-            site: Site { now: at(0), zones, nodes },
+            site: Site { now: at(0), zones, nodes, shared },
             occupants,
             waiting: jobs.into_iter().map(Arc::new).collect(),
             previous: Arc::default(),

@@ -92,6 +92,7 @@ fn play(jobs: Vec<Job>, curves: &[Series]) -> BTreeMap<JobId, (DateTime<Utc>, u3
             now,
             zones: vec![zone("DE", true, curves[usize::try_from(step).expect("small") % curves.len()].clone())],
             nodes: vec![node("a", "DE", 16, "H100")],
+            shared: Vec::new(),
         };
         let mut problem = Problem { site, occupants: vec![], running: vec![], waiting: vec![], previous };
         for (state, _) in states.values() {
@@ -106,8 +107,9 @@ fn play(jobs: Vec<Job>, curves: &[Series]) -> BTreeMap<JobId, (DateTime<Utc>, u3
                     left.ways = wide.collect();
                     let until = now + (*length - ran).delta();
                     let (cpus, node) = (1, "a".to_owned());
+                    let draws = Watts::whole(750 * gpus.len() as u64);
                     let gpus = gpus.iter().map(|gpu| format!("a-{gpu}")).collect();
-                    problem.occupants.push(Occupant { job: job.id, node, cpus, memory: Bytes(0), gpus, until });
+                    problem.occupants.push(Occupant { job: job.id, node, cpus, memory: Bytes(0), gpus, until, draws });
                     problem.running.push(Running { job: Arc::new(left), node: "a".to_owned(), since: *since });
                 }
             }

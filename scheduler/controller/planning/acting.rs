@@ -1,16 +1,13 @@
 //! When a plan is made and how it is carried out: a start becomes a lease, a new promise is written down.
 
 use super::{AUDITED, PLANNED_PER_SECOND};
-use crate::controller::power::Shortage;
 use crate::controller::{Controller, Effect, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::job::{Epoch, JobId, OnExpire};
 use neap_model::lifecycle::{Event, JobEvent};
 use neap_model::plan::{Decision, Place, Verdict};
-use neap_model::reason::Reason;
-use neap_policies::problem::{Effort, Job as Ask, Problem, Way};
+use neap_policies::problem::{Effort, Problem};
 use std::cell::OnceCell;
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -85,6 +82,9 @@ impl Controller {
         self.expire(now, turn);
         let previous: BTreeMap<JobId, Decision> =
             self.planning.asks.keys().filter_map(|id| Some((*id, self.state.jobs.get(id)?.told.clone()?))).collect();
+        let shared = self.shared(now);
+        self.planning.anew.site_changed |= shared != self.planning.site.shared;
+        self.planning.site.shared = shared;
         let problem = Problem {
             site: self.planning.site.clone(),
             occupants: self.occupants(now),
@@ -102,12 +102,7 @@ impl Controller {
         }
         self.planning.plan = plan;
         self.planning.solved = Some((problem, OnceCell::new()));
-        let mut decided: Vec<Decision> = self.planning.plan.decisions.values().cloned().collect();
-        // Power goes to whoever is first in the queue.
-        decided.sort_by_key(|decision| {
-            self.planning.asks.get(&decision.job).map(|ask| (Reverse(ask.priority), ask.submitted, ask.id))
-        });
-        self.planning.short = Shortage::default();
+        let decided: Vec<Decision> = self.planning.plan.decisions.values().cloned().collect();
         for decision in &decided {
             self.act(now, decision, turn);
         }
@@ -146,12 +141,9 @@ impl Controller {
                     self.lease(now, decision, place.clone(), turn);
                     ("start", code)
                 }
-                Err(short) => {
-                    if let Some(narrower) = self.narrower(decision, &short.because) {
-                        return self.act(now, &narrower, turn);
-                    }
-                    let code = short.because.code();
-                    self.planning.wait_for_power(decision, short);
+                Err(because) => {
+                    let code = because.code();
+                    self.planning.wait_for_power(decision, because);
                     ("wait", code)
                 }
             },
@@ -166,21 +158,6 @@ impl Controller {
             }
         };
         *self.planning.decisions.entry(kind).or_default() += 1;
-    }
-
-    /// What is decided of a job on fewer GPUs than those for which there would be too little power even if nothing else ran;
-    /// nobody else moves. `None`: it has no such way, or power for it comes back.
-    fn narrower(&mut self, decision: &Decision, because: &Reason) -> Option<Decision> {
-        let Reason::Power { domain, .. } = because else { return None };
-        let width = decision.width.as_ref().filter(|_| !self.planning.short.claims.contains_key(domain))?;
-        let ask = self.planning.ask(decision.job)?;
-        let ways: Vec<Way> = ask.ways.iter().filter(|way| way.gpus < width.gpus).cloned().collect();
-        if ways.is_empty() {
-            return None;
-        }
-        let ask = Ask { ways: ways.into(), ..(*ask).clone() };
-        let planning = &mut self.planning;
-        Some(neap_policies::insert(&mut planning.plan, &planning.site, &planning.policy, &ask))
     }
 
     /// Tells a plan that is new, or moved.
@@ -230,7 +207,6 @@ impl Controller {
         };
         self.record(now, Event::Job { job: id, happened }, turn);
         self.planning.asks.remove(&id);
-        self.planning.short.ends = None;
         self.planning.plan.started(&ask);
         self.planning.placed.entry(place.node.clone()).or_default().insert(id);
         self.begin_capping(now, id, turn);

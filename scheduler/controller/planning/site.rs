@@ -12,7 +12,7 @@ use neap_model::plan::{Alternative, Decision};
 use neap_model::reason::Reason;
 use neap_model::refusal::Refusal;
 use neap_model::seconds::Seconds;
-use neap_model::units::Percent;
+use neap_model::units::{Percent, Watts};
 use neap_policies::forecast::Guard;
 use neap_policies::problem::{Delay, Job as Ask, NodeState, Occupant, Tariff, Way, ZoneState};
 use std::sync::Arc;
@@ -227,6 +227,7 @@ impl Controller {
                 memory: job.spec.resources.memory.unwrap_or_default(),
                 gpus: job.gpus.clone(),
                 until,
+                draws: if self.planning.site.shared.is_empty() { Watts::ZERO } else { self.adds_at_most(node, *id) },
             });
         }
         occupants

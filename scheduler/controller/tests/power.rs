@@ -2,7 +2,7 @@
 
 use super::notices::{announce, cap, root};
 use super::world::*;
-use crate::config::{Config, PowerDomain, WhenOver};
+use crate::config::{Config, PeakGpus, PowerDomain, WhenOver};
 use chrono::TimeDelta;
 use neap_model::job::JobId;
 use neap_model::lifecycle::Phase;
@@ -85,7 +85,8 @@ fn whoever_finds_too_little_power_is_not_overtaken_for_ever() {
     let large = submit(&mut world, "large", 4);
     let small = submit(&mut world, "small", 1);
     assert_eq!(waits_for_power(&mut world, large), Some((Watts::whole(320), Watts::whole(180), None)));
-    assert_eq!(waits_for_power(&mut world, small), Some((Watts::whole(80), Watts::whole(180), None)));
+    let because = |world: &mut World, id| world.show(id).decision.and_then(|decision| decision.because().cloned());
+    assert_eq!(because(&mut world, small), Some(Reason::Reserved { job: large }), "there is some, and it is promised");
     // The large one takes all of it for an hour.
     assert_eq!((told(&mut world, large), told(&mut world, small)), (Some(60), Some(120)));
     world.pass(hours(1));
@@ -183,17 +184,55 @@ fn an_elastic_job_for_whose_width_there_never_is_power_starts_narrower() {
 }
 
 #[test]
-fn an_elastic_job_waits_its_turn_for_power_that_others_give_back() {
+fn an_elastic_job_waits_for_power_only_where_it_ends_sooner_by_that() {
     let gpus = [("GPU-a", "H100"), ("GPU-b", "H100"), ("GPU-c", "H100"), ("GPU-d", "H100")];
-    let mut world = World::of(under(1_440), 8).with_gpus(&gpus);
+    // Four GPUs take all the power there is, but for what the other job has: a wait for it is worth ten minutes, not an hour.
+    for (others, waits) in [(TimeDelta::minutes(10), true), (hours(1), false)] {
+        let mut world = World::of(under(1_440), 8).with_gpus(&gpus);
+        world.beat();
+        let first = world.submit(job("other", others)).expect("accepted").id;
+        world.pass(TimeDelta::seconds(30));
+        let mut spec = job("elastic", hours(1));
+        (spec.resources.gpus, spec.resources.gpus_up_to) = (1, Some(4));
+        let id = world.submit(spec).expect("accepted").id;
+        world.pass(TimeDelta::minutes(5));
+        assert!(runs(&mut world, first));
+        assert_eq!(waits_for_power(&mut world, id).is_some(), waits);
+        world.pass(TimeDelta::minutes(6));
+        assert_eq!(world.show(id).gpus.len(), if waits { 4 } else { 2 });
+        within(&world);
+    }
+}
+
+/// GPUs that may be in use at once in a zone.
+#[test]
+fn no_more_gpus_are_in_use_at_once_than_the_peak_of_a_zone() {
+    let gpus = [("GPU-a", "H100"), ("GPU-b", "H100"), ("GPU-c", "A100"), ("GPU-d", "A100")];
+    let mut site = config();
+    site.zones[0].peak_gpus = PeakGpus { all: Some(3), by_model: [("H100".to_owned(), 1)].into() };
+    let mut world = World::of(site, 8).with_gpus(&gpus);
     world.beat();
-    let first = submit(&mut world, "other", 1);
-    let mut spec = job("elastic", hours(1));
-    (spec.resources.gpus, spec.resources.gpus_up_to) = (1, Some(4));
-    let id = world.submit(spec).expect("accepted").id;
-    world.pass(TimeDelta::minutes(20));
-    assert!(runs(&mut world, first) && waits_for_power(&mut world, id).is_some());
+    let mut submit = |model: &str, count: u32| {
+        let mut spec = job("a", hours(1));
+        (spec.resources.gpus, spec.resources.gpu_model) = (count, vec![model.to_owned()]);
+        let id = world.submit(spec).map(|accepted| accepted.id);
+        world.pass(TimeDelta::seconds(30));
+        id.expect("accepted")
+    };
+    let (first, second, third) = (submit("H100", 1), submit("H100", 1), submit("A100", 2));
+    let (fourth, never) = (submit("A100", 1), submit("H100", 2));
+    let because = |world: &mut World, id| world.show(id).decision.and_then(|decision| decision.because().cloned());
+    assert!(runs(&mut world, first) && runs(&mut world, third));
+    let peak = |model: Option<&str>, needs, free, limit| {
+        let model = model.map(str::to_owned);
+        Some(Reason::Peak { place: "DE".to_owned(), model, needs, free, limit })
+    };
+    assert_eq!(because(&mut world, second), peak(None, 1, 0, 3));
+    assert_eq!(told(&mut world, second), Some(60));
+    assert!(matches!(because(&mut world, fourth), Some(Reason::Gpus { .. })), "all of its model are busy");
+    assert_eq!(because(&mut world, never), peak(Some("H100"), 2, 1, 1));
+    assert_eq!(told(&mut world, never), None);
     world.pass(hours(1));
-    assert_eq!(world.show(id).gpus.len(), 4);
-    within(&world);
+    assert!(runs(&mut world, second) && runs(&mut world, fourth) && !runs(&mut world, never));
+    world.check_replay();
 }

@@ -1,7 +1,9 @@
 //! A site in moved time. Every turn goes through the bytes of the journal and into a second state, which must end up
 //! equal: replay is live operation.
 
-use crate::config::{Applies, Config, Delay, Grid, MetricsConfig, PauseConfig, QueueConfig, TimeLimit, ZoneConfig};
+use crate::config::{
+    Applies, Config, Delay, Grid, MetricsConfig, PauseConfig, PeakGpus, QueueConfig, TimeLimit, ZoneConfig,
+};
 use crate::controller::state::State;
 use crate::controller::{Answer, Caller, Controller, Effect, Input, Request, Turn, ZoneCurve};
 use crate::record;
@@ -80,6 +82,7 @@ pub fn config() -> Config {
         annual_mean: None,
         tariff: None,
         market: None,
+        peak_gpus: PeakGpus::default(),
     };
     Config {
         state_dir: "/nonexistent".into(),

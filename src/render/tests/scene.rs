@@ -127,6 +127,7 @@ impl Scene {
             now: now(),
             zones: vec![zone("DE", true, 1.25, &DE), zone("SE3", false, 1.12, &[36, 38, 34, 30, 31])],
             nodes: vec![node("gpu01", "DE"), node("gpu02", "DE"), node("gpu03", "DE"), node("nord07", "SE3")],
+            shared: Vec::new(),
         };
         let occupant = |job, node: &str, count: u32, until: &str| Occupant {
             job: JobId(job),
@@ -135,6 +136,7 @@ impl Scene {
             memory: Bytes(0),
             gpus: gpus(node).into_iter().take(count as usize).map(|gpu| gpu.uuid).collect(),
             until: time(until),
+            draws: Watts::ZERO,
         };
         let mut planned = ask(1432, 8, 4.5);
         planned.finish_by = Some(time("2026-11-24T12:00:00+01:00"));

@@ -1,0 +1,206 @@
+//! What several nodes share: watts under one limit, and GPUs that may be in use at once.
+
+use super::{at, check, green, job, node, occupant, scene};
+use crate::problem::{Effort, Good, Job, Policy, Problem, Shared, Way};
+use crate::{certified, plan};
+use neap_model::job::JobId;
+use neap_model::units::{Percent, Watts};
+use std::sync::Arc;
+
+/// GPUs of these nodes work on so many watts, and on more from some minutes on; each takes 750 W more with work than idle.
+fn power(nodes: &[&str], watts: u64, later: Option<(i64, u64)>) -> Arc<Shared> {
+    let first = (at(-60), watts * 1_000);
+    let levels = std::iter::once(first).chain(later.map(|(minutes, watts)| (at(minutes), watts * 1_000)));
+    Arc::new(Shared {
+        name: "row".to_owned(),
+        what: Good::Power,
+        nodes: nodes.iter().map(|&node| node.to_owned()).collect(),
+        levels: levels.collect(),
+        idle: 100_000,
+        event: None,
+    })
+}
+
+fn peak(nodes: &[&str], model: Option<&str>, most: u64) -> Arc<Shared> {
+    Arc::new(Shared {
+        name: "DE".to_owned(),
+        what: Good::Gpus { model: model.map(str::to_owned) },
+        nodes: nodes.iter().map(|&node| node.to_owned()).collect(),
+        levels: vec![(at(-60), most)],
+        idle: 0,
+        event: None,
+    })
+}
+
+fn under(forecast: &[u64], gpus: u32, shared: Arc<Shared>, jobs: impl IntoIterator<Item = Job>) -> Problem {
+    let mut problem = scene(forecast, gpus, jobs);
+    problem.site.shared = vec![shared];
+    problem
+}
+
+#[test]
+fn a_start_that_finds_too_little_power_is_planned_for_when_there_is_some() {
+    let three = || [job(1, 60), job(2, 90), job(3, 60)];
+    check(
+        &under(&[400; 24], 4, power(&["a"], 1_600, None), three()),
+        &[
+            "1 starts on a: not_asked",
+            "2 starts on a: not_asked",
+            "3 waits until 1:00 on a: capacity.power 0 W of 1600 W left in row",
+        ],
+    );
+    // More of it comes before what runs ends.
+    check(
+        &under(&[400; 24], 4, power(&["a"], 1_600, Some((40, 2_400))), three()),
+        &[
+            "1 starts on a: not_asked",
+            "2 starts on a: not_asked",
+            "3 waits until 0:40 on a: capacity.power 0 W of 1600 W left in row",
+        ],
+    );
+    let mut busy = under(&[400; 24], 4, power(&["a"], 1_600, None), [job(3, 60)]);
+    busy.occupants = vec![occupant(8, "a", &[0], 25), occupant(9, "a", &[1], 50)];
+    check(&busy, &["3 waits until 0:25 on a: capacity.power 0 W of 1600 W left in row"]);
+}
+
+#[test]
+fn power_that_is_free_now_and_promised_is_not_taken() {
+    let mut wide = job(2, 60);
+    wide.gpus = 2;
+    let mut busy = under(&[400; 24], 4, power(&["a"], 1_600, None), [wide, job(3, 60), job(4, 30)]);
+    busy.occupants = vec![occupant(9, "a", &[0], 30)];
+    check(
+        &busy,
+        &[
+            "2 waits until 0:30 on a: capacity.power 750 W of 1600 W left in row",
+            "3 waits until 1:30 on a: order.reserved room promised to an earlier job",
+            "4 starts on a: not_asked",
+        ],
+    );
+}
+
+#[test]
+fn what_there_never_is_enough_for_waits_without_a_time_and_takes_nothing() {
+    let mut wide = job(1, 60);
+    wide.gpus = 3;
+    check(
+        &under(&[400; 24], 4, power(&["a"], 1_600, None), [wide, job(2, 60)]),
+        &["1 waits until nobody knows: capacity.power 1500 W of 1600 W left in row", "2 starts on a: not_asked"],
+    );
+}
+
+#[test]
+fn nodes_under_other_limits_are_free() {
+    let mut problem = under(&[400; 24], 2, power(&["a"], 850, None), [job(1, 60), job(2, 60), job(3, 60)]);
+    problem.site.nodes.push(node("b", "DE", 1, "H100"));
+    check(
+        &problem,
+        &[
+            "1 starts on b: not_asked",
+            "2 starts on a: not_asked",
+            "3 waits until 1:00 on b: capacity.power 0 W of 850 W left in row",
+        ],
+    );
+    // Both under one.
+    problem.site.shared = vec![power(&["a", "b"], 850, None)];
+    check(
+        &problem,
+        &[
+            "1 starts on b: not_asked",
+            "2 waits until 1:00 on b: capacity.power 0 W of 850 W left in row",
+            "3 waits until 2:00 on b: capacity.power 0 W of 850 W left in row",
+        ],
+    );
+}
+
+#[test]
+fn an_elastic_job_takes_the_width_for_which_there_is_power() {
+    let way = |gpus: u32, minutes: u64| Way {
+        model: "H100".to_owned(),
+        gpus,
+        limit: None,
+        length: neap_model::seconds::Seconds::minutes(minutes),
+        watts: Some(Watts::whole(900)),
+        rank: 0,
+    };
+    let mut wide = job(1, 100);
+    wide.ways = Arc::new([way(1, 100), way(2, 60), way(4, 40)]);
+    let made = |watts: u64| {
+        let made = plan(&under(&[400; 24], 4, power(&["a"], watts, None), [wide.clone()]), &Policy::default());
+        made.decisions[&JobId(1)].width.as_ref().map(|width| width.gpus)
+    };
+    assert_eq!((made(3_100), made(3_099), made(1_599), made(849)), (Some(4), Some(2), Some(1), None));
+}
+
+#[test]
+fn no_more_gpus_are_in_use_than_may_be() {
+    let mut problem = under(&[400; 24], 2, peak(&["a", "b"], None, 2), [job(1, 60), job(2, 60), job(3, 60)]);
+    problem.site.nodes.push(node("b", "DE", 2, "A100"));
+    check(
+        &problem,
+        &[
+            "1 starts on a: not_asked",
+            "2 starts on a: not_asked",
+            "3 waits until 1:00 on a: policy.peak 0 more of at most 2 GPUs at once in DE",
+        ],
+    );
+    problem.site.shared = vec![peak(&["a", "b"], Some("H100"), 1)];
+    let mut picky = job(4, 60);
+    picky.gpu_model = vec!["H100".to_owned()];
+    problem.waiting.push(Arc::new(picky));
+    check(
+        &problem,
+        &[
+            "1 starts on a: not_asked",
+            "2 starts on b: not_asked",
+            "3 starts on b: not_asked",
+            "4 waits until 1:00 on a: policy.peak 0 more of at most 1 GPUs at once in DE",
+        ],
+    );
+}
+
+/// Without prices of watts each would want the one clean hour, and the first in the queue would have it.
+#[test]
+fn watts_have_a_price() {
+    for shared in [power(&["a"], 850, None), peak(&["a"], None, 1)] {
+        let mut problem = under(&[400, 300, 100, 200, 400], 2, shared, [green(1, 60, 4), green(2, 60, 4)]);
+        let found = certified(&problem, &plan(&problem, &Policy::default()));
+        assert_eq!((found.jobs, found.emits.in_base()), (2, 300.0));
+        assert!((found.bound.in_base() - 300.0).abs() < 0.1, "{found:?}");
+        // The first in the queue may wait for four hours, the second for two: the clean one is worth more to the second.
+        problem = under(
+            &[600, 600, 100, 150, 600, 600],
+            2,
+            Arc::clone(&problem.site.shared[0]),
+            [green(1, 60, 4), green(2, 60, 2)],
+        );
+        problem.waiting = problem
+            .waiting
+            .iter()
+            .map(|job| {
+                let delay = crate::problem::Delay { min_saving: Percent(0), ..job.delay };
+                Arc::new(Job { delay, ..(**job).clone() })
+            })
+            .collect();
+        let charge =
+            |effort| certified(&problem, &plan(&problem, &Policy { effort, ..Policy::default() })).emits.in_base();
+        assert_eq!((charge(Effort::Queue), charge(Effort::Search)), (700.0, 250.0));
+    }
+}
+
+/// What it gives back is there for it, too.
+#[test]
+fn whoever_runs_may_pause_beside_it_and_go_on() {
+    let mut left = green(7, 120, 8);
+    left.pause = Some(crate::problem::PauseTerms {
+        cost: neap_model::seconds::Seconds::ZERO,
+        least: neap_model::seconds::Seconds::minutes(15),
+    });
+    (left.gpus, left.cpus) = (1, Some(1));
+    let mut problem = under(&[600, 100, 100, 600, 600], 2, power(&["a"], 850, None), []);
+    problem.occupants = vec![occupant(7, "a", &[0], 120)];
+    let running = |job: Job| crate::problem::Running { job: Arc::new(job), node: "a".to_owned(), since: at(-60) };
+    problem.running = vec![running(left)];
+    let made = plan(&problem, &Policy::default());
+    assert_eq!(made.pauses.get(&JobId(7)).map(|pausing| pausing.until), Some(at(60)));
+}
