@@ -242,7 +242,7 @@ impl Auditor<'_> {
         let zone = self.zones.iter().find(|zone| zone.name == self.machines[node].zone);
         let right = zone.and_then(|zone| match pieces {
             [(from, _)] => reasons::outlook(zone, shape.watts, time(*from), shape.length, job),
-            pieces => reasons::broken_outlook(zone, shape.watts, shape.length, pieces),
+            pieces => reasons::broken_outlook(zone, shape.watts, shape.length, pieces, job),
         });
         if decision.expected != right || decided_kit(decision) != self.machines[node].kit(job, shape) {
             breaches.push(Breach::WrongOutlook { job: job.id });

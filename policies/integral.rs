@@ -82,6 +82,12 @@ impl Integral {
         self.pieces.iter().flat_map(|piece| [piece.from, piece.until])
     }
 
+    /// The least intensity from `at` on, in mg CO2e per kWh; `None` where nothing is known from then on.
+    pub fn least(&self, at: Stamp) -> Option<u64> {
+        let first = self.pieces.partition_point(|piece| piece.until <= at);
+        self.pieces[first..].iter().map(|piece| piece.value).min()
+    }
+
     /// The piece that covers `at`, as an index.
     fn covering(&self, at: Stamp) -> Option<usize> {
         let next = self.pieces.partition_point(|piece| piece.from <= at);

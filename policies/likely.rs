@@ -14,19 +14,14 @@ const WHOLE: u32 = 1_000;
 /// The equally likely lengths of a run that is planned with `length`, rising; `length` alone where it is known. Each takes at
 /// least a second.
 ///
-/// A job that may be paused counts as known: its runs in pieces are weighed by the whole of their length, and one piece has
-/// to be comparable with them. Prices are known for a day ahead or so, not more: of a job that goes by them no run counts
-/// for longer than planned.
+/// Prices are known for a day ahead or so, not more: of a job that goes by them no run counts for longer than planned.
 pub(crate) fn lengths(job: &Job, length: Seconds) -> Vec<Seconds> {
     let most = if by_price(job) { WHOLE } else { u32::MAX };
     let part = |share: &u32| {
         let part = u128::from(length.0) * u128::from((*share).min(most)) / u128::from(WHOLE);
         Seconds(u64::try_from(part).unwrap_or(u64::MAX).max(1))
     };
-    match job.pause {
-        None if !job.likely.is_empty() => job.likely.iter().map(part).collect(),
-        _ => vec![length],
-    }
+    if job.likely.is_empty() { vec![length] } else { job.likely.iter().map(part).collect() }
 }
 
 /// The same in milliseconds, as integrals take them.
@@ -43,7 +38,7 @@ pub(crate) struct Lengths {
 impl Lengths {
     /// Those of a job on a way that takes it `length`.
     pub fn of(job: &Job, length: Seconds) -> Self {
-        let known = job.likely.is_empty() || job.pause.is_some();
+        let known = job.likely.is_empty();
         let likely = if known { Vec::new() } else { lengths(job, length).into_iter().map(millis).collect() };
         Self::new(millis(length), likely)
     }
@@ -51,6 +46,16 @@ impl Lengths {
     pub fn new(planned: i64, likely: Vec<i64>) -> Self {
         let longest = likely.iter().copied().fold(planned, i64::max);
         Self { planned, longest, likely }
+    }
+
+    /// Whether it takes just what is planned.
+    pub fn is_known(&self) -> bool {
+        self.likely.is_empty()
+    }
+
+    /// For how much of `[from, until)` of its run time it is expected to run still, times the number of its likely lengths.
+    pub fn runs_within(&self, from: i64, until: i64) -> i64 {
+        self.likely().iter().map(|length| (length.min(&until) - from).max(0)).sum()
     }
 
     /// One at least.
@@ -63,7 +68,6 @@ impl Lengths {
 mod tests {
     use super::*;
     use crate::planner::tests::job;
-    use crate::problem::PauseTerms;
     use neap_model::job::Objective;
     use std::sync::Arc;
 
@@ -84,11 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_may_be_paused_counts_as_known() {
-        let mut job = job(1, 60);
-        job.likely = Arc::new([250, 2_000]);
-        job.pause = Some(PauseTerms { cost: Seconds::ZERO, least: Seconds::minutes(5) });
-        assert_eq!(lengths(&job, Seconds(1_000)), [Seconds(1_000)]);
-        assert_eq!(Lengths::of(&job, Seconds(1)), Lengths::new(1_000, Vec::new()));
+    fn fewer_and_fewer_still_run() {
+        let lengths = Lengths::new(100, vec![20, 60, 100, 160]);
+        assert_eq!(
+            [(0, 20), (20, 60), (60, 120), (150, 200)].map(|(a, b)| lengths.runs_within(a, b)),
+            [80, 120, 100, 10]
+        );
+        assert_eq!(Lengths::new(100, Vec::new()).runs_within(40, 200), 60);
     }
 }

@@ -116,7 +116,6 @@ pub struct Job {
     /// Lengths that are equally likely, where its length was learned from earlier runs: in thousandths of the planning length,
     /// rising; above 1000 where some ran longer than is promised. Of a job with `ways` these are shares of the length of each.
     /// What a run is expected to cost is the mean over them; promises go by the planning length. Empty: the length is known.
-    /// Of a job that may be paused they are not read.
     pub likely: Arc<[u32]>,
     /// Every width, model and power limit it may run at, where these differ in how long it takes. Empty: `gpus` of any acceptable model,
     /// and it takes `length` on each.

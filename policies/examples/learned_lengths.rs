@@ -3,7 +3,7 @@
 //!
 //! A job comes every five hours of a year. Twenty earlier runs of its kind are known, the planner decides when it starts
 //! within a day, and then it takes as long as it takes: lengths are drawn from a log-normal law around three hours, the same
-//! for every rule. The grams of all of them, against those of the best start for the length that it had, and the energy
+//! for every rule. With pauses the pieces are planned once and not again. The grams of all of them, against those of the best start for the length that it had, and the energy
 //! that was told to be expected, against what was used. The curve is that of South Australia in 2022 (`shared/data`, if it is
 //! there) and one of the same kind from a formula; forecasts are taken to be right, so that lengths alone are uncertain.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr, reason = "it prints what it measured")]
@@ -15,7 +15,7 @@ use neap_model::job::{JobId, Objective, OnExpire};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Bytes, Intensity, Percent, Watts};
 use neap_policies::plan;
-use neap_policies::problem::{Delay, Job, NodeState, Policy, Problem, Site, ZoneState};
+use neap_policies::problem::{Delay, Job, NodeState, PauseTerms, Policy, Problem, Site, ZoneState};
 use std::sync::Arc;
 
 /// Runs that are remembered, as the scheduler does.
@@ -103,7 +103,7 @@ fn site(hours: &[f64], now: u64) -> Site {
     Site { now: at(now), zones: vec![zone], nodes: vec![node], shared: Vec::new() }
 }
 
-fn job(now: u64, length: u64, likely: &[u32]) -> Job {
+fn job(now: u64, length: u64, likely: &[u32], pauses: bool) -> Job {
     Job {
         id: JobId(1),
         priority: 0,
@@ -115,7 +115,7 @@ fn job(now: u64, length: u64, likely: &[u32]) -> Job {
         ways: Arc::default(),
         slowdown: Percent::default(),
         done: Seconds::ZERO,
-        pause: None,
+        pause: pauses.then_some(PauseTerms { cost: Seconds::ZERO, least: Seconds::minutes(30) }),
         gpus: 1,
         gpu_model: Vec::new(),
         cpus: Some(1),
@@ -134,17 +134,34 @@ fn job(now: u64, length: u64, likely: &[u32]) -> Job {
     }
 }
 
-/// The planner's start in seconds from now, and the kWh it tells to be expected.
-fn planned(hours: &[f64], length: u64, likely: &[u32]) -> (u64, f64) {
+/// The runs of a plan in seconds from now, and the kWh it tells to be expected.
+type Planned = (Vec<(u64, u64)>, f64);
+
+fn planned(hours: &[f64], length: u64, likely: &[u32], pauses: bool) -> Planned {
     let problem = Problem {
         site: site(hours, 0),
         occupants: Vec::new(),
         running: Vec::new(),
-        waiting: vec![Arc::new(job(0, length, likely))],
+        waiting: vec![Arc::new(job(0, length, likely, pauses))],
         previous: Arc::default(),
     };
-    let expected = plan(&problem, &Policy::default()).decisions[&JobId(1)].expected.expect("it is planned");
-    ((expected.start - at(0)).num_seconds().unsigned_abs(), expected.energy.in_kwh())
+    let made = plan(&problem, &Policy::default());
+    let decision = &made.decisions[&JobId(1)];
+    let expected = decision.expected.expect("it is planned");
+    let seconds = |time: DateTime<Utc>| (time - at(0)).num_seconds().unsigned_abs();
+    let runs: Vec<(u64, u64)> = decision.runs.iter().map(|run| (seconds(run.from), seconds(run.until))).collect();
+    let whole = vec![(seconds(expected.start), seconds(expected.end))];
+    (if runs.is_empty() { whole } else { runs }, expected.energy.in_kwh())
+}
+
+/// Grams of a kilowatt, of a job that takes so long: it is over before the end of its runs, or goes on at the end of the last.
+fn emitted(hours: &[f64], runs: &[(u64, u64)], length: u64) -> f64 {
+    let (mut left, mut sum) = (length, 0.0);
+    for (index, (from, until)) in runs.iter().enumerate() {
+        let takes = if index + 1 == runs.len() { left } else { left.min(until - from) };
+        (left, sum) = (left - takes, sum + grams(hours, *from, takes));
+    }
+    sum
 }
 
 /// Grams of a kilowatt.
@@ -164,7 +181,7 @@ fn shares(lengths: &[u64], whole: u64, parts: usize, most: u64) -> Vec<u32> {
     often.chunks(lengths.len()).map(share).collect()
 }
 
-fn measure(what: &str, year: &[f64], spread: f64) {
+fn measure(what: &str, year: &[f64], spread: f64, pauses: bool) {
     const RULES: [&str; 9] = ["run now", "q90", "mean", "2", "3", "5", "10", "20", "5, none above q90"];
     let mut dice = Dice(42);
     let (mut best, mut used) = (0.0, 0.0);
@@ -176,22 +193,23 @@ fn measure(what: &str, year: &[f64], spread: f64) {
         let truth = dice.length(spread);
         let whole = runs[(REMEMBERED * 9).div_ceil(10) - 1];
         let mean = runs.iter().sum::<u64>() / REMEMBERED as u64;
+        let planned = |length: u64, likely: &[u32]| planned(hours, length, likely, pauses);
         let starts = [
-            (0, 0.0),
-            planned(hours, whole, &[]),
-            planned(hours, whole, &[(mean * 1_000 / whole) as u32]),
-            planned(hours, whole, &shares(&runs, whole, 2, LIMIT)),
-            planned(hours, whole, &shares(&runs, whole, 3, LIMIT)),
-            planned(hours, whole, &shares(&runs, whole, 5, LIMIT)),
-            planned(hours, whole, &shares(&runs, whole, 10, LIMIT)),
-            planned(hours, whole, &shares(&runs, whole, 20, LIMIT)),
-            planned(hours, whole, &shares(&runs, whole, 5, whole)),
+            (vec![(0, whole)], 0.0),
+            planned(whole, &[]),
+            planned(whole, &[(mean * 1_000 / whole) as u32]),
+            planned(whole, &shares(&runs, whole, 2, LIMIT)),
+            planned(whole, &shares(&runs, whole, 3, LIMIT)),
+            planned(whole, &shares(&runs, whole, 5, LIMIT)),
+            planned(whole, &shares(&runs, whole, 10, LIMIT)),
+            planned(whole, &shares(&runs, whole, 20, LIMIT)),
+            planned(whole, &shares(&runs, whole, 5, whole)),
         ];
-        for (index, (start, energy)) in starts.into_iter().enumerate() {
-            emits[index] += grams(hours, start, truth);
+        for (index, (runs, energy)) in starts.into_iter().enumerate() {
+            emits[index] += emitted(hours, &runs, truth);
             told[index] += energy;
         }
-        best += grams(hours, planned(hours, truth, &[]).0, truth);
+        best += emitted(hours, &planned(truth, &[]).0, truth);
         used += truth as f64 / 3_600.0;
     }
     for (index, rule) in RULES.iter().enumerate() {
@@ -208,13 +226,13 @@ fn main() {
     );
     let formula = formula(&mut Dice(7));
     for spread in [0.3, 0.6, 1.0, 1.5] {
-        measure("formula", &formula, spread);
+        measure("formula", &formula, spread, false);
     }
     let Some(year) = measured() else {
         eprintln!("SKIPPED: the curve of 2022 is not in shared/data");
         return;
     };
-    for spread in [0.3, 0.6, 1.0, 1.5] {
-        measure("AU-SA 2022", &year, spread);
+    for (what, pauses) in [("AU-SA 2022", false), ("with pauses", true)] {
+        [0.3, 0.6, 1.0, 1.5].into_iter().for_each(|spread| measure(what, &year, spread, pauses));
     }
 }

@@ -84,7 +84,7 @@ impl Desk<'_> {
             [] => self.outlook(job, &target.choice),
             runs => {
                 let zone = &self.room.zones[target.choice.zone];
-                reasons::broken_outlook(zone, target.choice.shape.watts, target.choice.shape.length, runs)
+                reasons::broken_outlook(zone, target.choice.shape.watts, target.choice.shape.length, runs, job)
             }
         };
         let runs = target.runs.iter().map(|(from, until)| Run { from: time(*from), until: time(*until) }).collect();

@@ -5,6 +5,7 @@ use super::decide::{Desk, Kept, Target, kit};
 use super::priced::Curves;
 use super::reasons;
 use super::search::{self, Choice, Price, Reach, WHOLE, rate};
+use crate::likely::Lengths;
 use crate::machine::Shape;
 use crate::order::{Turn, by_price, latest_start, turn, waits_for_grid};
 use crate::problem::{Job, Policy, Problem, Running};
@@ -69,7 +70,8 @@ impl Desk<'_> {
         let found = search::broken(self.room, job, terms, reach, first, Begins::Waiting, curves);
         let (choice, broken) = found.filter(|(_, broken)| broken.runs.len() > 1)?;
         let zone = &self.room.zones[choice.zone];
-        let truly = Broken::of(&zone.integral, broken.runs, terms, Begins::Waiting, choice.start)?;
+        let lengths = Lengths::of(job, choice.shape.length);
+        let truly = Broken::of(&zone.integral, broken.runs, terms, Begins::Waiting, choice.start, &lengths)?;
         let price = Some(Price { emits: rate(zone, &choice.shape).saturating_mul(truly.integral), poor: truly.poor });
         let (choice, with_room) = (Choice { price, ..choice }, choice.price?.emits);
         let asks = job.delay.min_saving;
@@ -153,8 +155,8 @@ impl Desk<'_> {
 
     pub(super) fn pieces(&self, job: &Job, first: &Choice, choice: &Choice, runs: &[(Stamp, Stamp)]) -> WhyNow {
         let zone = &self.room.zones[choice.zone];
-        let emits =
-            reasons::broken_outlook(zone, choice.shape.watts, choice.shape.length, runs).map(|outlook| outlook.emits);
+        let emits = reasons::broken_outlook(zone, choice.shape.watts, choice.shape.length, runs, job)
+            .map(|outlook| outlook.emits);
         let savings = Savings {
             emits: emits.unwrap_or_default(),
             instead_of: self.outlook(job, first).map(|outlook| outlook.emits).unwrap_or_default(),
@@ -217,9 +219,10 @@ impl Desk<'_> {
         if all < terms.least {
             return None;
         }
-        let goes_on = integral.cost(now, all)?;
+        let lengths = Lengths::of(job, shape.length);
+        let goes_on = integral.expected(now, &lengths)?;
         let window = self.reach(job)?.window(all);
-        let best = broken::cheapest(integral, free, window, all, terms, Begins::Running { must: false })?;
+        let best = broken::cheapest(integral, free, window, &lengths, terms, Begins::Running { must: false })?;
         let (from, until) = *best.runs.first()?;
         if from <= now {
             return (best.runs.len() > 1).then_some(Next::LookAgain(until));
@@ -238,7 +241,7 @@ impl Desk<'_> {
         }
         let zone = &self.room.zones[zone];
         let instead_of = reasons::outlook(zone, shape.watts, self.now, shape.length, job)?.emits;
-        let emits = reasons::broken_outlook(zone, shape.watts, shape.length, &best.runs)?.emits;
+        let emits = reasons::broken_outlook(zone, shape.watts, shape.length, &best.runs, job)?.emits;
         Some(Next::Pause(Pausing { until: time(from), savings: Savings { emits, instead_of } }))
     }
 }

@@ -1,12 +1,13 @@
 //! What stands in a job's way, with its numbers, and what its run is expected to be.
 
+use super::broken::cut;
 use super::search::Choice;
 use crate::likely::lengths;
 use crate::machine::{Amount, Shape};
 use crate::order::latest_start;
 use crate::problem::Job;
 use crate::room::{Room, ZoneRoom};
-use crate::stamp::{Stamp, later, stamp, time};
+use crate::stamp::{Stamp, later, millis, stamp, time};
 use chrono::TimeDelta;
 use chrono::{DateTime, Utc};
 use neap_model::footprint::{EnergyOver, footprint};
@@ -55,13 +56,36 @@ pub(crate) fn outlook(
     Some(Outlook { start, end, energy: energy.scaled(1, count), emits: emits.scaled(1, count), intensity, grade })
 }
 
-/// What a run in several pieces would be. The energy is that of one piece, spread evenly over the time in which it runs.
+/// What a run in several pieces would be that is planned with `length`: its energy, emissions and intensity are the mean over
+/// its likely lengths, its end and its grade those of the planning length. `None` where part of it is not known.
 pub(crate) fn broken_outlook(
     zone: &ZoneRoom,
     watts: Watts,
     length: Seconds,
     runs: &[(Stamp, Stamp)],
+    job: &Job,
 ) -> Option<Outlook> {
+    let planned = pieces(zone, watts, length, runs)?;
+    if job.likely.is_empty() {
+        return Some(planned);
+    }
+    let lengths = lengths(job, length);
+    let count = u64::try_from(lengths.len()).ok()?;
+    let (mut energy, mut emits, mut weighed, mut time) = (Joules::ZERO, GramsCo2e::ZERO, 0u128, 0u128);
+    for length in lengths {
+        let runs: Vec<(Stamp, Stamp)> = cut(runs, millis(length)).collect();
+        let one = pieces(zone, watts, length, &runs)?;
+        (energy, emits) = (energy + one.energy, emits + one.emits);
+        weighed += u128::from(one.intensity.0) * u128::from(length.0);
+        time += u128::from(length.0);
+    }
+    let intensity = Intensity(u64::try_from(weighed.checked_div(time)?).ok()?);
+    Some(Outlook { energy: energy.scaled(1, count), emits: emits.scaled(1, count), intensity, ..planned })
+}
+
+/// What a run in several pieces is that takes just that long. The energy is that of one piece, spread evenly over the time in
+/// which it runs.
+fn pieces(zone: &ZoneRoom, watts: Watts, length: Seconds, runs: &[(Stamp, Stamp)]) -> Option<Outlook> {
     let energy = (watts * length).at_facility(zone.pue);
     let all: i64 = runs.iter().map(|(from, until)| until - from).sum();
     let (mut passed, mut given, mut over) = (0, Joules::ZERO, Vec::with_capacity(runs.len()));

@@ -248,12 +248,11 @@ pub(crate) fn none_below(
         let integral = room.zones[zone].goes_by(job).1;
         let (lengths, mut found) = (Lengths::of(job, length), Cleanest::default());
         integral.cleanest(from, until, &lengths, &mut found);
-        let length = lengths.planned;
         let whole = found.any.map_or(u128::MAX, |(cost, ..)| rate.saturating_mul(cost));
         whole >= below
             && pauses.is_none_or(|(terms, reach)| {
                 let free = |_: Stamp, _: Stamp| true;
-                broken::cheapest(integral, free, reach.window(length), length, terms, Begins::Waiting)
+                broken::cheapest(integral, free, reach.window(lengths.planned), &lengths, terms, Begins::Waiting)
                     .is_none_or(|broken| rate.saturating_mul(broken.integral) >= below)
             })
     })
@@ -300,19 +299,19 @@ pub(crate) fn broken(
     for (index, _, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
         for shape in room.shapes(index, job).filter(|shape| shape.rank <= rank) {
             let integral = &*curves.of(room, index, &shape, job);
-            let length = shape.millis();
-            let window = reach.window(length);
+            let lengths = Lengths::of(job, shape.length);
+            let window = reach.window(lengths.planned);
             let power = if job.ways.is_empty() { Watts::ZERO } else { shape.watts };
             let wish = wished
-                .entry((zone, power, length))
-                .or_insert_with(|| broken::cheapest(integral, |_, _| true, window, length, terms, begins));
+                .entry((zone, power, lengths.planned))
+                .or_insert_with(|| broken::cheapest(integral, |_, _| true, window, &lengths, terms, begins));
             let Some(wish) = wish else { continue };
             let free = |from: Stamp, until: Stamp| room.has_room(index, &shape, from, until);
             let found = if wish.runs.iter().all(|(from, until)| free(*from, *until)) {
                 wish.clone()
             } else if tries > 0 {
                 tries -= 1;
-                let Some(found) = broken::cheapest(integral, free, window, length, terms, begins) else { continue };
+                let Some(found) = broken::cheapest(integral, free, window, &lengths, terms, begins) else { continue };
                 found
             } else {
                 continue;
@@ -343,7 +342,8 @@ pub(crate) fn broken_there(
     let free = |shape: &Shape| runs.iter().all(|(from, until)| room.has_room(index, shape, *from, *until));
     let fits = |shape: &Shape| shape.millis() == all && free(shape);
     let shape = node.machine.shapes_of(job, kit).filter(fits).min_by_key(|shape| plain(node, shape, rank))?;
-    let found = Broken::of(&room.zones[zone].integral, runs.to_vec(), terms, Begins::Waiting, runs.first()?.0)?;
+    let (integral, lengths) = (&room.zones[zone].integral, Lengths::of(job, shape.length));
+    let found = Broken::of(integral, runs.to_vec(), terms, Begins::Waiting, runs.first()?.0, &lengths)?;
     let emits = rate(&room.zones[zone], &shape).saturating_mul(found.integral);
     let price = Some(Price { emits, poor: found.poor });
     Some((Choice { node: index, zone, shape, start: runs.first()?.0, price }, found))

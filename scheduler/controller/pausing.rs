@@ -1,5 +1,6 @@
 //! Pauses: who may be paused, what is left of a job after them, and the order to save itself and stop for a while.
 
+use super::planning::still_likely;
 use super::power::Group;
 use super::state::Job;
 use super::{Controller, Turn};
@@ -84,6 +85,7 @@ impl Controller {
                 Seconds::ZERO => self.still_runs(job, since).unwrap_or(Seconds(1)),
                 left => left,
             };
+            ask.likely = still_likely(&ask.likely, whole, (job.on_width(ran), ask.length));
             ask.ways = as_it_runs(job, &ask.ways, (whole, ask.length));
             ask.done = ask.done + ran;
             ask.zones = job.place.iter().map(|place| place.zone.clone()).collect();

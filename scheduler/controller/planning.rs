@@ -7,6 +7,7 @@ mod site;
 mod unlike;
 
 use chrono::{DateTime, TimeDelta, Utc};
+pub(super) use learning::still_likely;
 use neap_model::job::JobId;
 use neap_model::plan::{Blocker, Certificate, Decision, Verdict};
 use neap_model::reason::Reason;

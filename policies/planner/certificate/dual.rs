@@ -60,7 +60,7 @@ impl Dual {
     fn looks(&self) -> usize {
         let way = |way: &Way| match &way.how {
             How::Once { .. } => 1,
-            How::Pieces { stretches, .. } => 4 * stretches.len(),
+            How::Pieces { stretches, likely, .. } => (4 + likely.len()) * stretches.len(),
         };
         self.jobs.iter().flatten().map(way).sum()
     }
@@ -199,7 +199,7 @@ fn cost(way: &Way, prices: &[Vec<f64>], sums: &[Vec<f64>]) -> f64 {
             let (prices, sums) = (&prices[kind], &sums[kind]);
             cost + units * (upto(prices, sums, *until) - upto(prices, sums, *from))
         }),
-        How::Pieces { .. } => cheapest(way, prices).map(|(_, _, cost)| cost).sum(),
+        How::Pieces { beyond, .. } => beyond + cheapest(way, prices).iter().map(|(_, _, cost)| cost).sum::<f64>(),
     }
 }
 
@@ -214,31 +214,45 @@ fn demand(way: &Way, prices: &[Vec<f64>], asked: &mut [Vec<f64>]) {
                 }
             }
         }
-        How::Pieces { .. } => cheapest(way, prices).for_each(|(cell, hours, _)| {
-            way.takes().for_each(|(kind, units)| asked[kind][cell] += units * hours);
-        }),
+        How::Pieces { .. } => {
+            for (cell, hours, _) in cheapest(way, prices) {
+                way.takes().for_each(|(kind, units)| asked[kind][cell] += units * hours);
+            }
+        }
     }
 }
 
 /// The cheapest stretches that add up to the run: cell, hours taken, cost.
-fn cheapest<'a>(way: &'a Way, prices: &[Vec<f64>]) -> impl Iterator<Item = (usize, f64, f64)> + use<'a> {
-    let (stretches, mut left) = match &way.how {
-        How::Pieces { stretches, hours } => (stretches.as_slice(), *hours),
-        How::Once { .. } => (&[][..], 0.0),
+///
+/// Of a job that may be over sooner, for each of its likely lengths by itself: the cheapest hours for as long as it runs, and
+/// the cheapest room for the rest, each counted as often as that length. No choice of stretches made without knowing the
+/// length is cheaper than that.
+fn cheapest(way: &Way, prices: &[Vec<f64>]) -> Vec<(usize, f64, f64)> {
+    let How::Pieces { stretches, hours, likely, .. } = &way.how else { return Vec::new() };
+    let room = |cell: usize| way.takes().fold(0.0, |price, (kind, units)| price + units * prices[kind][cell]);
+    let sorted = |mut order: Vec<(f64, usize)>| {
+        order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        order
     };
-    let mut order: Vec<(f64, usize)> = stretches
-        .iter()
-        .enumerate()
-        .map(|(index, stretch)| {
-            let emits = stretch.emits / stretch.hours;
-            (way.takes().fold(emits, |price, (kind, units)| price + units * prices[kind][stretch.cell]), index)
-        })
-        .collect();
-    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    order.into_iter().map_while(move |(price, index)| {
-        let stretch = &stretches[index];
-        let hours = stretch.hours.min(left);
-        left -= hours;
-        (hours > 0.0).then_some((stretch.cell, hours, price * hours))
-    })
+    let whole = stretches.iter().enumerate().map(|(index, stretch)| {
+        let emits = stretch.emits / stretch.hours;
+        (way.takes().fold(emits, |price, (kind, units)| price + units * prices[kind][stretch.cell]), index)
+    });
+    let whole = sorted(whole.collect());
+    let take = |order: &[(f64, usize)], hours: f64, share: f64| -> Vec<(usize, f64, f64)> {
+        let mut left = hours;
+        let one = |(price, index): &(f64, usize)| {
+            let stretch = &stretches[*index];
+            let hours = stretch.hours.min(left);
+            left -= hours;
+            (hours > 0.0).then_some((stretch.cell, share * hours, share * price * hours))
+        };
+        order.iter().map_while(one).collect()
+    };
+    if likely.is_empty() {
+        return take(&whole, *hours, 1.0);
+    }
+    let idle = stretches.iter().enumerate().map(|(index, stretch)| (room(stretch.cell), index));
+    let (idle, share) = (sorted(idle.collect()), 1.0 / likely.len() as f64);
+    likely.iter().flat_map(|run| [take(&whole, *run, share), take(&idle, hours - run, share)]).flatten().collect()
 }

@@ -5,7 +5,7 @@ use crate::machine::{Amount, Shape};
 use crate::order::by_price;
 use crate::problem::Job;
 use crate::room::{Counts, Room};
-use crate::stamp::{Stamp, millis};
+use crate::stamp::Stamp;
 use neap_model::seconds::Seconds;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -67,8 +67,9 @@ impl Way {
 pub(super) enum How {
     /// In one piece.
     Once { from: Instant, until: Instant, emits: f64 },
-    /// In any stretches that add up to so many hours.
-    Pieces { stretches: Vec<Stretch>, hours: f64 },
+    /// In any stretches that add up to so many hours. Of a job whose length is not known: how many of these it comes to, each as
+    /// likely as the others, and what it emits at least beyond them in the mean; none: all of them.
+    Pieces { stretches: Vec<Stretch>, hours: f64, likely: Vec<f64>, beyond: f64 },
 }
 
 /// What a node shares with others.
@@ -186,7 +187,7 @@ impl<'a> Ground<'a> {
                     if gpus > 0 { (2 * zone, f64::from(gpus)) } else { (2 * zone + 1, f64::from(cpus)) };
                 let rate = watts as f64 * (self.room.zones[zone].pue.ratio() * 1_000.0).round() * UNIT;
                 let hows = if job.pause.is_some() && !by_price(job) {
-                    self.pieces(zone, job, window, millis(length), rate).into_iter().collect()
+                    self.pieces(zone, job, window, &Lengths::of(job, length), rate).into_iter().collect()
                 } else {
                     self.once(zone, job, window, &Lengths::of(job, length), rate)
                 };
@@ -228,7 +229,7 @@ impl<'a> Ground<'a> {
         starts.into_iter().filter_map(way).collect()
     }
 
-    fn pieces(&self, zone: usize, job: &Job, window: Window, length: i64, rate: f64) -> Option<How> {
+    fn pieces(&self, zone: usize, job: &Job, window: Window, lengths: &Lengths, rate: f64) -> Option<How> {
         let integral = self.room.zones[zone].goes_by(job).1;
         let edges = self.edges(zone, job, window.from, window.end);
         let stretch = |pair: &[Stamp]| {
@@ -236,8 +237,18 @@ impl<'a> Ground<'a> {
             Some(Stretch { cell: self.instant(pair[0]).0, hours: (pair[1] - pair[0]) as f64 / CELL as f64, emits })
         };
         let stretches: Vec<Stretch> = edges.windows(2).filter_map(stretch).collect();
-        let hours = length as f64 / CELL as f64;
+        let in_hours = |length: i64| length as f64 / CELL as f64;
+        let hours = in_hours(lengths.planned);
         let known: f64 = stretches.iter().map(|stretch| stretch.hours).sum();
-        (known >= hours - 1e-9).then_some(How::Pieces { stretches, hours })
+        let (mut likely, mut beyond) = (Vec::new(), 0.0);
+        if !lengths.is_known() {
+            // Who takes longer than planned goes on where the last piece ends, after its first possible end.
+            let after = window.from.saturating_add(lengths.planned);
+            let least = integral.least(after).unwrap_or(0) as f64 * CELL as f64 * rate;
+            let over = lengths.likely().iter().map(|length| in_hours(length - lengths.planned).max(0.0));
+            beyond = over.sum::<f64>() * least / lengths.likely().len() as f64;
+            likely = lengths.likely().iter().map(|length| in_hours(*length).min(hours)).collect();
+        }
+        (known >= hours - 1e-9).then_some(How::Pieces { stretches, hours, likely, beyond })
     }
 }

@@ -195,13 +195,10 @@ impl Controller {
 
     /// The equally likely lengths of what is left of a job that waits, in thousandths of `left`, its planning length: of earlier
     /// runs as long as they would have been on the slowest of `ways`, and longer than what it has done already. Empty where
-    /// its length was given, is not known, or hardly ever differs; and for a job that may be paused, whose runs in pieces are
-    /// weighed by the whole of it.
+    /// its length was given, is not known, or hardly ever differs.
     pub(super) fn likely_of(&self, spec: &JobSpec, job: Option<&Job>, ways: &[Way], left: Seconds) -> Arc<[u32]> {
         let known = self.planning.known.get(&kind_of(spec));
-        let Some(known) = known.filter(|_| spec.time.expect.is_none() && self.pause_terms(spec, job).is_none()) else {
-            return Arc::default();
-        };
+        let Some(known) = known.filter(|_| spec.time.expect.is_none()) else { return Arc::default() };
         let slowest = ways.iter().map(|way| way.length.0).max();
         let whole: Vec<u64> = match slowest {
             None => known.lengths.iter().copied().collect(),
@@ -299,6 +296,19 @@ fn shares(mut lengths: Vec<u64>, whole: u64) -> Arc<[u32]> {
     if all.iter().all(|share| *share == 1_000) { Arc::default() } else { all.into() }
 }
 
+/// The likely lengths of what is left of a job that had run for so long, of those of `whole`: who would have been over by then is
+/// not among them.
+pub(in crate::controller) fn still_likely(
+    likely: &[u32],
+    whole: Seconds,
+    (ran, left): (Seconds, Seconds),
+) -> Arc<[u32]> {
+    let length = |share: &u32| whole.0.saturating_mul(u64::from(*share)) / 1_000;
+    let rest: Vec<u64> =
+        likely.iter().map(length).filter(|length| *length > ran.0).map(|length| length - ran.0).collect();
+    if rest.is_empty() { Arc::default() } else { shares(rest, left.0.max(1)) }
+}
+
 /// The same ways for what is left of a job.
 pub(super) fn ways_left(ways: Vec<Way>, left: Seconds) -> Vec<Way> {
     let whole = ways.iter().map(|way| way.length.0).max().unwrap_or(1).max(1);
@@ -309,6 +319,17 @@ pub(super) fn ways_left(ways: Vec<Way>, left: Seconds) -> Vec<Way> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_still_runs_is_one_of_the_longer_ones() {
+        let likely = [200, 400, 600, 800, 1_000].as_slice();
+        // Of an hour 35 minutes are gone: 36, 48 and 60 minutes are left of, of which 25 were planned.
+        let left = still_likely(likely, Seconds::minutes(60), (Seconds::minutes(35), Seconds::minutes(25)));
+        assert_eq!((left[0], left[9], left.len()), (40, 1_000, 10));
+        assert!(left.is_sorted());
+        assert!(still_likely(likely, Seconds::minutes(60), (Seconds::minutes(60), Seconds(1))).is_empty());
+        assert!(still_likely(&[], Seconds::minutes(60), (Seconds(0), Seconds(1))).is_empty());
+    }
 
     #[test]
     fn a_few_lengths_stand_for_all_and_have_their_mean() {
