@@ -57,6 +57,62 @@ fn d2_an_executor_killed_around_every_set_and_restore_leaves_nothing_stuck() {
     assert!(job.wait().expect("it ends").success());
 }
 
+#[test]
+fn a_scheduler_that_starts_anew_changes_no_limit() {
+    let mut place = Place::new();
+    place.start_helper();
+    place.site.start_scheduler();
+    place.site.start_executor();
+    let (mut job, steps) = place.job(&[]);
+    place.until("it runs", Duration::from_secs(20), || place.text(&["ls"]).contains("running"));
+    place.text(&["node", "cap", "here", "180W", "--reason", "test"]);
+    place.until("it is held", Duration::from_secs(15), || place.limit() == 180);
+    let sets = place.node.gpu(0).truth().sets;
+    place.site.kill_scheduler();
+    // Longer than a renewal would be put off for.
+    std::thread::sleep(Duration::from_secs(12));
+    place.until("it is told", Duration::from_secs(10), || {
+        place.site.log("executor").contains("limits of GPUs are not renewed")
+    });
+    assert_eq!(place.limit(), 180);
+    place.site.start_scheduler();
+    place.until("it is told", Duration::from_secs(20), || place.site.log("executor").contains("held for it again"));
+    assert_eq!((place.limit(), place.node.gpu(0).truth().sets), (180, sets));
+    steps.end();
+    // Who watched it was told that the scheduler is away, and left.
+    drop(job.wait());
+    place.until("it ends well", Duration::from_secs(10), || place.show()["state"] == "succeeded");
+    place.until("what was found comes back", Duration::from_secs(10), || place.limit() == 250);
+}
+
+/// In real time, over a minute: `cargo test --test caps -- --ignored`.
+#[test]
+#[ignore = "waits for a lease to run out"]
+fn d1_without_a_scheduler_a_shared_feeder_goes_to_its_safe_cap_within_a_term_and_ten_seconds() {
+    let mut place = Place::with("", "on_loss = \"safe_cap\"\nsafe_cap = \"150 W\"\n");
+    place.start_helper();
+    assert_eq!(place.limit(), 150, "nobody holds it");
+    place.site.start_scheduler();
+    place.site.start_executor();
+    let (mut job, steps) = place.job(&[]);
+    place.until("it runs", Duration::from_secs(20), || place.text(&["ls"]).contains("running"));
+    place.text(&["node", "cap", "here", "120W", "--reason", "test"]);
+    place.until("it is held", Duration::from_secs(15), || place.limit() == 120);
+    place.site.kill_scheduler();
+    let killed = Instant::now();
+    place.until("the lease runs out", Duration::from_secs(75), || place.limit() == 150);
+    let took = killed.elapsed();
+    eprintln!("at its safe cap {:.1} s after the scheduler was killed", took.as_secs_f64());
+    assert!(took < Duration::from_secs(71));
+    place.site.start_scheduler();
+    place.until("it is taken again", Duration::from_secs(20), || place.limit() == 120);
+    steps.end();
+    // Who watched it was told that the scheduler is away, and left.
+    drop(job.wait());
+    place.until("it ends well", Duration::from_secs(10), || place.show()["state"] == "succeeded");
+    place.until("nobody holds it", Duration::from_secs(10), || place.limit() == 150);
+}
+
 /// In real time, over a minute: `cargo test --test caps -- --ignored`.
 #[test]
 #[ignore = "waits for a lease to run out"]
