@@ -326,6 +326,9 @@ impl Executor {
             if let Some(metering) = shares.metering.get(&id) {
                 attempt.meter.note(metering);
             }
+            if attempt.exit.is_none() {
+                attempt.meter.drew(shares.draws.of(id), shares.draws.time);
+            }
             let span = attempt.meter.take(parts, total, at, false);
             if !attempt.work.lease.gpus.is_empty() {
                 attempt.meter.counters = self.node.counters(&attempt.work.lease.gpus);

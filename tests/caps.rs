@@ -222,6 +222,9 @@ fn a_job_is_held_where_it_takes_least_energy_and_what_was_found_comes_back() {
     place.until("what was found comes back", Duration::from_secs(10), || place.limit() == 250);
     let shown = place.show();
     assert_eq!((&shown["cap_requested_watts"], &shown["cap_found_watts"]), (&(chosen as f64).into(), &250.0.into()));
+    let watts = |name: &str| shown[name].as_f64().unwrap_or_else(|| panic!("{name}: {shown}"));
+    assert!(watts("mean_power_watts") > 50.0 && watts("mean_power_watts") < watts("max_power_watts"), "{shown}");
+    assert!(watts("max_power_watts") < 400.0 && shown["signal_source"].is_string(), "{shown}");
     assert!(shown["capped_seconds"].as_f64().is_some_and(|seconds| seconds > 3.0), "{shown}");
     let log = place.text(&["logs", "last"]);
     assert!(log.contains(&format!("power   GPUs at {chosen} W")), "{log}");
