@@ -268,6 +268,42 @@ fn doctor_tries_a_board_and_puts_back_what_it_found() {
 }
 
 #[test]
+fn doctor_sets_nothing_while_somebody_else_tries_or_holds_a_board() {
+    let mut place = Place::new();
+    place.start_helper();
+    let doctor = || {
+        let began = Instant::now();
+        let output = place.site.neap().args(["doctor", "--gpu", "--yes"]).output().expect("it ran");
+        assert!(began.elapsed() < Duration::from_secs(5), "it is known at once");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // Another one: it has the lock on the helper's directory while it is at it.
+    let theirs = std::fs::File::open(place.site.dir.path()).expect("a directory");
+    theirs.lock().expect("free");
+    let (code, said) = doctor();
+    assert_eq!(code, Some(5), "{said}");
+    assert!(
+        said.contains("E056") && said.contains("another `neap doctor --gpu`") && said.contains("help: wait"),
+        "{said}"
+    );
+    drop(theirs);
+    // A lease, as an executor's for a job.
+    let mut ask = std::os::unix::net::UnixStream::connect(place.site.path("power.sock")).expect("it listens");
+    let acquire = format!(
+        "{{\"verb\":\"acquire\",\"gpu\":\"{}\",\"limit_watts\":200,\"ttl_seconds\":60,\"attempt\":\"7-1\"}}\n",
+        place.node.gpu(0).uuid()
+    );
+    std::io::Write::write_all(&mut ask, acquire.as_bytes()).expect("asked");
+    let mut answer = String::new();
+    BufReader::new(ask).read_line(&mut answer).expect("answered");
+    assert!(answer.contains("\"ok\":true"), "{answer}");
+    let (code, said) = doctor();
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("E056") && said.contains("for 7-1") && said.contains("help: "), "{said}");
+    assert_eq!((place.limit(), place.node.gpu(0).truth().sets), (200, 1), "nothing was set");
+}
+
+#[test]
 fn an_operator_holds_a_node_down_changes_that_and_gives_it_back() {
     let mut place = Place::new();
     place.start_helper();
