@@ -94,7 +94,7 @@ struct Executor {
     beats: u64,
     /// The scheduler we believe: its incarnation and nonce.
     scheduler: Option<(u64, u64)>,
-    /// When the last beat was sent that it answered, since boot.
+    /// When it answered last, since boot.
     heard: Option<Duration>,
     /// It was told that limits are let go of because it is not heard.
     unheard: bool,
@@ -148,7 +148,8 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
             tokio::spawn(async move {
                 let answer = link.beat(beat).await;
                 // The loop may be gone; then so is what the answer was about.
-                drop(replies.send((sent, answer)).await);
+                // It was there when it answered, which was no later than it may hold an answer back, however late that comes.
+                drop(replies.send((Boot.now().min(sent + patience), answer)).await);
             });
             news = false;
         }
@@ -157,9 +158,9 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
             answer = heard.recv() => {
                 flying = flying.saturating_sub(1);
                 match answer {
-                    Some((sent, Ok(reply))) => {
+                    Some((at, Ok(reply))) => {
                         (retry, told) = (RETRY.0, false);
-                        news |= executor.obey(reply, sent);
+                        news |= executor.obey(reply, at);
                     }
                     Some((_, Err(error))) => {
                         if !told {

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 /// A lease is renewed so often: three times within its term.
 pub const RENEW: Duration = Duration::from_secs(20);
-/// Nothing is taken or renewed once the scheduler was not heard for so long. A lease that was renewed just before has ended
+/// Nothing is taken or renewed once the scheduler was not heard for so long: twice as long as it may hold an answer back. A lease that was renewed just before has ended
 /// [`TERM`] later, and one that was to be renewed just then lasts for 50 s of silence.
 pub const UNHEARD: Duration = Duration::from_secs(10);
 /// What may pass is tried again after so long.
@@ -72,7 +72,7 @@ pub struct Holder<H> {
     helper: H,
     gpus: BTreeMap<String, Gpu>,
     changed: bool,
-    /// When the last word of the scheduler's was asked for; `None`: never in this life.
+    /// When the scheduler answered last; `None`: never in this life.
     heard: Option<Duration>,
 }
 
@@ -96,7 +96,7 @@ impl<H: Helper> Holder<H> {
         }
     }
 
-    /// The scheduler answered what was sent to it at that time.
+    /// The scheduler answered at that time.
     pub fn hear(&mut self, at: Duration) {
         self.heard = self.heard.max(Some(at));
     }

@@ -140,11 +140,11 @@ impl Executor {
         }
     }
 
-    /// The scheduler answered what was sent to it at that time: limits are held for it.
-    pub(super) fn hear(&mut self, sent: Duration) {
-        self.heard = self.heard.max(Some(sent));
+    /// The scheduler answered at that time: limits are held for it.
+    pub(super) fn hear(&mut self, at: Duration) {
+        self.heard = self.heard.max(Some(at));
         if let Some(caps) = &self.caps {
-            caps.hear(sent);
+            caps.hear(at);
         }
         if std::mem::take(&mut self.unheard) {
             (self.notice)("the scheduler is heard again: limits of GPUs are held for it again");

@@ -17,8 +17,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 impl Executor {
-    /// Takes in an answer to what was sent at that time since boot.
-    pub(super) fn obey(&mut self, reply: BeatReply, sent: Duration) -> bool {
+    /// Takes in an answer, which was given at that time since boot.
+    pub(super) fn obey(&mut self, reply: BeatReply, at: Duration) -> bool {
         let speaker = (reply.incarnation, reply.nonce);
         match self.scheduler {
             Some((incarnation, nonce))
@@ -32,7 +32,7 @@ impl Executor {
             }
             _ => self.scheduler = Some(speaker),
         }
-        self.hear(sent);
+        self.hear(at);
         let mut news = false;
         for (id, upto) in &reply.booked {
             if let Some(attempt) = self.attempts.get_mut(id) {

@@ -67,7 +67,7 @@ impl Held {
 enum Word {
     /// From now on this is wanted of that GPU.
     Want(String, Option<Wanted>),
-    /// The scheduler answered what was sent to it at that time.
+    /// The scheduler answered at that time.
     Heard(Duration),
 }
 
@@ -185,7 +185,7 @@ impl Caps {
         drop(self.words.send(Word::Want(uuid, wanted)));
     }
 
-    /// The scheduler answered what was sent to it at that time. While it is not heard for [`super::UNHEARD`] nothing is taken or
+    /// The scheduler answered at that time. While it is not heard for [`super::UNHEARD`] nothing is taken or
     /// renewed.
     pub fn hear(&self, at: Duration) {
         drop(self.words.send(Word::Heard(at)));
