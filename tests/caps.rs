@@ -24,6 +24,9 @@ const RATE: f64 = 40.0;
 /// More work than any of these tests does, in seconds at full clock.
 const WORK: f64 = 1e6;
 
+/// Steps are watched for so long.
+const WINDOW: &str = "3s";
+
 /// A board found at 250 W, its helper and a site that may ask it. The executor cannot set anything by itself.
 struct Place {
     site: Site,
@@ -48,7 +51,7 @@ impl Place {
         let site = Site::new(&format!("[[zone]]\nname = \"DE\"\n\n{more}"));
         let setup = GpuSetup { limit: Some(250), ..GpuSetup::new(Board::V100) };
         let node = Node::make_live(&site.path("sim"), &[setup]).expect("a node");
-        let (ours, privileged) = (node.library().expect("built"), node.privileged_library().expect("built"));
+        let privileged = node.privileged_library().expect("built");
         let (dir, uid) = (site.dir.path().display().to_string(), rustix::process::geteuid().as_raw());
         let text = format!(
             "socket = \"{dir}/power.sock\"\nstate_dir = \"{dir}/leases\"\nnvml_lib = \"{}\"\nallow_uids = [{uid}]\n\
@@ -57,10 +60,21 @@ impl Place {
         );
         std::fs::create_dir_all(site.path("leases")).expect("made");
         std::fs::write(site.path("powerd.toml"), text).expect("written");
-        let more =
-            format!("nvml_lib = \"{}\"\npower_socket = \"{dir}/power.sock\"\npace_window = \"3s\"\n", ours.display());
-        site.set_executor(&more);
+        let (ours, window) = (node.library().expect("built"), WINDOW);
+        site.set_executor(&format!(
+            "nvml_lib = \"{}\"\npower_socket = \"{dir}/power.sock\"\npace_window = \"{window}\"\n",
+            ours.display()
+        ));
         Self { site, node: Arc::new(node), helper: None, load: Load::RESNET50_V100 }
+    }
+
+    /// Executors that start from now on watch steps for ten minutes before they say how fast they go.
+    fn watch_no_steps(&self) {
+        let path = self.site.path("neap.toml");
+        let text = std::fs::read_to_string(&path).expect("it was written");
+        let other = text.replace(&format!("pace_window = \"{WINDOW}\""), "pace_window = \"10m\"");
+        assert_ne!(text, other);
+        std::fs::write(path, other).expect("written");
     }
 
     fn start_helper(&mut self) {
