@@ -5,6 +5,7 @@ mod capping;
 mod orders;
 
 use crate::cap::{Caps, Seeker};
+use crate::clock::{Boot, Clock};
 use crate::config::Config;
 use crate::link::{Link, LinkError};
 use crate::meter::{AttemptMeter, Holders, NodeMeter};
@@ -93,6 +94,10 @@ struct Executor {
     beats: u64,
     /// The scheduler we believe: its incarnation and nonce.
     scheduler: Option<(u64, u64)>,
+    /// When it answered last, since boot.
+    heard: Option<Duration>,
+    /// It was told that limits are let go of because it is not heard.
+    unheard: bool,
     notice: Notice,
 }
 
@@ -115,6 +120,8 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
         session: rand::rng().random(),
         beats: 0,
         scheduler: None,
+        heard: None,
+        unheard: false,
         attempts: BTreeMap::new(),
         let_go: BTreeMap::new(),
         config,
@@ -135,13 +142,14 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
         // One patient beat is always on its way; news do not wait for its answer.
         if Instant::now() >= not_before && (flying == 0 || (news && flying < 4)) {
             let patience = if flying == 0 && !news { PATIENCE } else { Duration::ZERO };
-            let beat = executor.make_beat(patience);
+            let (beat, sent) = (executor.make_beat(patience), Boot.now());
             let (link, replies) = (Arc::clone(&link), replies.clone());
             flying += 1;
             tokio::spawn(async move {
                 let answer = link.beat(beat).await;
                 // The loop may be gone; then so is what the answer was about.
-                drop(replies.send(answer).await);
+                // It was there when it answered, which was no later than it may hold an answer back, however late that comes.
+                drop(replies.send((Boot.now().min(sent + patience), answer)).await);
             });
             news = false;
         }
@@ -150,11 +158,11 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
             answer = heard.recv() => {
                 flying = flying.saturating_sub(1);
                 match answer {
-                    Some(Ok(reply)) => {
+                    Some((at, Ok(reply))) => {
                         (retry, told) = (RETRY.0, false);
-                        news |= executor.obey(reply);
+                        news |= executor.obey(reply, at);
                     }
-                    Some(Err(error)) => {
+                    Some((_, Err(error))) => {
                         if !told {
                             (executor.notice)(&format!("{error}; jobs go on, trying again"));
                             told = true;
@@ -318,6 +326,9 @@ impl Executor {
             let parts = shares.attempts.get(&id).map_or(&[][..], Vec::as_slice);
             if let Some(metering) = shares.metering.get(&id) {
                 attempt.meter.note(metering);
+            }
+            if attempt.exit.is_none() {
+                attempt.meter.drew(shares.draws.of(id), shares.draws.time);
             }
             let span = attempt.meter.take(parts, total, at, false);
             if !attempt.work.lease.gpus.is_empty() {

@@ -3,9 +3,10 @@
 //!
 //! What is wanted stands here; what is held is the helper's word. A refusal is told and leaves the job as it is; one of a ceiling
 //! leaves the limit. Tokens are kept on disk, so that an executor that was killed goes on with what it held, and gives back what
-//! nobody wants any more.
+//! nobody wants any more. Nothing is held for a scheduler that is not heard: its leases run out, and are taken again once it is.
 
 mod door;
+mod gpu;
 mod seek;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ pub use seek::{Seeker, Sought};
 
 use crate::domains::Cap;
 use crate::powerd::{Answer, Refusal, Request, TERM};
+use gpu::Gpu;
 use neap_model::cap::{CapHeld, Uncapped};
 use neap_model::units::{Megahertz, Watts};
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,9 @@ use std::time::Duration;
 
 /// A lease is renewed so often: three times within its term.
 pub const RENEW: Duration = Duration::from_secs(20);
+/// Nothing is taken or renewed once the scheduler was not heard for so long: twice as long as it may hold an answer back. A lease that was renewed just before has ended
+/// [`TERM`] later, and one that was to be renewed just then lasts for 50 s of silence.
+pub const UNHEARD: Duration = Duration::from_secs(10);
 /// What may pass is tried again after so long.
 const AGAIN: Duration = Duration::from_secs(2);
 /// A board that is held by a lease whose token was lost comes free when that ends.
@@ -61,41 +66,14 @@ impl Token {
     }
 }
 
-#[derive(Clone, Debug, Default)]
-struct Gpu {
-    wanted: Option<Wanted>,
-    token: Option<Token>,
-    /// When the token was last answered for, counted from when that was asked.
-    sent: Duration,
-    /// Not asked again before.
-    not_before: Duration,
-    /// A refusal that stands until something else is wanted.
-    refused: bool,
-    /// An earlier life's lease whose token was lost: it is taken over to be given back.
-    orphan: Option<Wanted>,
-    held: CapHeld,
-}
-
-impl Gpu {
-    /// What is asked for of what is wanted: a ceiling that was refused is left out. `None`: nothing.
-    fn target(&self) -> Option<Wanted> {
-        let Wanted { mut cap, attempt } = self.wanted.clone()?;
-        cap.clock_ceiling = cap.clock_ceiling.filter(|_| self.held.no_clock_ceiling.is_none());
-        (cap != Cap::default()).then_some(Wanted { cap, attempt })
-    }
-
-    /// Whether its lease has to go to another limit or ceiling.
-    fn moves(&self, token: &Token, target: Cap) -> bool {
-        token.cap() != target && !self.refused
-    }
-}
-
 /// The limits of a node, apart from how the helper is reached and when.
 #[derive(Debug)]
 pub struct Holder<H> {
     helper: H,
     gpus: BTreeMap<String, Gpu>,
     changed: bool,
+    /// When the scheduler answered last; `None`: never in this life.
+    heard: Option<Duration>,
 }
 
 impl<H: Helper> Holder<H> {
@@ -106,7 +84,7 @@ impl<H: Helper> Holder<H> {
             let held = CapHeld { gpu: uuid.clone(), requested, clock_ceiling, ..CapHeld::default() };
             (uuid, Gpu { token: Some(token), held, ..Gpu::default() })
         };
-        Self { helper, gpus: tokens.into_iter().map(gpu).collect(), changed: false }
+        Self { helper, gpus: tokens.into_iter().map(gpu).collect(), changed: false, heard: None }
     }
 
     /// The helper holds this for an attempt of ours, and there is no token of it.
@@ -116,6 +94,17 @@ impl<H: Helper> Holder<H> {
             gpu.clone_into(&mut entry.held.gpu);
             entry.orphan = Some(held);
         }
+    }
+
+    /// The scheduler answered at that time.
+    pub fn hear(&mut self, at: Duration) {
+        self.heard = self.heard.max(Some(at));
+    }
+
+    /// Whether there is a scheduler for whom anything may be held.
+    #[must_use]
+    pub fn hears(&self, now: Duration) -> bool {
+        self.heard.is_some_and(|heard| now < heard + UNHEARD)
     }
 
     /// From now on this is wanted; `None`: as it was found.
@@ -149,12 +138,15 @@ impl<H: Helper> Holder<H> {
 
     /// Does what is due, and says when to come again at the latest.
     pub fn tend(&mut self, now: Duration) -> Duration {
+        let hears = self.hears(now);
         for uuid in self.gpus.keys().cloned().collect::<Vec<_>>() {
-            let gpu = &self.gpus[&uuid];
+            let gpu = self.gpus.get_mut(&uuid).expect("it is listed");
+            gpu.sent.get_or_insert(now.saturating_sub(RENEW));
             if now < gpu.not_before {
                 continue;
             }
             match (gpu.target(), gpu.token.clone()) {
+                (Some(_), token) if !hears => self.run_out(&uuid, token.is_some(), now),
                 (Some(target), None) if !gpu.refused => self.acquire(&uuid, target, now),
                 // A lease keeps a limit until it ends: without one it begins anew.
                 (Some(target), Some(token))
@@ -162,7 +154,7 @@ impl<H: Helper> Holder<H> {
                 {
                     self.begin_anew(&uuid, token, target, now);
                 }
-                (Some(target), Some(token)) if gpu.moves(&token, target.cap) || now >= gpu.sent + RENEW => {
+                (Some(target), Some(token)) if gpu.moves(&token, target.cap) || now >= gpu.sent() + RENEW => {
                     let to = if gpu.moves(&token, target.cap) { target.cap } else { token.cap() };
                     self.renew(&uuid, &token, to, now);
                 }
@@ -177,12 +169,24 @@ impl<H: Helper> Holder<H> {
             }
         }
         let due = |gpu: &Gpu| match (gpu.target(), &gpu.token) {
-            (Some(target), Some(token)) if !gpu.moves(token, target.cap) => (gpu.sent + RENEW).max(gpu.not_before),
+            (Some(_), Some(_)) if !hears => (gpu.sent() + TERM).max(gpu.not_before),
+            (Some(_), None) if !hears => Duration::MAX,
+            (Some(target), Some(token)) if !gpu.moves(token, target.cap) => (gpu.sent() + RENEW).max(gpu.not_before),
             (Some(_), None) if gpu.refused => Duration::MAX,
             (None, None) if gpu.wanted.is_some() => Duration::MAX,
             _ => gpu.not_before,
         };
         self.gpus.values().map(due).min().unwrap_or(Duration::MAX)
+    }
+
+    /// Nobody is heard for whom it is held: its lease ends by itself, and until somebody is none is asked for.
+    fn run_out(&mut self, uuid: &str, has_lease: bool, now: Duration) {
+        let gpu = self.gpus.get_mut(uuid).expect("it is listed");
+        if !has_lease {
+            gpu.held.because = gpu.held.because.or(Some(Uncapped::NoScheduler));
+        } else if now >= gpu.sent() + TERM {
+            self.forget(uuid, Some(Uncapped::NoScheduler));
+        }
     }
 
     fn acquire(&mut self, uuid: &str, Wanted { cap, attempt }: Wanted, now: Duration) {
@@ -226,7 +230,7 @@ impl<H: Helper> Holder<H> {
             // The helper is away. Its lease runs out by itself, and then nobody holds the limit.
             None if answer.is_none() => {
                 gpu.not_before = now + AGAIN;
-                if now >= gpu.sent + TERM {
+                if now >= gpu.sent() + TERM {
                     self.forget(uuid, Some(Uncapped::NoHelper));
                 }
             }
@@ -270,7 +274,7 @@ impl<H: Helper> Holder<H> {
         if let (true, Some(lease)) = (answer.ok, &answer.lease) {
             let token = Token { lease: lease.clone(), limit: cap.limit, clock_ceiling: cap.clock_ceiling };
             self.changed |= gpu.token.as_ref() != Some(&token);
-            (gpu.token, gpu.sent, gpu.orphan) = (Some(token), now, None);
+            (gpu.token, gpu.sent, gpu.orphan) = (Some(token), Some(now), None);
             gpu.held.found = answer.found_milliwatts.map(Watts);
             gpu.held.requested = answer.requested_milliwatts.map(Watts).filter(|_| cap.limit.is_some());
             gpu.held.enforced = answer.enforced_milliwatts.map(Watts);
@@ -294,7 +298,7 @@ impl<H: Helper> Holder<H> {
         if ceiling && cap.clock_ceiling.is_some() && gpu.orphan.is_none() {
             // It may be for the ceiling alone: the limit is asked for without. A lease that ended over it is found out at once.
             (gpu.held.no_clock_ceiling, gpu.not_before) = (Some(because), now);
-            gpu.sent = now.saturating_sub(RENEW);
+            gpu.sent = Some(now.saturating_sub(RENEW));
             return;
         }
         gpu.held.because = Some(because);

@@ -2,7 +2,7 @@
 
 mod trial;
 
-pub use trial::trial;
+pub use trial::{Busy, trial};
 
 use crate::config::Config;
 use crate::domains::PowerDomain;

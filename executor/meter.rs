@@ -7,6 +7,7 @@
 pub mod apportion;
 pub mod edge;
 pub mod idle;
+pub mod power;
 pub mod rest;
 pub mod share;
 pub mod track;
@@ -16,8 +17,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::cap::CapUse;
 use neap_model::fleet::{Component, Source};
 use neap_model::job::AttemptId;
-use neap_model::ledger::{EnergySpan, GpuSpan, Metering, NodeSpan, Part, Unattributed};
+use neap_model::ledger::{EnergySpan, GpuSpan, Metering, NodeSpan, Part, Power, Unattributed};
 use neap_model::units::{Joules, Watts};
+use power::Draws;
 use serde::{Deserialize, Serialize};
 use share::{GpuUse, share};
 use std::collections::BTreeMap;
@@ -63,6 +65,8 @@ pub struct Shares {
     pub unattributed: Unattributed,
     /// What each GPU used, by UUID.
     pub gpus: BTreeMap<String, GpuSpan>,
+    /// What each attempt drew.
+    pub draws: Draws,
 }
 
 /// Which attempts hold which GPU or MIG part, by UUID.
@@ -95,6 +99,7 @@ pub fn divide(interval: &Interval, holders: &Holders, watts_per_cpu: Watts) -> S
     add(&mut shares.attributed, Part { component: Component::Cpu, source, energy: given });
     for (uuid, used) in &interval.gpus {
         let parted = share(uuid, used, holders);
+        shares.draws.board(&used.tally, &parted);
         let energy = parted.node.iter().map(|(_, energy)| *energy).sum();
         shares.gpus.insert(uuid.clone(), GpuSpan { energy, bound_ms: millis(used.bound) });
         for (source, energy) in parted.node {
@@ -135,6 +140,11 @@ pub struct AttemptMeter {
     metering: Metering,
     #[serde(default)]
     cap: CapUse,
+    #[serde(default)]
+    power: Power,
+    /// It ran at the last reading of this life.
+    #[serde(skip)]
+    ran: bool,
     /// What the counters of its GPUs said last: milliseconds since boot and millijoules, by UUID.
     #[serde(default)]
     pub counters: BTreeMap<String, (u64, u64)>,
@@ -155,6 +165,8 @@ impl AttemptMeter {
             gap_ms: 0,
             metering: Metering::default(),
             cap: CapUse::default(),
+            power: Power::default(),
+            ran: false,
             counters: BTreeMap::new(),
             closed: Vec::new(),
         }
@@ -180,6 +192,14 @@ impl AttemptMeter {
         self.cap.add(used);
     }
 
+    /// It runs, and drew that since the last reading; `None`: nobody knows. What it drew counts where it ran all the time.
+    pub fn drew(&mut self, watts: Option<Watts>, time: Duration) {
+        if let (true, Some(watts)) = (self.ran, watts) {
+            self.power.drew(watts, time);
+        }
+        self.ran = true;
+    }
+
     /// Takes energy used up to `at`. Says whether a span was closed.
     pub fn take(&mut self, parts: &[Part], cpu_ms: u64, at: DateTime<Utc>, last: bool) -> bool {
         for part in parts {
@@ -201,6 +221,7 @@ impl AttemptMeter {
                 gap_ms: std::mem::take(&mut self.gap_ms),
                 metering: std::mem::take(&mut self.metering),
                 cap: std::mem::take(&mut self.cap),
+                power: std::mem::take(&mut self.power),
             };
             (self.next, self.from) = (self.next + 1, self.seen);
             self.closed.push(span);
@@ -310,74 +331,4 @@ impl NodeMeter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use neap_model::job::{Epoch, JobId};
-    use proptest::prelude::*;
-
-    fn attempt(job: u64) -> AttemptId {
-        AttemptId { job: JobId(job), epoch: Epoch(1) }
-    }
-
-    fn at(millis: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp_millis(1_795_392_000_000 + millis).expect("in range")
-    }
-
-    #[test]
-    fn a10_without_a_counter_the_figure_is_an_estimate_and_says_so() {
-        let interval = Interval {
-            busy_ms: 3_000,
-            attempts: [(attempt(1), 1_500), (attempt(2), 500)].into(),
-            ..Interval::default()
-        };
-        let shares = divide(&interval, &BTreeMap::new(), Watts::whole(5));
-        let part = |joules| Part { component: Component::Cpu, source: Source::CpuTime, energy: Joules(joules) };
-        assert_eq!(shares.attempts[&attempt(1)], [part(7_500)]);
-        assert_eq!(shares.attempts[&attempt(2)], [part(2_500)]);
-        assert_eq!((shares.node, shares.attributed), (vec![part(15_000)], vec![part(10_000)]));
-    }
-
-    #[test]
-    fn a_gpu_belongs_to_its_holder_idle_or_not() {
-        let used =
-            |joules| GpuUse { tally: track::Tally { counted: Joules(joules), ..<_>::default() }, ..GpuUse::default() };
-        let gpus = [("a".to_owned(), used(100)), ("b".to_owned(), used(7))];
-        let interval = Interval { cpu: Some(Joules(50)), busy_ms: 10, gpus: gpus.into(), ..Interval::default() };
-        let shares = divide(&interval, &[("a".to_owned(), vec![attempt(1)])].into(), Watts::whole(5));
-        let gpu = |joules| Part { component: Component::Gpu, source: Source::NvmlEnergy, energy: Joules(joules) };
-        assert_eq!(shares.attempts[&attempt(1)], [gpu(100)]);
-        assert!(shares.node.contains(&gpu(107)) && shares.attributed.contains(&gpu(100)));
-    }
-
-    #[test]
-    fn spans_close_by_the_minute_and_at_the_end_and_gaps_are_told() {
-        let part = |joules| [Part { component: Component::Cpu, source: Source::CpuTime, energy: Joules(joules) }];
-        let mut meter = AttemptMeter::new(at(0));
-        assert!(!meter.take(&part(5), 10, at(5_000), false));
-        assert!(!meter.take(&part(5), 20, at(59_000), false)); // 54 s without a reading
-        assert!(meter.take(&part(1), 30, at(61_000), false));
-        assert!(meter.take(&part(2), 40, at(62_000), true));
-        let seen: Vec<_> = meter.closed.iter().map(|s| (s.seq, s.from, s.until, s.energy().0, s.gap_ms)).collect();
-        assert_eq!(seen, [(0, at(0), at(61_000), 11, 54_000), (1, at(61_000), at(62_000), 2, 0)]);
-        meter.booked(0);
-        assert_eq!(meter.closed.len(), 1);
-    }
-
-    proptest! {
-        #[test]
-        fn jobs_and_unattributed_are_the_device_exactly(
-            package in 0u64..1_000_000_000, busy in 0u64..100_000,
-            used in proptest::collection::vec(0u64..50_000, 0..8),
-        ) {
-            let attempts: BTreeMap<_, _> = used.iter().enumerate().map(|(n, ms)| (attempt(n as u64), *ms)).collect();
-            let interval = Interval { cpu: Some(Joules(package)), busy_ms: busy, attempts, ..Interval::default() };
-            let shares = divide(&interval, &BTreeMap::new(), Watts::whole(5));
-            let jobs: Joules = shares.attempts.values().flatten().map(|p| p.energy).sum();
-            let attributed: Joules = shares.attributed.iter().map(|p| p.energy).sum();
-            let node: Joules = shares.node.iter().map(|p| p.energy).sum();
-            prop_assert_eq!(jobs, attributed);
-            prop_assert_eq!(node, Joules(package));
-            prop_assert!(attributed <= node);
-        }
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use crate::domains::PowerDomain;
 use crate::domains::nvml::Gpus;
 use crate::domains::nvml::sampler::Live;
 use crate::domains::rapl::Rapl;
+use crate::meter::power::mean;
 use crate::meter::rest::{Stated, add_stated};
 use crate::meter::share::{BoardPart, GpuUse, Work};
 use crate::meter::track::Tally;
@@ -32,6 +33,8 @@ pub struct Node {
     /// What it has.
     pub inventory: Inventory,
     rapl: Option<(Rapl, Joules)>,
+    /// The processors' counter answered the last time.
+    rapl_answered: bool,
     gpus: Option<Gpus>,
     /// What of each GPU's energy is divided already.
     divided: BTreeMap<String, Tally>,
@@ -95,6 +98,7 @@ impl Node {
         };
         Ok(Self {
             rapl,
+            rapl_answered: true,
             divided: gpus.iter().flat_map(Gpus::live).map(|(uuid, live)| (uuid, live.tally())).collect(),
             gpus,
             busy_ms: host_busy_ms().ok_or(NodeError::Facts("/proc/stat"))?,
@@ -222,8 +226,11 @@ impl Node {
         let mut interval =
             Interval { busy_ms: busy.saturating_sub(self.busy_ms), attempts: used, ..Interval::default() };
         self.busy_ms = busy;
+        let mut whole = true;
         if let Some((rapl, before)) = &mut self.rapl {
-            let now = rapl.energy().map_or(*before, |reading| reading.energy);
+            let reading = rapl.energy();
+            whole = std::mem::replace(&mut self.rapl_answered, reading.is_ok()) && reading.is_ok();
+            let now = reading.map_or(*before, |reading| reading.energy);
             interval.cpu = Some(now.saturating_sub(*before));
             *before = now;
         }
@@ -235,7 +242,7 @@ impl Node {
                 let model = self.inventory.gpus.iter().find(|gpu| gpu.uuid == uuid).map(|gpu| gpu.model.as_str());
                 let gain = gain(model.unwrap_or_default());
                 let used = gpu_use(&live, &before, bound, whose, gain);
-                if let Some(watts) = mean(&used.tally) {
+                if let Some(watts) = mean(used.tally.counted + used.tally.integrated, &used.tally) {
                     let most = self.draws.entry(uuid.clone()).or_default();
                     *most = watts.max(*most);
                 }
@@ -244,6 +251,7 @@ impl Node {
         }
         let mut shares = divide(&interval, holders, self.inventory.watts_per_cpu);
         add_stated(&mut shares, &self.stated, time, interval.cpu.is_some(), reserved, self.inventory.cpus);
+        shares.draws.rest(&shares.attempts, time, whole);
         shares
     }
 }
@@ -251,14 +259,6 @@ impl Node {
 /// How far a board's sensor and counter may be off, in thousandths: data-centre boards 6 %, others 13 %.
 fn gain(model: &str) -> u32 {
     if ["GeForce", "RTX", "TITAN", "Quadro"].iter().any(|word| model.contains(word)) { 130 } else { 60 }
-}
-
-/// Mean power of a span that was metered without a gap and is long beside the steps of a counter.
-fn mean(tally: &Tally) -> Option<Watts> {
-    let ms = millis(tally.window);
-    let metered = tally.gap.is_zero() && tally.estimated == Joules::ZERO && ms >= 500;
-    // Millijoules a millisecond are watts.
-    metered.then(|| Watts((tally.counted + tally.integrated).0 * 1_000 / ms))
 }
 
 fn gpu_use(live: &Live, before: &Tally, bound: Duration, whose: &BTreeMap<i32, AttemptId>, gain: u32) -> GpuUse {

@@ -44,6 +44,8 @@ pub enum Uncapped {
     Inconclusive,
     /// The driver did not do it; it is tried again.
     Device,
+    /// The executor had not heard the scheduler for too long: its lease ran out, and is taken again once it does.
+    NoScheduler,
 }
 
 impl Uncapped {
@@ -58,13 +60,14 @@ impl Uncapped {
             Self::Foreign => "somebody else set its limit, which is left alone",
             Self::Inconclusive => "neap powerd waits for a person to look at this board",
             Self::Device => "the driver did not take it; it is tried again",
+            Self::NoScheduler => "its lease ran out while the scheduler was away",
         }
     }
 
     /// Whether asking again later may help.
     #[must_use]
     pub const fn passes(self) -> bool {
-        matches!(self, Self::NoHelper | Self::Device)
+        matches!(self, Self::NoHelper | Self::Device | Self::NoScheduler)
     }
 }
 

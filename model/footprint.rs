@@ -169,6 +169,9 @@ pub struct Beside {
     pub bill: Option<Bill>,
     /// Its emissions by the market-based method, where the site gives a factor for any zone.
     pub market: Option<Market>,
+    /// The feeds whose intensities it met; earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signals: Vec<String>,
 }
 
 /// Emissions by the market-based method (GHG Protocol, Scope 2 Guidance, 2015): energy times the factor of the site's contract

@@ -153,6 +153,26 @@ pub struct Curve {
     pub series: Series,
     /// The sources that took part, best tier first.
     pub origins: Vec<Origin>,
+    /// Whose the values are: of each feed from that instant until the next one's. Of one source alone nobody needs to say it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub whose: Vec<(DateTime<Utc>, String)>,
+}
+
+impl Curve {
+    /// The feeds that the values between two instants come from, each once.
+    #[must_use]
+    pub fn feeds(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<String> {
+        let mut feeds: Vec<String> = Vec::new();
+        for span in self.series.within(from, until) {
+            let before = self.whose.partition_point(|(at, _)| *at <= span.from);
+            let said = before.checked_sub(1).map(|place| &self.whose[place].1);
+            let only = self.origins.first().filter(|_| self.origins.len() == 1).map(|origin| &origin.feed);
+            if let Some(feed) = said.or(only).filter(|feed| !feeds.contains(feed)) {
+                feeds.push(feed.clone());
+            }
+        }
+        feeds
+    }
 }
 
 /// A zone's prices, as the feed said them: no taxes, fees or tariffs are added.

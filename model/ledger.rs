@@ -3,10 +3,11 @@
 use crate::cap::CapUse;
 use crate::fleet::{Component, Quality, Source};
 use crate::footprint::{Beside, Bill, Footprint, Market, Savings};
-use crate::units::{GpuSeconds, GramsCo2e, Joules};
+use crate::units::{GpuSeconds, GramsCo2e, Joules, Watts};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Energy of one component over a span, and how it was got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,10 @@ pub struct Metering {
     pub segments: u32,
     /// Readings that cannot be true and were left out.
     pub implausible: u32,
+    /// What its devices would have used with nothing to do, where that is known,
+    pub idle: Joules,
+    /// and the energy of which this is a part.
+    pub idle_of: Joules,
 }
 
 impl Metering {
@@ -58,12 +63,20 @@ impl Metering {
         self.integral += other.integral;
         self.segments += other.segments;
         self.implausible += other.implausible;
+        self.idle += other.idle;
+        self.idle_of += other.idle_of;
     }
 
     /// The share of the time in which readings were at most 300 ms apart; `None` where no device was metered.
     #[must_use]
     pub fn coverage_ratio(&self) -> Option<f64> {
         (self.window_ms > 0).then(|| self.covered_ms as f64 / self.window_ms as f64)
+    }
+
+    /// The idle part of `energy`; `None` where it is not known for all of it, or there is none.
+    #[must_use]
+    pub fn idle_part(&self, energy: Joules) -> Option<Joules> {
+        (energy.0 > 0 && self.idle_of >= energy).then_some(self.idle)
     }
 
     /// How far `energy` may be off, as a share of it; at most 1 is meant, more is possible and says so.
@@ -76,6 +89,53 @@ impl Metering {
     #[must_use]
     pub fn discrepancy_ratio(&self) -> Option<f64> {
         (self.compared.0 > 0).then(|| self.integral.0.abs_diff(self.compared.0) as f64 / self.compared.0 as f64)
+    }
+}
+
+/// How much power an attempt drew, as means between two readings of its meters that lie about a second apart: its computers',
+/// before PUE. What was not metered all the time is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Power {
+    /// Energy between such readings,
+    pub energy: Joules,
+    /// over so many milliseconds.
+    pub ms: u64,
+    /// The highest of the means.
+    pub most: Watts,
+}
+
+impl Power {
+    /// Whether nothing is known.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.ms == 0
+    }
+
+    /// Adds what it drew for so long.
+    pub fn drew(&mut self, watts: Watts, time: Duration) {
+        self.energy += watts * time;
+        self.ms += u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.most = self.most.max(watts);
+    }
+
+    /// Adds what is known of another time.
+    pub fn add(&mut self, other: &Self) {
+        (self.energy, self.ms) = (self.energy + other.energy, self.ms + other.ms);
+        self.most = self.most.max(other.most);
+    }
+
+    /// The mean; `None` where nothing is known.
+    #[must_use]
+    pub fn mean(&self) -> Option<Watts> {
+        // Millijoules a millisecond are watts.
+        (self.ms > 0).then(|| self.energy.scaled(1_000, self.ms)).map(|energy| Watts(energy.0))
+    }
+
+    /// The highest mean between two readings; `None` where nothing is known.
+    #[must_use]
+    pub fn highest(&self) -> Option<Watts> {
+        (self.ms > 0).then_some(self.most)
     }
 }
 
@@ -125,6 +185,9 @@ pub struct EnergySpan {
     /// How its GPUs were held; spans of earlier versions do not say.
     #[serde(default, skip_serializing_if = "CapUse::is_empty")]
     pub cap: CapUse,
+    /// How much power it drew; spans of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Power::is_empty")]
+    pub power: Power,
 }
 
 impl EnergySpan {
@@ -205,6 +268,12 @@ pub struct Account {
     /// How its GPUs were held.
     #[serde(default, skip_serializing_if = "CapUse::is_empty")]
     pub cap: CapUse,
+    /// How much power it drew.
+    #[serde(default, skip_serializing_if = "Power::is_empty")]
+    pub power: Power,
+    /// The feeds whose intensities its energy met, in the order first seen; earlier versions did not keep them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signals: Vec<String>,
     /// Spans whose intensity may still be replaced by a better one.
     pub provisional: bool,
 }
@@ -242,6 +311,11 @@ impl Account {
         if let Some(market) = beside.market {
             self.market = Some(self.market.unwrap_or_default().and(market));
         }
+        for feed in &beside.signals {
+            if !self.signals.contains(feed) {
+                self.signals.push(feed.clone());
+            }
+        }
     }
 
     /// Books the parts of a span.
@@ -255,5 +329,6 @@ impl Account {
         self.gap_ms += span.gap_ms;
         self.metering.add(&span.metering);
         self.cap.add(&span.cap);
+        self.power.add(&span.power);
     }
 }

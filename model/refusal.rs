@@ -61,6 +61,7 @@ codes! {
     Rule = "E050", Refused, "refused by the site's limits";
     KeyReused = "E054", Refused, "key reused for a different job";
     WrongState = "E055", Refused, "the job's state does not allow that";
+    Busy = "E056", Refused, "somebody else is at it";
     NotAllowed = "E060", NotAllowed, "needs a role";
     BadToken = "E062", NotAllowed, "token missing or stale";
     NotReached = "E070", Server, "server not reached";

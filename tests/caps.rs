@@ -24,6 +24,9 @@ const RATE: f64 = 40.0;
 /// More work than any of these tests does, in seconds at full clock.
 const WORK: f64 = 1e6;
 
+/// Steps are watched for so long.
+const WINDOW: &str = "3s";
+
 /// A board found at 250 W, its helper and a site that may ask it. The executor cannot set anything by itself.
 struct Place {
     site: Site,
@@ -48,7 +51,7 @@ impl Place {
         let site = Site::new(&format!("[[zone]]\nname = \"DE\"\n\n{more}"));
         let setup = GpuSetup { limit: Some(250), ..GpuSetup::new(Board::V100) };
         let node = Node::make_live(&site.path("sim"), &[setup]).expect("a node");
-        let (ours, privileged) = (node.library().expect("built"), node.privileged_library().expect("built"));
+        let privileged = node.privileged_library().expect("built");
         let (dir, uid) = (site.dir.path().display().to_string(), rustix::process::geteuid().as_raw());
         let text = format!(
             "socket = \"{dir}/power.sock\"\nstate_dir = \"{dir}/leases\"\nnvml_lib = \"{}\"\nallow_uids = [{uid}]\n\
@@ -57,10 +60,21 @@ impl Place {
         );
         std::fs::create_dir_all(site.path("leases")).expect("made");
         std::fs::write(site.path("powerd.toml"), text).expect("written");
-        let more =
-            format!("nvml_lib = \"{}\"\npower_socket = \"{dir}/power.sock\"\npace_window = \"3s\"\n", ours.display());
-        site.set_executor(&more);
+        let (ours, window) = (node.library().expect("built"), WINDOW);
+        site.set_executor(&format!(
+            "nvml_lib = \"{}\"\npower_socket = \"{dir}/power.sock\"\npace_window = \"{window}\"\n",
+            ours.display()
+        ));
         Self { site, node: Arc::new(node), helper: None, load: Load::RESNET50_V100 }
+    }
+
+    /// Executors that start from now on watch steps for ten minutes before they say how fast they go.
+    fn watch_no_steps(&self) {
+        let path = self.site.path("neap.toml");
+        let text = std::fs::read_to_string(&path).expect("it was written");
+        let other = text.replace(&format!("pace_window = \"{WINDOW}\""), "pace_window = \"10m\"");
+        assert_ne!(text, other);
+        std::fs::write(path, other).expect("written");
     }
 
     fn start_helper(&mut self) {
@@ -222,6 +236,9 @@ fn a_job_is_held_where_it_takes_least_energy_and_what_was_found_comes_back() {
     place.until("what was found comes back", Duration::from_secs(10), || place.limit() == 250);
     let shown = place.show();
     assert_eq!((&shown["cap_requested_watts"], &shown["cap_found_watts"]), (&(chosen as f64).into(), &250.0.into()));
+    let watts = |name: &str| shown[name].as_f64().unwrap_or_else(|| panic!("{name}: {shown}"));
+    assert!(watts("mean_power_watts") > 50.0 && watts("mean_power_watts") < watts("max_power_watts"), "{shown}");
+    assert!(watts("max_power_watts") < 400.0 && shown["signal_source"].is_string(), "{shown}");
     assert!(shown["capped_seconds"].as_f64().is_some_and(|seconds| seconds > 3.0), "{shown}");
     let log = place.text(&["logs", "last"]);
     assert!(log.contains(&format!("power   GPUs at {chosen} W")), "{log}");
@@ -262,6 +279,42 @@ fn doctor_tries_a_board_and_puts_back_what_it_found() {
     assert!(line("cap").starts_with("ok") && line("cap").contains("200 W set and read back"), "{said}");
     assert!(line("meter").starts_with("ok") && line("meter").contains("of the integral"), "{said}");
     assert_eq!((place.limit(), place.node.gpu(0).truth().sets), (250, 2));
+}
+
+#[test]
+fn doctor_sets_nothing_while_somebody_else_tries_or_holds_a_board() {
+    let mut place = Place::new();
+    place.start_helper();
+    let doctor = || {
+        let began = Instant::now();
+        let output = place.site.neap().args(["doctor", "--gpu", "--yes"]).output().expect("it ran");
+        assert!(began.elapsed() < Duration::from_secs(5), "it is known at once");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // Another one: it has the lock on the helper's directory while it is at it.
+    let theirs = std::fs::File::open(place.site.dir.path()).expect("a directory");
+    theirs.lock().expect("free");
+    let (code, said) = doctor();
+    assert_eq!(code, Some(5), "{said}");
+    assert!(
+        said.contains("E056") && said.contains("another `neap doctor --gpu`") && said.contains("help: wait"),
+        "{said}"
+    );
+    drop(theirs);
+    // A lease, as an executor's for a job.
+    let mut ask = std::os::unix::net::UnixStream::connect(place.site.path("power.sock")).expect("it listens");
+    let acquire = format!(
+        "{{\"verb\":\"acquire\",\"gpu\":\"{}\",\"limit_watts\":200,\"ttl_seconds\":60,\"attempt\":\"7-1\"}}\n",
+        place.node.gpu(0).uuid()
+    );
+    std::io::Write::write_all(&mut ask, acquire.as_bytes()).expect("asked");
+    let mut answer = String::new();
+    BufReader::new(ask).read_line(&mut answer).expect("answered");
+    assert!(answer.contains("\"ok\":true"), "{answer}");
+    let (code, said) = doctor();
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("E056") && said.contains("for 7-1") && said.contains("help: "), "{said}");
+    assert_eq!((place.limit(), place.node.gpu(0).truth().sets), (200, 1), "nothing was set");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! An attempt's limit and ceiling: wanted by the scheduler, held by the helper, and how fast the job goes under it.
 
 use super::{Attempt, Executor};
-use crate::cap::{Caps, Socket, Sought, Wanted};
+use crate::cap::{Caps, Socket, Sought, UNHEARD, Wanted};
 use crate::clock::{Boot, Clock, millis};
 use crate::domains::Cap;
 use crate::pace;
+use crate::powerd::TERM;
 use neap_model::cap::{CapHeld, CapOrder, CapUse, Uncapped};
 use neap_model::job::AttemptId;
 use neap_model::units::{Joules, Watts};
@@ -133,7 +134,36 @@ impl Executor {
             let socket = Socket(self.config.power_socket.clone());
             let attempts = self.attempts.keys().map(ToString::to_string).collect();
             self.caps = Caps::start(socket, self.config.run_dir.join(TOKENS), attempts).ok();
+            if let (Some(caps), Some(at)) = (&self.caps, self.heard) {
+                caps.hear(at);
+            }
         }
+    }
+
+    /// The scheduler answered at that time: limits are held for it.
+    pub(super) fn hear(&mut self, at: Duration) {
+        self.heard = self.heard.max(Some(at));
+        if let Some(caps) = &self.caps {
+            caps.hear(at);
+        }
+        if std::mem::take(&mut self.unheard) {
+            (self.notice)("the scheduler is heard again: limits of GPUs are held for it again");
+        }
+    }
+
+    /// Tells once that limits are let go of, when the scheduler was not heard for too long.
+    fn tell_unheard(&mut self, held: &BTreeMap<String, CapHeld>) {
+        let hears = self.heard.is_some_and(|heard| Boot.now() < heard + UNHEARD);
+        let holds = |held: &CapHeld| held.requested.is_some() || held.clock_ceiling.is_some();
+        if hears || self.unheard || self.heard.is_none() || !held.values().any(holds) {
+            return;
+        }
+        self.unheard = true;
+        (self.notice)(&format!(
+            "the scheduler was not heard for {} s: limits of GPUs are not renewed, and go within {} s to what was found or to their safe cap",
+            UNHEARD.as_secs(),
+            TERM.as_secs()
+        ));
     }
 
     /// Tells the helper's thread what is wanted, and takes in how things stand. Says whether the scheduler should hear of it.
@@ -154,6 +184,7 @@ impl Executor {
         let Some(caps) = &mut self.caps else { return false };
         caps.want(&wanted);
         let held = caps.held();
+        self.tell_unheard(&held);
         let mut news = false;
         for attempt in self.attempts.values_mut().filter(|attempt| attempt.exit.is_none()) {
             let stand: Vec<CapHeld> =

@@ -14,10 +14,11 @@ use rand::Rng;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Executor {
-    pub(super) fn obey(&mut self, reply: BeatReply) -> bool {
+    /// Takes in an answer, which was given at that time since boot.
+    pub(super) fn obey(&mut self, reply: BeatReply, at: Duration) -> bool {
         let speaker = (reply.incarnation, reply.nonce);
         match self.scheduler {
             Some((incarnation, nonce))
@@ -31,6 +32,7 @@ impl Executor {
             }
             _ => self.scheduler = Some(speaker),
         }
+        self.hear(at);
         let mut news = false;
         for (id, upto) in &reply.booked {
             if let Some(attempt) = self.attempts.get_mut(id) {

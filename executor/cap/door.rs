@@ -62,6 +62,30 @@ impl Held {
     }
 }
 
+/// What the thread is told.
+#[derive(Debug)]
+enum Word {
+    /// From now on this is wanted of that GPU.
+    Want(String, Option<Wanted>),
+    /// The scheduler answered at that time.
+    Heard(Duration),
+}
+
+impl Word {
+    /// Takes it in. Says whether there may be something to do at once.
+    fn take(self, holder: &mut Holder<Socket>, now: Duration) -> bool {
+        match self {
+            Self::Want(uuid, wanted) => holder.want(&uuid, wanted),
+            Self::Heard(at) => {
+                let before = holder.hears(now);
+                holder.hear(at);
+                return holder.hears(now) && !before;
+            }
+        }
+        true
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     held: Mutex<BTreeMap<String, CapHeld>>,
@@ -77,7 +101,7 @@ impl Shared {
 /// The limits of this node's GPUs, and the ceilings of their clocks.
 #[derive(Debug)]
 pub struct Caps {
-    wants: Sender<(String, Option<Wanted>)>,
+    words: Sender<Word>,
     told: BTreeMap<String, Option<Wanted>>,
     shared: Arc<Shared>,
 }
@@ -93,7 +117,7 @@ impl Caps {
             std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         let told = tokens.keys().map(|uuid| (uuid.clone(), Some(Wanted::default()))).collect();
         let shared = Arc::new(Shared::default());
-        let (wants, inbox) = channel::<(String, Option<Wanted>)>();
+        let (words, inbox) = channel::<Word>();
         let lost = socket.clone();
         let mut holder = Holder::new(socket, tokens);
         *shared.lock() = holder.held();
@@ -112,10 +136,12 @@ impl Caps {
                 }
                 let wait = next.saturating_sub(Boot.now()).min(LOOK);
                 match inbox.recv_timeout(wait) {
-                    Ok((uuid, wanted)) => {
-                        holder.want(&uuid, wanted);
-                        inbox.try_iter().for_each(|(uuid, wanted)| holder.want(&uuid, wanted));
-                        next = Duration::ZERO;
+                    Ok(word) => {
+                        let now = Boot.now();
+                        let first = word.take(&mut holder, now);
+                        if inbox.try_iter().fold(first, |due, word| word.take(&mut holder, now) || due) {
+                            next = Duration::ZERO;
+                        }
                     }
                     Err(RecvTimeoutError::Timeout) => {}
                     // The executor is gone: its leases run out, or its next life takes them over.
@@ -132,7 +158,7 @@ impl Caps {
                 }
             }
         })?;
-        Ok(Self { wants, told, shared })
+        Ok(Self { words, told, shared })
     }
 
     /// From now on these are wanted, and nothing else. Says nothing to the helper that was said before.
@@ -156,7 +182,13 @@ impl Caps {
     fn tell(&mut self, uuid: String, wanted: Option<Wanted>) {
         self.told.insert(uuid.clone(), wanted.clone());
         // The thread lives as long as this does.
-        drop(self.wants.send((uuid, wanted)));
+        drop(self.words.send(Word::Want(uuid, wanted)));
+    }
+
+    /// The scheduler answered at that time. While it is not heard for [`super::UNHEARD`] nothing is taken or
+    /// renewed.
+    pub fn hear(&self, at: Duration) {
+        drop(self.words.send(Word::Heard(at)));
     }
 
     /// How every GPU stands for which anything was ever wanted.

@@ -2,6 +2,7 @@
 
 mod ceilings;
 mod lives;
+mod unheard;
 
 use super::*;
 use crate::powerd::OnLoss;
@@ -51,6 +52,8 @@ struct Site {
     epoch: u64,
     tokens: BTreeMap<String, Token>,
     holder: Holder<Wire>,
+    /// The scheduler answers.
+    heard: bool,
 }
 
 fn watts(watts: u64) -> Option<Wanted> {
@@ -64,14 +67,18 @@ fn cap(watts: Option<u64>, ceiling: Option<u32>) -> Option<Wanted> {
 
 impl Site {
     fn new(found: u64) -> Self {
+        Self::with(found, OnLoss::Restore)
+    }
+
+    fn with(found: u64, on_loss: OnLoss) -> Self {
         let world = world(&[]);
         world.borrow_mut().limits.insert(GPU.to_owned(), found);
         world.borrow_mut().counters.insert(GPU.to_owned(), 1_000);
-        let keeper = start(&world, OnLoss::Restore, 1, Duration::ZERO).expect("it starts");
+        let keeper = start(&world, on_loss, 1, Duration::ZERO).expect("it starts");
         let wire =
             Wire(Rc::new(RefCell::new(Server { earlier: false, keeper: Some(keeper), now: Duration::ZERO, asked: 0 })));
         let holder = Holder::new(wire.clone(), BTreeMap::new());
-        Self { world, wire, epoch: 1, tokens: BTreeMap::new(), holder }
+        Self { world, wire, epoch: 1, tokens: BTreeMap::new(), holder, heard: true }
     }
 
     fn now(&self) -> Duration {
@@ -85,6 +92,9 @@ impl Site {
             server.now += time;
             let now = server.now;
             server.keeper.iter_mut().for_each(|keeper| keeper.tick(now));
+        }
+        if self.heard {
+            self.holder.hear(self.now());
         }
         self.holder.tend(self.now());
         if let Some(tokens) = self.holder.changed_tokens().filter(|_| writes) {

@@ -1,13 +1,16 @@
 //! `neap doctor --gpu`: what a board's meter shows over some seconds, and whether a limit that is set holds and is given back.
-//! For the owner of a machine, who is asked first: a limit is set through the helper for about a second.
+//! For the owner of a machine, who is asked first: a limit is set through the helper for about a second. One trial at a time, and
+//! none while anybody holds a board: two would take each other's limits for their own.
 
 use super::{Finding, Level};
 use crate::cap::{Helper, Socket};
 use crate::config::Config;
 use crate::domains::PowerDomain;
 use crate::domains::nvml::Gpus;
-use crate::powerd::{Held, Request};
+use crate::powerd::{Held, Refusal, Request};
 use neap_model::units::Watts;
+use std::fs::{File, TryLockError};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Meters are watched for so long: some hundred ticks of a counter.
@@ -19,10 +22,52 @@ const LEASE: u64 = 10;
 /// A counter and the integral of power that are so far apart are worth a look, in percent.
 const APART: f64 = 10.0;
 
+/// Why there is no trial now. Nothing was set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Busy {
+    /// Somebody else tries these boards.
+    #[error("another `neap doctor --gpu` sets limits on this machine now (it holds {})", .0.display())]
+    Trial(PathBuf),
+    /// Leases are on boards.
+    #[error("{}", held(.0))]
+    Held(Vec<(String, String)>),
+}
+
+fn held(boards: &[(String, String)]) -> String {
+    let boards: Vec<String> = boards.iter().map(|(gpu, attempt)| format!("{gpu} for {attempt}")).collect();
+    format!("limits of GPUs are held now: {}", boards.join(", "))
+}
+
+/// The right to try the boards of a machine, until it is dropped: one at a time, whoever runs it. `None`: nobody's helper is there.
+///
+/// # Errors
+/// [`Busy::Trial`] if somebody else has it.
+fn alone(config: &Config) -> Result<Option<File>, Busy> {
+    // The directory that all users share who may speak to the helper. It is locked, and nothing is written.
+    let Some(Ok(directory)) = config.power_socket.parent().map(File::open) else { return Ok(None) };
+    match directory.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Busy::Trial(config.power_socket.with_file_name(""))),
+        // Without locks the helper's leases alone keep two apart: the second is refused at the board.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(directory)),
+    }
+}
+
 /// Meters and, where `may_set`, limits. Takes ten seconds and about two a board.
-#[must_use]
-pub fn trial(config: &Config, may_set: bool) -> Vec<Finding> {
-    let Ok(mut gpus) = Gpus::find(config.nvml_library()) else { return Vec::new() };
+///
+/// # Errors
+/// [`Busy`] if limits may be set and somebody else is at it; known at once.
+pub fn trial(config: &Config, may_set: bool) -> Result<Vec<Finding>, Busy> {
+    let _alone = if may_set { alone(config)? } else { None };
+    let mut socket = Socket(config.power_socket.clone());
+    if may_set {
+        let held = socket.status().unwrap_or_default().into_iter().filter(|held| held.state == "leased");
+        let held: Vec<(String, String)> =
+            held.map(|held| (held.gpu, held.attempt.unwrap_or_else(|| "somebody".to_owned()))).collect();
+        if !held.is_empty() {
+            return Err(Busy::Held(held));
+        }
+    }
+    let Ok(mut gpus) = Gpus::find(config.nvml_library()) else { return Ok(Vec::new()) };
     let before = gpus.live();
     let until = Instant::now() + WATCHED;
     while Instant::now() < until {
@@ -38,9 +83,8 @@ pub fn trial(config: &Config, may_set: bool) -> Vec<Finding> {
     if !may_set {
         let text = "no limit was set; say --yes to have one set and given back on every board".to_owned();
         all.push(Finding { level: Level::Ok, topic: "cap", text });
-        return all;
+        return Ok(all);
     }
-    let mut socket = Socket(config.power_socket.clone());
     match socket.status() {
         Ok(held) => all.extend(held.iter().map(|held| limit(&gpus, &mut socket, held))),
         Err(_) => {
@@ -49,7 +93,7 @@ pub fn trial(config: &Config, may_set: bool) -> Vec<Finding> {
             all.push(Finding { level: Level::Warn, topic: "cap", text });
         }
     }
-    all
+    Ok(all)
 }
 
 fn meter(uuid: &str, tally: &crate::meter::track::Tally) -> Finding {
@@ -98,9 +142,14 @@ fn limit(gpus: &Gpus, socket: &mut Socket, held: &Held) -> Finding {
         limit_watts: Some(watts),
         clock_ceiling_megahertz: None,
         ttl_seconds: LEASE,
-        attempt: "doctor".to_owned(),
+        // A name of its own: a lease of the same name would be gone on with.
+        attempt: format!("doctor-{}", std::process::id()),
     };
-    let Some(lease) = socket.ask(&acquire).filter(|answer| answer.ok).and_then(|answer| answer.lease) else {
+    let answer = socket.ask(&acquire);
+    if answer.as_ref().is_some_and(|answer| answer.error == Some(Refusal::Held)) {
+        return warn(format!("{gpu}: somebody took a lease on it meanwhile; nothing was set"));
+    }
+    let Some(lease) = answer.filter(|answer| answer.ok).and_then(|answer| answer.lease) else {
         return warn(format!("{gpu}: the helper did not set {watts} W; its log says why"));
     };
     let mut stands = |at: Watts| {

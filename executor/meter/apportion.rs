@@ -51,6 +51,8 @@ pub struct Slice<'a> {
 pub struct Divided {
     /// Of each holder, in their order, in millijoules.
     pub holders: Vec<u64>,
+    /// What of that is idle energy, in the same order.
+    pub held: Vec<u64>,
     /// Idle energy that nobody held.
     pub idle: u64,
     /// Of processes of no job of ours.
@@ -72,7 +74,8 @@ impl Divided {
 #[must_use]
 pub fn divide(slice: &Slice<'_>) -> Divided {
     if let ([_], 0, 0) = (slice.holders, slice.free, slice.foreign) {
-        return Divided { holders: vec![slice.energy], ..Divided::default() };
+        let held = vec![slice.idle.min(slice.energy)];
+        return Divided { holders: vec![slice.energy], held, ..Divided::default() };
     }
     let idle = slice.idle.min(slice.energy);
     let active = slice.energy - idle;
@@ -90,7 +93,7 @@ pub fn divide(slice: &Slice<'_>) -> Divided {
     let foreign = used.pop().unwrap_or(0);
     let unknown = if weights.iter().all(|weight| *weight == 0) { active } else { 0 };
     let holders = held.iter().zip(&used).map(|(held, used)| held + used).collect();
-    Divided { holders, idle: unheld, foreign, unknown }
+    Divided { holders, held, idle: unheld, foreign, unknown }
 }
 
 #[cfg(test)]
@@ -113,9 +116,9 @@ mod tests {
         let slice = Slice { energy: 100, idle: 30, holders: &alone, ..Slice::default() };
         assert_eq!(divide(&slice).holders, [100]);
         let shared = Slice { foreign: 50, holders: &[Hold { holds: 1, uses: 50 }], ..slice.clone() };
-        assert_eq!(divide(&shared), Divided { holders: vec![65], foreign: 35, ..Divided::default() });
+        assert_eq!(divide(&shared), Divided { holders: vec![65], held: vec![30], foreign: 35, ..Divided::default() });
         let nobody = Slice { holders: &[], ..slice };
-        assert_eq!(divide(&nobody), Divided { holders: vec![], idle: 30, foreign: 0, unknown: 70 });
+        assert_eq!(divide(&nobody), Divided { idle: 30, unknown: 70, ..Divided::default() });
     }
 
     /// Jobs and what is unattributed are the device, in whole millijoules: 10⁵ random schedules, in time, MPS and MIG.

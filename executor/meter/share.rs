@@ -114,8 +114,9 @@ pub fn share(uuid: &str, used: &GpuUse, holders: &Holders) -> Parted {
         let [idle, foreign, unknown] = [rest[0], rest[1], rest[2]].map(Joules);
         parted.unattributed.add(&Unattributed { idle, foreign, unknown });
     }
-    let known = who.iter().zip(&divided.holders);
-    parted.metering = known.map(|(holder, amount)| (*holder, metering(used, Joules(*amount)))).collect();
+    let known = who.iter().zip(divided.holders.iter().zip(&divided.held));
+    parted.metering =
+        known.map(|(holder, (amount, held))| (*holder, metering(used, Joules(*amount), Joules(*held)))).collect();
     parted
 }
 
@@ -164,7 +165,7 @@ fn by_part(used: &GpuUse, holders: &Holders) -> Division {
     (who, holds, free, foreign)
 }
 
-fn metering(used: &GpuUse, share: Joules) -> Metering {
+fn metering(used: &GpuUse, share: Joules, held: Joules) -> Metering {
     let tally = &used.tally;
     let all = tally.energy().0;
     let gain = gain_off(share, used.gain);
@@ -177,6 +178,9 @@ fn metering(used: &GpuUse, share: Joules) -> Metering {
         integral: tally.compared.1.scaled(share.0, all.max(1)),
         segments: tally.segments,
         implausible: tally.implausible,
+        idle: held,
+        // Of a board that was never seen idle nobody knows what it draws then.
+        idle_of: if used.idle > Joules::ZERO { share } else { Joules::ZERO },
     }
 }
 

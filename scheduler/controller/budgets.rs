@@ -200,7 +200,8 @@ impl Controller {
         let at = (now - self.budgets.began).to_std().unwrap_or_default();
         let mut first = (self.state.incarnation << ORDERS).max(self.budgets.next);
         let mut known = self.budgets.domains.remove(&domain.name).unwrap_or_else(|| {
-            // The budget is kept by limits, so no reading can be wrong about it; an executor renews what it holds by itself.
+            // The budget is kept by limits, so no reading can be wrong about it. No safe cap is known here: a GPU of a node that
+            // is lost counts at what was found from then on, so nothing hangs on when its lease ends.
             let margin = 0.0;
             let (hold_idle, lease, seed) = (false, Duration::MAX, self.state.nonce);
             let config = Config { margin, hold_idle, lease, seed, ..Config::default() };

@@ -236,7 +236,9 @@ impl Controller {
         let bill = prices.map(|prices| Bill::of(&over[0], &prices.series, &prices.currency, shift));
         let any = self.config.zones.iter().any(|zone| zone.market.is_some());
         let market = any.then(|| Market::of(energy, known.and_then(|zone| zone.market)));
-        let beside = (bill.is_some() || market.is_some()).then(|| Box::new(Beside { bill, market }));
+        let signals = self.grid.get(zone).map(|grid| grid.curve.feeds(span.from, span.until)).unwrap_or_default();
+        let known = bill.is_some() || market.is_some() || !signals.is_empty();
+        let beside = known.then(|| Box::new(Beside { bill, market, signals }));
         let (actual, run_now) = match self.grid.get(zone) {
             Some(grid) => (footprint(&over, &grid.past, TimeDelta::zero()), footprint(&over, &grid.past, shift)),
             None => {

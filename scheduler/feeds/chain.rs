@@ -29,8 +29,9 @@ pub struct Tier {
 /// present value comes from stands first, the others follow in the order of trust.
 #[must_use]
 pub fn chain(tiers: impl IntoIterator<Item = Tier>, now: DateTime<Utc>) -> Curve {
-    let mut curve = Curve { series: Series::default(), origins: Vec::new() };
+    let mut curve = Curve { series: Series::default(), origins: Vec::new(), whose: Vec::new() };
     let mut basis: Option<Basis> = None;
+    let mut laid: Vec<(String, Series)> = Vec::new();
     for Tier { series, mut origin, usual } in tiers {
         if series.is_empty() {
             continue;
@@ -47,11 +48,25 @@ pub fn chain(tiers: impl IntoIterator<Item = Tier>, now: DateTime<Utc>) -> Curve
         basis.get_or_insert_with(|| origin.basis.clone());
         let speaks = curve.series.at(now).is_none() && series.at(now).is_some();
         curve.series = curve.series.over(&series);
+        laid.push((origin.feed.clone(), series));
         // What was brought from another basis does not give the curve its name.
         let place = if speaks && !unlike { 0 } else { curve.origins.len() };
         curve.origins.insert(place, origin);
     }
+    curve.whose = whose(&curve.series, &laid);
     curve
+}
+
+/// Whose the values of the whole are: of the best that says anything at that time.
+fn whose(series: &Series, laid: &[(String, Series)]) -> Vec<(DateTime<Utc>, String)> {
+    let mut whose: Vec<(DateTime<Utc>, String)> = Vec::new();
+    for span in series.spans() {
+        let feed = laid.iter().find(|(_, series)| series.at(span.from).is_some()).map(|(feed, _)| feed);
+        if let Some(feed) = feed.filter(|feed| whose.last().is_none_or(|(_, last)| last != *feed)) {
+            whose.push((span.from, feed.clone()));
+        }
+    }
+    whose
 }
 
 /// Brings the lower to the level of the upper by the ratio of their means over common hours. Without enough of these it

@@ -65,6 +65,7 @@ fn jobs(count: u64) -> Vec<Arc<Job>> {
             gap_ms: 0,
             metering: Metering::default(),
             cap: neap_model::cap::CapUse::default(),
+            power: neap_model::ledger::Power::default(),
         };
         let print = Footprint { energy: Joules(1_000), emits: GramsCo2e(id), ..Footprint::default() };
         let happened = [

@@ -5,7 +5,7 @@ use crate::config::powerd as powerd_file;
 use crate::output;
 use crate::render::Style;
 use crate::session::{Session, problem};
-use neap_executor::doctor::{Finding, Level, examine, trial};
+use neap_executor::doctor::{Busy, Finding, Level, examine, trial};
 use neap_executor::powerd::serve;
 use neap_model::refusal::{Code, Refusal};
 use serde_json::json;
@@ -26,7 +26,7 @@ pub fn doctor(session: &Session, strict: bool, gpu: Option<bool>, nvml_lib: Opti
     }];
     findings.extend(examine(&executor));
     if let Some(yes) = gpu {
-        findings.extend(trial(&executor, yes || may_set()));
+        findings.extend(trial(&executor, yes || may_set()).map_err(|busy| problem(refused(&busy)))?);
     }
     findings.push(grid(&config.scheduler));
     let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
@@ -39,6 +39,19 @@ pub fn doctor(session: &Session, strict: bool, gpu: Option<bool>, nvml_lib: Opti
         (Level::Fail, _) | (Level::Warn, true) => 1,
         _ => 0,
     })
+}
+
+/// Why boards are not tried now, and what to do about it.
+fn refused(busy: &Busy) -> Refusal {
+    let hint = match busy {
+        Busy::Trial(_) => {
+            "wait for it, some ten seconds; without --yes meters alone are watched, which disturbs nobody"
+        }
+        Busy::Held(_) => {
+            "try it when these jobs are over, or `neap node cap NODE off` ends an operator's limit; without --yes meters alone are watched"
+        }
+    };
+    Refusal::new(Code::Busy, busy.to_string()).hint(hint, &[])
 }
 
 /// Asks whether limits may be set; where nobody can be asked they may not.

@@ -76,6 +76,9 @@ fn of(code: Code) -> &'static str {
         Code::WrongState => {
             "The job is in a state in which this cannot be done: a job that is over cannot be held, a running one not edited."
         }
+        Code::Busy => {
+            "Only one may do this at a time, or something holds what it is about: neap doctor --gpu sets limits only on a\nmachine on which nobody else does. Nothing was changed."
+        }
         Code::NotAllowed => "This needs a right that you do not have.",
         Code::BadToken => {
             "The loopback door needs its token: --token-file or NEAP_TOKEN_FILE. It lies in the server's state directory."

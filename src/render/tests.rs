@@ -5,8 +5,10 @@ mod scene;
 
 use super::{Style, data, escape, footer, grid, jobs, plan, report, status, why};
 use chrono_tz::Tz;
+use neap_model::fleet::Component;
 use neap_model::lifecycle::JobEvent;
 use neap_model::protocol::{Accepted, JobPage};
+use neap_model::units::Watts;
 use scene::{Scene, now};
 use std::path::Path;
 
@@ -186,4 +188,35 @@ proptest::proptest! {
         let shown: f64 = super::numbers::digits(value).parse().expect("a number");
         proptest::prop_assert!((shown - value).abs() <= value * 0.005 + 0.005, "{value} {shown}");
     }
+}
+
+#[test]
+fn what_a_job_drew_and_whose_intensities_it_met_is_told_or_why_not() {
+    let mut job = Scene::new().job(1431);
+    let value = data::job(&job);
+    assert!(
+        value["mean_power_watts"].is_null() && value["max_power_watts"].is_null() && value["signal_source"].is_null()
+    );
+    let why = value["unknown_because"].as_object().expect("reasons");
+    assert!(why.len() == 5 && why["max_power_watts"].as_str().is_some_and(|why| why.contains("readings")), "{why:?}");
+    let second = std::time::Duration::from_secs(1);
+    job.account.power.drew(Watts::whole(300), second * 3);
+    job.account.power.drew(Watts::whole(100), second);
+    job.account.signals = vec!["file".to_owned()];
+    let gpu = job.account.component(Component::Gpu);
+    (job.account.metering.idle, job.account.metering.idle_of) = (gpu.scaled(1, 4), gpu);
+    let value = data::job(&job);
+    assert_eq!((&value["mean_power_watts"], &value["max_power_watts"]), (&250.0.into(), &300.0.into()));
+    assert_eq!((&value["signal_source"], value.get("signal_sources")), (&"file".into(), None));
+    assert!(value.get("unknown_because").is_none(), "{value}");
+    let joules = |name: &str| value[name].as_f64().expect("known");
+    assert_eq!(joules("gpu_active_joules"), 3.0 * joules("gpu_idle_share_joules"));
+    assert_eq!(joules("gpu_active_joules") + joules("gpu_idle_share_joules"), joules("gpu_energy_joules"));
+    job.account.signals.push("table".to_owned());
+    let value = data::job(&job);
+    assert_eq!(value["signal_source"], "mixed");
+    assert_eq!(value["signal_sources"], serde_json::json!(["file", "table"]));
+    // One that waits drew nothing yet.
+    let value = data::job(&Scene::new().job(1432));
+    assert_eq!(value["unknown_because"]["mean_power_watts"], "it never started");
 }

@@ -5,8 +5,8 @@ use super::*;
 /// Waits for memory: 202 W at full clock, so a limit of 250 W never binds, and no time is lost down to 918 of 1530 MHz.
 const DECODE: Load = Load { knee: 0.6, ..Load::new(60.0, 110.0, 1.0, 0.0) };
 
-#[test]
-fn a_job_that_waits_for_memory_is_held_below_a_ceiling_which_goes_with_it() {
+/// Starts everything, and a job below a ceiling that was chosen and stands, in megahertz.
+pub(super) fn held_job() -> (Place, Child, Steps, u32) {
     let mut place = Place::with("", "clock_lock = \"ours\"\n");
     place.load = DECODE;
     let node = Arc::clone(&place.node);
@@ -14,12 +14,20 @@ fn a_job_that_waits_for_memory_is_held_below_a_ceiling_which_goes_with_it() {
     place.start_helper();
     place.site.start_scheduler();
     place.site.start_executor();
-    let (mut job, steps) = place.job(&["--slowdown", "5%"]);
+    let (job, steps) = place.job(&["--slowdown", "5%"]);
     // It is decided, and it stands: the order takes a moment to the board.
     let says = |lock: Option<u32>| lock.map(|megahertz| format!("GPU clocks at most {megahertz} MHz"));
     let stands = || says(lock()).is_some_and(|said| place.text(&["why", "last", "--history"]).contains(&said));
     place.until("a ceiling is chosen and stands", Duration::from_secs(180), stands);
     let chosen = lock().expect("it stands");
+    (place, job, steps, chosen)
+}
+
+#[test]
+fn a_job_that_waits_for_memory_is_held_below_a_ceiling_which_goes_with_it() {
+    let (mut place, mut job, steps, chosen) = held_job();
+    let node = Arc::clone(&place.node);
+    let lock = || node.gpu(0).truth().lock_mhz;
     // Below 875 MHz it would be slower than it consents to. How far down it goes is for tests in moved time: here a window that
     // a busy machine disturbs may look too slow, and then the search ends above the best.
     assert!((875..1_530).contains(&chosen), "{chosen} MHz\n{}", place.text(&["why", "last", "--history"]));

@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Whatever dies when: once nobody wants a limit, no limit and no lock of ours is left within the term of a lease and a look.
+/// Whatever dies when: once nobody wants a limit, no limit and no lock of ours is left within the term of a lease and a look; nor once there
+/// is no scheduler to want it, 10 s later.
 fn life(seed: u64) -> (u32, u32, u64) {
     let random = &mut StdRng::seed_from_u64(seed);
     let mut site = Site::new(500_001);
@@ -26,6 +27,7 @@ fn life(seed: u64) -> (u32, u32, u64) {
                 foreign += 1;
                 site.world.borrow_mut().limits.insert(GPU.to_owned(), last);
             }
+            8 => site.heard = !site.heard,
             7 if random.random_ratio(1, 4) => {
                 let mut world = site.world.borrow_mut();
                 world.reload(GPU);
@@ -48,12 +50,17 @@ fn life(seed: u64) -> (u32, u32, u64) {
             *counter += 1_000;
         }
     }
-    // The end: the last attempt ends, or the executor is killed for good.
-    if random.random() {
-        site.holder.want(GPU, None);
-        site.passes(5);
-    } else {
-        site.holder = Holder::new(site.wire.clone(), BTreeMap::new());
+    // The end: the last attempt ends, the executor is killed for good, or the scheduler is.
+    match random.random_range(0..3) {
+        0 => {
+            site.holder.want(GPU, None);
+            site.passes(5);
+        }
+        1 => site.holder = Holder::new(site.wire.clone(), BTreeMap::new()),
+        _ => {
+            site.heard = false;
+            site.passes(UNHEARD.as_secs());
+        }
     }
     site.passes(TERM.as_secs() + LOOK.as_secs());
     let stands = site.limit();

@@ -42,6 +42,26 @@ fn a_stranger_pays_for_himself_unless_nobody_can_be_told_apart() {
 }
 
 #[test]
+fn the_idle_part_of_a_share_is_told_where_it_is_known() {
+    let both: Holders = [("a".to_owned(), vec![attempt(1), attempt(2)])].into();
+    let one: Holders = [("a".to_owned(), vec![attempt(1)])].into();
+    let idle = |holders: &Holders, gpu: &GpuUse| -> Vec<Option<Joules>> {
+        let parted = share("a", gpu, holders);
+        let of = |who| parted.holders.iter().filter(|(holder, ..)| *holder == who).map(|(_, _, energy)| *energy).sum();
+        parted.metering.iter().map(|(who, metering)| metering.idle_part(of(*who))).collect()
+    };
+    let busy = [(Some(1), 9_000), (Some(2), 1_000)];
+    assert_eq!(idle(&both, &used(1_000, 400, &busy)), [Some(Joules(200)); 2]);
+    assert_eq!(idle(&one, &used(1_000, 400, &busy[..1])), [Some(Joules(400))]);
+    assert_eq!(idle(&one, &used(300, 400, &[])), [Some(Joules(300))], "less than nothing to do is all idle");
+    assert_eq!(idle(&one, &used(1_000, 0, &busy[..1])), [None], "a board that was never seen idle");
+    // Of two intervals only one is known: then it is not known for all of the energy.
+    let mut sum = share("a", &used(1_000, 400, &[]), &one).metering[0].1;
+    sum.add(&share("a", &used(1_000, 0, &[]), &one).metering[0].1);
+    assert_eq!(sum.idle_part(Joules(2_000)), None);
+}
+
+#[test]
 fn parts_of_a_board_pay_by_size_and_activity_and_are_estimates() {
     let part = |uuid: &str, multiprocessors, activity| BoardPart { uuid: uuid.to_owned(), multiprocessors, activity };
     let mut gpu = used(13_200, 1_320, &[]);

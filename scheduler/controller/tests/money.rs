@@ -5,9 +5,10 @@ use crate::config::{Hours, Tariff};
 use crate::controller::answers::{Terms, add_to_report, completed};
 use crate::controller::{Grouping, ReportQuery, Viewer, ZoneCurve};
 use neap_model::embodied::{Factors, FunctionalUnit};
-use neap_model::footprint::{Bill, Market};
+use neap_model::footprint::{Beside, Bill, Market};
 use neap_model::grid::{Grade, PriceCurve};
 use neap_model::job::Objective;
+use neap_model::ledger::{Account, EnergySpan};
 use neap_model::reason::Reason;
 use neap_model::seconds::Seconds;
 use neap_model::units::{Intensity, Joules, Money, Price};
@@ -55,6 +56,7 @@ fn a_job_waits_for_cheaper_hours_and_its_bill_says_what_that_saved() {
     let (priced, unpriced) = (KWH.scaled(1, 5), Joules::ZERO);
     let bill = Bill { currency: "EUR".into(), paid, run_now, priced, unpriced };
     assert_eq!(done.account.bills, [bill]);
+    assert_eq!(done.account.signals, ["test"], "whose intensities these were");
     assert_eq!(
         (done.waited_for_grid, done.account.core_seconds),
         (Seconds::hours(15), 7_140),
@@ -120,4 +122,16 @@ fn a_report_tells_money_making_and_the_market_beside_the_grid() {
     assert_eq!((&row.bills, row.market, row.embodied.as_ref()), (&done.account.bills, Some(market), Some(&embodied)));
     assert_eq!((&total.bills, total.embodied.as_ref()), (&done.account.bills, Some(&embodied)));
     world.check_replay();
+}
+
+#[test]
+fn spans_of_earlier_versions_say_nothing_of_power_and_of_whose_intensities_they_met() {
+    let text = r#"{"seq":0,"from":"2026-01-01T00:00:00Z","until":"2026-01-01T00:01:00Z","parts":[],"gap_ms":0}"#;
+    let span: EnergySpan = serde_json::from_str(text).expect("it is read");
+    assert_eq!((span.power.mean(), span.power.highest()), (None, None));
+    let beside: Beside = serde_json::from_str(r#"{"bill":null,"market":null}"#).expect("it is read");
+    let mut account = Account::default();
+    account.add_parts(&span);
+    account.add_beside(&beside);
+    assert!(account.power.is_empty() && account.signals.is_empty());
 }

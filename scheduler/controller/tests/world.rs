@@ -57,7 +57,11 @@ pub fn curve_of(grams: &[u64], grade: Grade) -> ZoneCurve {
         private: false,
         usual_error: None,
     };
-    ZoneCurve { curve: Curve { series: series.clone(), origins: vec![origin] }, past: series, prices: None }
+    ZoneCurve {
+        curve: Curve { series: series.clone(), origins: vec![origin], whose: Vec::new() },
+        past: series,
+        prices: None,
+    }
 }
 
 pub fn config() -> Config {
@@ -439,6 +443,7 @@ impl World {
                         capped_ms: attempt.cap.map_or(0, |_| (until - attempt.started).num_milliseconds() as u64),
                         ..CapUse::default()
                     },
+                    power: neap_model::ledger::Power::default(),
                 });
                 AttemptReport {
                     attempt: *id,

@@ -43,6 +43,17 @@ fn the_better_source_speaks_where_it_can() {
     let expected = [(300, Climatology), (100, Measured), (200, Forecast), (300, Climatology)].map(Some);
     assert_eq!(values, expected);
     assert_eq!(curve.origins.iter().map(|o| o.feed.as_str()).collect::<Vec<_>>(), ["service", "file", "table"]);
+    let feeds = |from, until| curve.feeds(now() + TimeDelta::hours(from), now() + TimeDelta::hours(until));
+    assert_eq!(feeds(0, 1), ["service"]);
+    assert_eq!(
+        (feeds(-9, -3), feeds(-4, 0)),
+        (vec!["table".to_owned()], vec!["table".to_owned(), "service".to_owned()])
+    );
+    assert_eq!(feeds(-9, 9), ["table", "service", "file"], "each once");
+    assert_eq!(feeds(20, 30), [""; 0], "where nobody says anything");
+    // A source alone needs no list, as in curves that were kept without one.
+    let alone = Curve { whose: Vec::new(), origins: curve.origins[..1].to_vec(), ..curve };
+    assert_eq!(alone.feeds(now(), now() + TimeDelta::hours(1)), ["service"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use neap_executor::domains::{Cap, PowerDomain};
 use neap_model::cap::{CapHeld, CapUse, Pace};
 use neap_model::fleet::{Component, Gpu, Source};
 use neap_model::job::AttemptId;
-use neap_model::ledger::{EnergySpan, Metering, Part};
+use neap_model::ledger::{EnergySpan, Metering, Part, Power};
 use neap_model::lifecycle::{AttemptEnd, Exit, StopCause};
 use neap_model::protocol::{AttemptReport, Lease};
 use neap_model::seconds::Seconds;
@@ -189,7 +189,17 @@ impl Held {
             let parts =
                 vec![part(Component::Gpu, Source::Estimated, used), part(Component::Cpu, Source::CpuTime, cores)];
             (self.seq, self.from, self.capped) = (self.seq + 1, until, Duration::ZERO);
-            EnergySpan { seq: self.seq - 1, from, until, parts, gap_ms: 0, metering: Metering::default(), cap }
+            EnergySpan {
+                seq: self.seq - 1,
+                from,
+                until,
+                parts,
+                gap_ms: 0,
+                metering: Metering::default(),
+                cap,
+                // Nothing is read second by second here.
+                power: Power::default(),
+            }
         });
         if over && until == now {
             for at in &self.gpus {

@@ -8,7 +8,7 @@ use neap_model::grid::{Accounting, Basis, Curve, Grade, Kind, Origin, Scope, Ser
 use neap_model::job::{
     After, Epoch, Flex, JobId, JobSpec, Launch, Objective, OnExpire, Person, Resources, Retry, Task, TimeTerms,
 };
-use neap_model::ledger::{Account, Part};
+use neap_model::ledger::{Account, Part, Power};
 use neap_model::lifecycle::{AttemptEnd, Exit, JobEvent, Outcome, Phase};
 use neap_model::notice::{Call, Notice};
 use neap_model::plan::{Decision, Outlook, Place, Verdict};
@@ -289,6 +289,8 @@ impl Scene {
             gap_ms: 0,
             metering: neap_model::ledger::Metering::default(),
             cap: neap_model::cap::CapUse::default(),
+            power: Power::default(),
+            signals: Vec::new(),
             provisional: false,
         }
     }
@@ -395,6 +397,7 @@ impl Scene {
                     private: false,
                     usual_error: None,
                 }],
+                whose: Vec::new(),
             };
             ZoneGrid {
                 zone: zone.zone.clone(),

@@ -59,7 +59,11 @@ fn curve(told: &Told) -> ZoneCurve {
         private: false,
         usual_error: None,
     };
-    ZoneCurve { curve: Curve { series: series.clone(), origins: vec![origin] }, past: series, prices: None }
+    ZoneCurve {
+        curve: Curve { series: series.clone(), origins: vec![origin], whose: Vec::new() },
+        past: series,
+        prices: None,
+    }
 }
 
 fn started(world: &World, id: JobId) -> Option<i64> {
