@@ -202,7 +202,8 @@ impl Machine {
 
     /// The most that this could add to what the machine draws idle.
     pub fn draws(&self, need: &Amount) -> Watts {
-        let gpus = self.models.iter().zip(&need.gpus).map(|(model, count)| {
+        let taken = self.models.iter().zip(&need.gpus).filter(|(_, count)| **count > 0);
+        let gpus = taken.map(|(model, count)| {
             let each = draw::gpu_adds(model.highest, model.highest);
             Watts(each.0.saturating_mul(u64::from(*count)))
         });

@@ -173,6 +173,20 @@ impl Room {
         }
     }
 
+    /// The index of the node of that name. Names are sorted where nodes come from a site.
+    pub(crate) fn node(&self, name: &str) -> Option<usize> {
+        let sorted = self.nodes.binary_search_by(|node| node.machine.name.as_str().cmp(name)).ok();
+        sorted.or_else(|| self.nodes.iter().position(|node| node.machine.name == name))
+    }
+
+    /// The node of that name, if it is up and in a zone the job may use, with its index and that of its zone.
+    pub(crate) fn open_node<'a>(&'a self, job: &Job, name: &str) -> Option<(usize, &'a NodeRoom, usize)> {
+        let index = self.node(name)?;
+        let node = &self.nodes[index];
+        let zone = node.zone.filter(|zone| node.machine.up && self.allows(job, *zone))?;
+        Some((index, node, zone))
+    }
+
     /// The nodes that are up and in a zone the job may use, with the zone's index.
     pub(crate) fn open<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = (usize, &'a NodeRoom, usize)> + 'a {
         self.nodes.iter().enumerate().filter_map(move |(index, node)| {
@@ -230,7 +244,7 @@ impl Room {
     /// What is free on the node at that time; `None` for an unknown node.
     #[must_use]
     pub fn free(&self, node: &str, at: DateTime<Utc>) -> Option<Free> {
-        let node = self.nodes.iter().find(|room| room.machine.name == node)?;
+        let node = &self.nodes[self.node(node)?];
         let (cpus, memory, gpus) = node.machine.named(&node.free.at(stamp(at)));
         Some(Free { cpus, memory, gpus })
     }

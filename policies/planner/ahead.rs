@@ -83,7 +83,7 @@ fn promised(room: &Room, job: &Job, decision: &Decision, now: Stamp) -> Option<V
         // What falls due begins now.
         return Some(vec![search::there(room, job, (&place.node, kit(decision)), start.max(now), usize::MAX)?.slot()]);
     }
-    let (index, node, _) = room.open(job).find(|(_, open, _)| open.machine.name == place.node)?;
+    let (index, node, _) = room.open_node(job, &place.node)?;
     let slot = |shape: &Shape, (from, until): &(Stamp, Stamp)| {
         let Shape { need, draws, .. } = *shape;
         Slot { node: index, need, draws, from: *from, until: *until }

@@ -90,7 +90,7 @@ impl Desk<'_> {
         let (Verdict::Start { place, .. } | Verdict::Hold { place: Some(place), .. }) = &previous.verdict else {
             return None;
         };
-        let node = self.room.nodes.iter().position(|node| node.machine.name == place.node)?;
+        let node = self.room.node(&place.node)?;
         let shape = match kit(previous) {
             None => first.shape,
             kit => self.room.nodes[node].machine.shapes_of(job, kit).next()?,
@@ -204,7 +204,7 @@ impl Desk<'_> {
         if may > now {
             return Some(Next::LookAgain(may));
         }
-        let (index, node, zone) = self.room.open(job).find(|(_, node, _)| node.machine.name == running.node)?;
+        let (index, node, zone) = self.room.open_node(job, &running.node)?;
         let occupant = problem.occupants.iter().find(|occupant| occupant.job == job.id)?;
         let gpus = &problem.site.nodes[index].gpus;
         let held = node.machine.held(gpus, occupant);

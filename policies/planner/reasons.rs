@@ -154,8 +154,9 @@ pub(crate) fn until_first(room: &Room, job: &Job, now: DateTime<Utc>, first: &Ch
     if first.start > from {
         // Where the nodes have room it is what they share.
         let shared = || {
-            room.open(job)
-                .find_map(|(index, ..)| room.shapes(index, job).find_map(|shape| room.shortage(index, &shape, from)))
+            let sharing = room.open(job).filter(|(_, node, _)| !node.under.is_empty());
+            let short = |index| room.shapes(index, job).find_map(|shape| room.shortage(index, &shape, from));
+            sharing.map(|(index, ..)| index).find_map(short)
         };
         let promised = || {
             let to = room.open(job).find_map(|(_, node, _)| {

@@ -337,7 +337,7 @@ pub(crate) fn broken_there(
     runs: &[(Stamp, Stamp)],
     rank: usize,
 ) -> Option<(Choice, Broken)> {
-    let (index, node, zone) = room.open(job).find(|(_, open, _)| open.machine.name == node)?;
+    let (index, node, zone) = room.open_node(job, node)?;
     let all: i64 = runs.iter().map(|(from, until)| until - from).sum();
     let free = |shape: &Shape| runs.iter().all(|(from, until)| room.has_room(index, shape, *from, *until));
     let fits = |shape: &Shape| shape.millis() == all && free(shape);
@@ -363,7 +363,7 @@ fn count(node: &NodeRoom, shape: &Shape) -> u16 {
 
 /// The place for a run that has to start at `start` on the node of that name and in that way; `None` where there is no room.
 pub(crate) fn there(room: &Room, job: &Job, (node, kit): (&str, Kit<'_>), start: Stamp, rank: usize) -> Option<Choice> {
-    let (index, node, zone) = room.open(job).find(|(_, open, _)| open.machine.name == node)?;
+    let (index, node, zone) = room.open_node(job, node)?;
     let fits = |shape: &Shape| room.has_room(index, shape, start, start.saturating_add(shape.millis()));
     let shape = node.machine.shapes_of(job, kit).filter(fits).min_by_key(|shape| plain(node, shape, rank))?;
     Some(Choice::at(room, job, index, zone, shape, start))
