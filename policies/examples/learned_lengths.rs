@@ -142,6 +142,7 @@ fn planned(hours: &[f64], length: u64, likely: &[u32]) -> (u64, f64) {
         running: Vec::new(),
         waiting: vec![Arc::new(job(0, length, likely))],
         previous: Arc::default(),
+        arrivals: Arc::default(),
     };
     let expected = plan(&problem, &Policy::default()).decisions[&JobId(1)].expected.expect("it is planned");
     ((expected.start - at(0)).num_seconds().unsigned_abs(), expected.energy.in_kwh())

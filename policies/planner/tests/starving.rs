@@ -93,7 +93,8 @@ fn play(jobs: Vec<Job>, curves: &[Series]) -> BTreeMap<JobId, (DateTime<Utc>, u3
             zones: vec![zone("DE", true, curves[usize::try_from(step).expect("small") % curves.len()].clone())],
             nodes: vec![node("a", "DE", 16, "H100")],
         };
-        let mut problem = Problem { site, occupants: vec![], running: vec![], waiting: vec![], previous };
+        let mut problem =
+            Problem { site, occupants: vec![], running: vec![], waiting: vec![], previous, arrivals: Arc::default() };
         for (state, _) in states.values() {
             match state {
                 State::Waits(job) => problem.waiting.push(Arc::new(job.clone())),

@@ -91,6 +91,7 @@ impl Controller {
             running: self.pausable(now),
             waiting: self.planning.asks.values().cloned().collect(),
             previous: Arc::new(previous),
+            arrivals: Arc::default(),
         };
         let plan = self.make(now, &problem, turn);
         (self.planning.last, self.planning.due, self.planning.next) = (now, false, None);
