@@ -8,7 +8,7 @@
 //! By zone, week and GPUs (as a multiple of the mean demand of the weeks before): grams against a planner that expects nobody,
 //! jobs that started behind their latest start, their mean wait in hours, and how often a planned start moved.
 //! `NEAP_ZONES=DE,PL`, `NEAP_STARTS=3000,5000` (hours of 2022), `NEAP_LOADS=1.5,2`, `NEAP_JOBS=400` (a week) choose others,
-//! `NEAP_STRENGTHS=0,50` strengths in percent.
+//! `NEAP_STRENGTHS=0,50` strengths in percent, and with `NEAP_BEFORE=2` twice as many came in the weeks before as come now.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr, reason = "it prints what it measured")]
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -109,14 +109,15 @@ fn busy(hour: i64) -> f64 {
     if hour.rem_euclid(168) >= 120 { 0.4 * day } else { day }
 }
 
-/// Four weeks of history and one more, so many jobs a week in the mean (a Poisson process by the hour).
-fn stream(kinds: &[(u64, u32)], a_week: f64, start: i64) -> Vec<Drawn> {
+/// Four weeks of history and one more, so many jobs in that week and `before` times as many in each before, in the mean (a
+/// Poisson process by the hour).
+fn stream(kinds: &[(u64, u32)], (a_week, before): (f64, f64), start: i64) -> Vec<Drawn> {
     let mut dice = Dice(77 + start.unsigned_abs());
     (0..20).for_each(|_| _ = dice.share());
     let all: f64 = (0..168).map(busy).sum();
     let mut drawn = Vec::new();
     for hour in -4 * 168..168 {
-        let rate = a_week * busy(hour + start) / all;
+        let rate = a_week * if hour < 0 { before } else { 1.0 } * busy(hour + start) / all;
         let mut passed = -dice.share().ln() / rate;
         while passed < 1.0 {
             let (length, gpus) = kinds[(dice.share() * kinds.len() as f64) as usize];
@@ -261,6 +262,7 @@ fn main() {
     };
     let kinds: Vec<(u64, u32)> = trace.lines().skip(1).filter_map(kind).collect();
     let a_week = list("NEAP_JOBS", "400").first().copied().unwrap_or(400.0);
+    let times_before = list("NEAP_BEFORE", "1").first().copied().unwrap_or(1.0);
     let strengths: Vec<u32> = list("NEAP_STRENGTHS", "0,25,50,80,100");
     let mut sums: Vec<Score> = strengths.iter().map(|_| Score::default()).collect();
     let mut cells = 0.0;
@@ -270,11 +272,11 @@ fn main() {
         let year: Vec<f64> = carbon.lines().skip(1).filter_map(value).collect();
         for start in list::<usize>("NEAP_STARTS", "1500,3000,5000,7000") {
             let Some(hours) = year.get(start..start + 14 * 24) else { continue };
-            let drawn = stream(&kinds, a_week, start.cast_signed() as i64);
+            let drawn = stream(&kinds, (a_week, times_before), start.cast_signed() as i64);
             let before = drawn.iter().filter(|drawn| drawn.at < 0);
             let mean = before.map(|drawn| f64::from(drawn.gpus) * drawn.length as f64).sum::<f64>() / (672.0 * 3_600.0);
             for load in list::<f64>("NEAP_LOADS", "1.25,1.5,2") {
-                let gpus = ((mean * load).round() as u32).max(4);
+                let gpus = ((mean / times_before * load).round() as u32).max(4);
                 let mut first = None;
                 print!("{zone:<12} {start:>5} {load:<4} {gpus:>3} GPUs");
                 for (strength, sum) in strengths.iter().zip(&mut sums) {

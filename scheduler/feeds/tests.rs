@@ -1,5 +1,5 @@
 use super::{AHEAD, BEHIND, Grid, table};
-use crate::config::{Config, FeedConfig, FileLabels, Grid as GridConfig, MetricsConfig, ZoneConfig};
+use crate::config::{Config, FeedConfig, FileLabels, Grid as GridConfig, MetricsConfig, PlannerConfig, ZoneConfig};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::grid::{Grade, Kind, Scope};
 use neap_model::seconds::Seconds;
@@ -53,6 +53,7 @@ pub(super) fn site(zones: &[&str], file: Option<&Path>) -> Config {
         embodied: None,
         vtns: Vec::new(),
         queues: BTreeMap::new(),
+        planner: PlannerConfig::default(),
         metrics: MetricsConfig { max_projects: 1 },
     }
 }

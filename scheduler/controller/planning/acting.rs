@@ -1,6 +1,6 @@
 //! When a plan is made and how it is carried out: a start becomes a lease, a new promise is written down.
 
-use super::{AUDITED, PLANNED_PER_SECOND};
+use super::{ALWAYS_ANEW, AUDITED, PLANNED_PER_SECOND};
 use crate::controller::power::Shortage;
 use crate::controller::{Controller, Effect, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -91,7 +91,7 @@ impl Controller {
             running: self.pausable(now),
             waiting: self.planning.asks.values().cloned().collect(),
             previous: Arc::new(previous),
-            arrivals: Arc::default(),
+            arrivals: self.arrivals(now),
         };
         let plan = self.make(now, &problem, turn);
         (self.planning.last, self.planning.due, self.planning.next) = (now, false, None);
@@ -129,7 +129,10 @@ impl Controller {
             return neap_policies::adopt(problem, &policy, &found);
         }
         policy.effort = anew.effort(now, problem.waiting.len());
-        let looks = problem.waiting.len().min(2 * policy.depth) * problem.site.nodes.len();
+        // Those who are expected are planned, too.
+        let coming = problem.arrivals.iter().map(|arrival| u64::from(arrival.count)).sum::<u64>() / 1_000;
+        let coming = usize::try_from(coming).unwrap_or(usize::MAX).min(problem.waiting.len().max(ALWAYS_ANEW));
+        let looks = (problem.waiting.len().min(2 * policy.depth) + coming) * problem.site.nodes.len();
         if policy.effort == Effort::Search && looks > anew.at_once {
             anew.searching = true;
             turn.effects.push(Effect::Search(Box::new(problem.clone()), policy.clone()));

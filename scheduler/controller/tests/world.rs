@@ -1,7 +1,9 @@
 //! A site in moved time. Every turn goes through the bytes of the journal and into a second state, which must end up
 //! equal: replay is live operation.
 
-use crate::config::{Applies, Config, Delay, Grid, MetricsConfig, PauseConfig, QueueConfig, TimeLimit, ZoneConfig};
+use crate::config::{
+    Applies, Config, Delay, Grid, MetricsConfig, PauseConfig, PlannerConfig, QueueConfig, TimeLimit, ZoneConfig,
+};
 use crate::controller::state::State;
 use crate::controller::{Answer, Caller, Controller, Effect, Input, Request, Turn, ZoneCurve};
 use crate::record;
@@ -99,6 +101,7 @@ pub fn config() -> Config {
         vtns: Vec::new(),
         embodied: None,
         queues: BTreeMap::from([("batch".to_owned(), queue)]),
+        planner: PlannerConfig::default(),
         metrics: MetricsConfig { max_projects: 200 },
     }
 }
