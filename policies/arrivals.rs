@@ -16,6 +16,9 @@ use std::sync::Arc;
 pub const LOOKS_BACK: u64 = 28;
 const AT_LEAST: u64 = 7;
 
+/// Jobs of a plan at most that stand for those expected; of more, fewer stand for them, evenly.
+pub const STAND_INS: usize = 128;
+
 /// Hours ahead for which somebody is expected.
 const AHEAD: i64 = 24;
 

@@ -3,6 +3,7 @@
 //!
 //! None of them keeps a job from its first start, makes one late or is spoken of in any decision.
 
+use crate::arrivals::STAND_INS;
 use crate::order::waits_for_grid;
 use crate::problem::{Arrival, Job, Problem};
 use crate::stamp::{later, stamp};
@@ -12,8 +13,8 @@ use neap_model::seconds::Seconds;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Stand-ins at most; where more jobs are expected, fewer stand for them, evenly.
-const MOST: u64 = 128;
+/// Stand-ins at most.
+const MOST: u64 = STAND_INS as u64;
 
 /// Their numbers begin there: no queue counts so far.
 const FIRST: u64 = u64::MAX - (1 << 20);
@@ -65,7 +66,7 @@ fn stand_ins(problem: &Problem) -> Vec<Arc<Job>> {
         found.extend((0..jobs).map(|index| (eligible(index), arrival)).filter(|(at, _)| *at > now));
     }
     found.sort_by_key(|(at, arrival)| (*at, arrival.like.id));
-    found.truncate(usize::try_from(MOST).unwrap_or(usize::MAX));
+    found.truncate(STAND_INS);
     let stand_in = |(number, (at, arrival)): (u64, (DateTime<Utc>, &Arrival))| {
         let (id, priority, forced_by) = (JobId(number), i32::MIN, None);
         // Its latest start lies ahead, so that its turn is the last.

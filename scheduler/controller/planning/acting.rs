@@ -1,6 +1,6 @@
 //! When a plan is made and how it is carried out: a start becomes a lease, a new promise is written down.
 
-use super::{ALWAYS_ANEW, AUDITED, PLANNED_PER_SECOND};
+use super::{AUDITED, PLANNED_PER_SECOND};
 use crate::controller::power::Shortage;
 use crate::controller::{Controller, Effect, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,6 +8,7 @@ use neap_model::job::{Epoch, JobId, OnExpire};
 use neap_model::lifecycle::{Event, JobEvent};
 use neap_model::plan::{Decision, Place, Verdict};
 use neap_model::reason::Reason;
+use neap_policies::arrivals::STAND_INS;
 use neap_policies::problem::{Effort, Job as Ask, Problem, Way};
 use std::cell::OnceCell;
 use std::cmp::Reverse;
@@ -131,7 +132,7 @@ impl Controller {
         policy.effort = anew.effort(now, problem.waiting.len());
         // Those who are expected are planned, too.
         let coming = problem.arrivals.iter().map(|arrival| u64::from(arrival.count)).sum::<u64>() / 1_000;
-        let coming = usize::try_from(coming).unwrap_or(usize::MAX).min(problem.waiting.len().max(ALWAYS_ANEW));
+        let coming = usize::try_from(coming).unwrap_or(usize::MAX).min(STAND_INS);
         let looks = (problem.waiting.len().min(2 * policy.depth) + coming) * problem.site.nodes.len();
         if policy.effort == Effort::Search && looks > anew.at_once {
             anew.searching = true;
