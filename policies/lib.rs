@@ -6,6 +6,7 @@
 
 mod admit;
 mod alternatives;
+pub mod arrivals;
 mod audit;
 pub mod baselines;
 pub mod budget;

@@ -21,6 +21,7 @@ mod pausing;
 pub(crate) mod priced;
 pub(crate) mod reasons;
 pub(crate) mod search;
+mod stand_ins;
 mod steady;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -98,15 +99,15 @@ fn competes(decision: &Decision) -> bool {
 /// Decides for every waiting job. Total: a job that fits nowhere gets a decision too.
 #[must_use]
 pub fn plan(problem: &Problem, policy: &Policy) -> Plan {
-    let line = Line::of(problem, policy);
-    let told = match policy.effort {
-        Effort::Queue => {
-            let alone = |job: &Arc<Job>| Wish::Alone(problem.previous.get(&job.id));
-            in_order(&line, &problem.waiting.iter().map(alone).collect::<Vec<_>>()).told(&line)
-        }
-        Effort::Keep => steady::kept(&line),
-        Effort::Search => steady::searched(&line),
-    };
+    if policy.effort == Effort::Queue {
+        let line = Line::of(problem, policy);
+        let alone = |job: &Arc<Job>| Wish::Alone(problem.previous.get(&job.id));
+        let told = in_order(&line, &problem.waiting.iter().map(alone).collect::<Vec<_>>()).told(&line);
+        return finished(problem, policy, &line, told);
+    }
+    let all = stand_ins::joined(problem);
+    let line = Line::of(&all, policy);
+    let told = if policy.effort == Effort::Keep { steady::kept(&line) } else { steady::searched(&line) };
     finished(problem, policy, &line, told)
 }
 
@@ -114,13 +115,16 @@ pub fn plan(problem: &Problem, policy: &Policy) -> Plan {
 /// that costs less with its moves. Jobs that the search did not know, or that are gone since, do no harm.
 #[must_use]
 pub fn adopt(problem: &Problem, policy: &Policy, found: &BTreeMap<JobId, Decision>) -> Plan {
-    let line = Line::of(problem, policy);
+    let all = stand_ins::joined(problem);
+    let line = Line::of(&all, policy);
     let told = steady::adopted(&line, found);
     finished(problem, policy, &line, told)
 }
 
 /// The plan with all who are not planned, and the pauses of those that run.
 fn finished(problem: &Problem, policy: &Policy, line: &Line<'_>, (mut room, mut decisions): Told) -> Plan {
+    let gone = decisions.extract_if(.., |(job, _)| stand_ins::stands_in(*job));
+    gone.for_each(|(job, _)| room.release(job));
     decisions.extend(line.others(&mut room));
     let (pauses, look_again) = pausing::pauses(problem, policy, &room);
     let queued = line.queued.clone();

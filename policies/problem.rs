@@ -231,6 +231,21 @@ pub struct Problem {
     pub waiting: Vec<Arc<Job>>,
     /// What was decided last time, by job: planning twice without news changes nothing.
     pub previous: Arc<BTreeMap<JobId, Decision>>,
+    /// Who is expected to come. Only those who wait for the grid are heeded; none of them has any right, and no figure of a
+    /// plan speaks of them.
+    pub arrivals: Arc<[Arrival]>,
+}
+
+/// Jobs of one kind that are expected within an hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Beginning of the hour.
+    pub hour: DateTime<Utc>,
+    /// What one of them asks for. Its number tells kinds apart; its priority, when it came and until when it is to start or to
+    /// end are not read: what it may wait is its longest delay.
+    pub like: Arc<Job>,
+    /// How many are reckoned with, in thousandths.
+    pub count: u32,
 }
 
 /// How the site wants to be planned.

@@ -39,8 +39,24 @@ pub struct Config {
     pub embodied: Option<neap_model::embodied::Factors>,
     /// Queues by name; exactly one is the default.
     pub queues: BTreeMap<String, QueueConfig>,
+    /// How jobs are planned.
+    pub planner: PlannerConfig,
     /// Metrics.
     pub metrics: MetricsConfig,
+}
+
+/// How jobs are planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannerConfig {
+    /// What share of the jobs that wait for the grid and came at such hours of the last weeks is reckoned with; 0: none. Half
+    /// of them cost no carbon and let fewer start late, all of them cost some (the example `arrivals_gain` of the policies).
+    pub expected_arrivals: Percent,
+}
+
+impl Default for PlannerConfig {
+    fn default() -> Self {
+        Self { expected_arrivals: Percent::whole(50) }
+    }
 }
 
 /// A TCP door.

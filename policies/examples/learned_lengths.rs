@@ -144,6 +144,7 @@ fn planned(hours: &[f64], length: u64, likely: &[u32], pauses: bool) -> Planned 
         running: Vec::new(),
         waiting: vec![Arc::new(job(0, length, likely, pauses))],
         previous: Arc::default(),
+        arrivals: Arc::default(),
     };
     let made = plan(&problem, &Policy::default());
     let decision = &made.decisions[&JobId(1)];

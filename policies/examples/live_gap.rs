@@ -231,6 +231,7 @@ fn main() {
         running: Vec::new(),
         waiting: jobs.into_iter().map(Arc::new).collect(),
         previous: Arc::default(),
+        arrivals: Arc::default(),
     };
     for (count, rigid) in [(200, 0), (1_000, 0), (1_000, 3)] {
         for kind in ["one piece", "one piece, by watts", "one piece, learned", "with pauses"] {

@@ -124,7 +124,7 @@ fn problem(jobs: u64, nodes: u32, green: u64) -> Problem {
     let site = site(nodes, &mut dice);
     let occupants = occupants(&site, &mut dice);
     let waiting = (1..=jobs).map(|id| Arc::new(job(id, green, &mut dice))).collect();
-    Problem { site, occupants, running: Vec::new(), waiting, previous: Arc::default() }
+    Problem { site, occupants, running: Vec::new(), waiting, previous: Arc::default(), arrivals: Arc::default() }
 }
 
 /// Median and worst of so many runs, in microseconds.

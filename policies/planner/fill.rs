@@ -43,7 +43,8 @@ pub(super) fn anew<'a>(line: &Line<'a>, queue: &Settled<'a>) -> Vec<Settled<'a>>
     all.map(|(bed, share)| settle(line, fill(line, queue, bed, &prices, share))).collect()
 }
 
-/// Whether nobody is in anybody's way: each has the best he could have alone, or what he could have is not worth a wait.
+/// Whether nobody is in anybody's way: each has the best he could have alone from his first moment on, or what he could have
+/// is not worth a wait.
 fn ideal(line: &Line<'_>, settled: &Settled<'_>) -> bool {
     let desk = Desk { room: &settled.pass.room, policy: line.policy, now: line.problem.site.now };
     let content = |(standing, target): (&Standing<'_>, &Target)| {
@@ -51,7 +52,9 @@ fn ideal(line: &Line<'_>, settled: &Settled<'_>) -> bool {
         let asks =
             if target.why.is_some() { desk.asks(standing.job, &target.choice, &standing.first) } else { Percent(0) };
         let rest = search::WHOLE.saturating_sub(u128::from(asks.0));
-        desk.nothing_below(standing.job, &standing.first, price.emits.saturating_mul(rest) / search::WHOLE)
+        // Those before him may have put off even his first start.
+        let alone = Choice { start: stamp(desk.now.max(standing.job.eligible)), ..standing.first };
+        desk.nothing_below(standing.job, &alone, price.emits.saturating_mul(rest) / search::WHOLE)
     };
     Cost::of(settled).late == 0 && settled.pass.standing.iter().zip(&settled.targets).all(content)
 }

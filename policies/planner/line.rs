@@ -7,6 +7,7 @@ use super::ahead::Ahead;
 use super::better::same;
 use super::decide::{Desk, Kept, Target};
 use super::search::{self, Choice};
+use super::stand_ins::stands_in;
 use super::{possible, reasons};
 use crate::order::{Rank, Turn, rank, turn, waits_for_grid};
 use crate::problem::{Job, Policy, Problem};
@@ -112,7 +113,13 @@ impl<'a> Line<'a> {
         let (mut ready, mut unready, mut before) = (0usize, 0usize, 0usize);
         for (_, index) in order {
             let job = &*problem.waiting[index];
-            if let Some(reason) = &job.blocked {
+            if stands_in(job.id) {
+                // Behind all others; where there is no room in the plan for it, nobody stands in.
+                if unready < policy.depth && possible(&line.empty, job) {
+                    unready += 1;
+                    line.planned.push(index);
+                }
+            } else if let Some(reason) = &job.blocked {
                 line.settled.push((job.id, reasons::blocked(job, reason)));
             } else if !possible(&line.empty, job) {
                 line.settled.push((job.id, reasons::hopeless(&line.empty, job, now)));
@@ -140,18 +147,24 @@ impl<'a> Line<'a> {
         let mut pass = Pass { room: self.empty.clone(), decisions: Vec::new(), standing: Vec::new() };
         let mut ahead = Ahead::new(&self.empty);
         let taking_part = || self.planned.iter().map(|index| (*index, &*self.problem.waiting[*index]));
+        // Who looks around leaves alone what stand-ins wish for; first starts and reasons know nothing of them.
+        let mut beside = taking_part().any(|(_, job)| stands_in(job.id)).then(|| ahead.clone());
         for (index, job) in taking_part().filter(|(_, job)| has_a_choice(self.problem, job) && who(job)) {
-            ahead.wish(job, &wishes[index], stamp(now));
+            beside.iter_mut().for_each(|beside| beside.wish(job, &wishes[index], stamp(now)));
+            if !stands_in(job.id) {
+                ahead.wish(job, &wishes[index], stamp(now));
+            }
         }
         for (index, job) in taking_part().filter(|(_, job)| who(job)) {
             let desk = Desk { room: &pass.room, policy: self.policy, now };
             ahead.turn(job.id);
+            beside.iter_mut().for_each(|beside| beside.turn(job.id));
             let slots = if !has_a_choice(self.problem, job) {
                 let (decision, slots) = desk.decide(job, None);
                 pass.decisions.push((job.id, decision));
                 slots
             } else if let Some(standing) = granted(&desk, &ahead, index, job, &wishes[index]) {
-                let around = Desk { room: &ahead.room, ..desk };
+                let around = Desk { room: &beside.as_ref().unwrap_or(&ahead).room, ..desk };
                 let standing = if moving { standing.looks_around(&around) } else { standing };
                 let slots = standing.target.slots();
                 pass.standing.push(standing);
@@ -161,6 +174,7 @@ impl<'a> Line<'a> {
                 continue;
             };
             ahead.decided(job.id, &slots);
+            beside.iter_mut().for_each(|beside| beside.decided(job.id, &slots));
             pass.room.promise(job.id, slots);
         }
         pass

@@ -8,6 +8,7 @@ use super::decide::Target;
 use super::fill;
 use super::line::{Line, Wish};
 use super::search;
+use super::stand_ins::stands_in;
 use crate::problem::{Job, Problem};
 use neap_model::job::JobId;
 use neap_model::plan::Decision;
@@ -129,7 +130,8 @@ pub(super) fn searched(line: &Line<'_>) -> Told {
 /// same of them.
 fn followed(line: &Line<'_>, settled: &Settled<'_>) -> Steady {
     let again = |told: &Told| {
-        let before: BTreeMap<JobId, Decision> = told.1.iter().cloned().collect();
+        let before = told.1.iter().filter(|(job, _)| !stands_in(*job));
+        let before: BTreeMap<JobId, Decision> = before.cloned().collect();
         Steady::of(line, &settle(line, wishes(line.problem, &before)))
     };
     if line.looks > MANY {
@@ -160,6 +162,8 @@ fn wishes<'a>(problem: &Problem, before: &'a BTreeMap<JobId, Decision>) -> Vec<W
         Some(decision) if decision.is_planned() => Wish::Promised(decision),
         Some(decision) if decision.runs.len() > 1 => Wish::Begun(decision),
         Some(decision) => Wish::Started(decision),
+        // In what those who wait leave, so that their plan says all there is to say.
+        None if stands_in(job.id) => Wish::Alone(None),
         None => Wish::First(Vec::new()),
     };
     problem.waiting.iter().map(wish).collect()

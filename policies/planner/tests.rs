@@ -1,5 +1,6 @@
 //! Scenes to plan in, and how a plan reads in a test: one line a job.
 
+mod arrivals;
 mod cases;
 mod certificate;
 mod learned;
@@ -126,6 +127,7 @@ pub(crate) fn scene(forecast: &[u64], gpus: u32, jobs: impl IntoIterator<Item = 
         running: Vec::new(),
         waiting: jobs.into_iter().map(Arc::new).collect(),
         previous: Arc::default(),
+        arrivals: Arc::default(),
     }
 }
 

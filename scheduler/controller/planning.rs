@@ -1,6 +1,7 @@
 //! Between the queue and the planner: makes the problem, acts on the plan, keeps what was promised.
 
 mod acting;
+pub(super) mod arrivals;
 mod holding;
 mod learning;
 mod site;
@@ -13,7 +14,7 @@ use neap_model::plan::{Blocker, Certificate, Decision, Verdict};
 use neap_model::reason::Reason;
 use neap_model::units::Watts;
 use neap_policies::Plan;
-use neap_policies::problem::{Effort, Job as Ask, Policy, Problem, Site};
+use neap_policies::problem::{Arrival, Effort, Job as Ask, Policy, Problem, Site};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -63,6 +64,8 @@ pub struct Planning {
     known: BTreeMap<(String, String), learning::Known>,
     /// Of whom something was learned that those who wait were not asked about yet.
     lessons: BTreeSet<(String, String)>,
+    /// Who is expected to come, and the hour since 1970 in which that was reckoned.
+    expected: (Option<i64>, Arc<[Arrival]>),
     /// What the last full plan was made for, and how good that plan can be at best once somebody asked.
     solved: Option<(Problem, OnceCell<Certificate>)>,
     due: bool,
@@ -122,6 +125,7 @@ impl Planning {
             placed: BTreeMap::new(),
             known: BTreeMap::new(),
             lessons: BTreeSet::new(),
+            expected: (None, Arc::default()),
             solved: None,
             due: true,
             calls: Vec::new(),

@@ -185,6 +185,8 @@ pub struct State {
     pub notices: neap_model::notice::Notices,
     /// What servers of grid events showed, by the site's names of them.
     pub programs: BTreeMap<String, neap_model::notice::Program>,
+    /// Jobs of the last weeks that waited for the grid.
+    pub(in crate::controller) record: super::planning::arrivals::Record,
     /// Sums for metrics.
     pub totals: Totals,
     /// Jobs that changed since the store took them.
@@ -414,6 +416,7 @@ impl State {
         if let Phase::Ended { at: ended, .. } = job.phase {
             job.ended = Some(ended);
             self.totals.ended(job);
+            self.record.note(job);
             self.live.remove(&id);
             self.outcomes.insert(id, matches!(job.phase, Phase::Ended { outcome: Outcome::Succeeded, .. }));
             self.recent.push_back(id);

@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use neap_model::grid::{Basis, Grade, Kind, Scope, Series, Span};
 use neap_model::seconds::Seconds;
 use neap_model::units::Intensity;
-use neap_scheduler::config::{Config, FeedConfig, Grid, MetricsConfig, PeakGpus, Service, ZoneConfig};
+use neap_scheduler::config::{Config, FeedConfig, Grid, MetricsConfig, PeakGpus, PlannerConfig, Service, ZoneConfig};
 use neap_scheduler::feeds::archive::{Archive, Entry};
 use neap_scheduler::feeds::feed::Values;
 use std::collections::BTreeMap;
@@ -62,6 +62,7 @@ fn main() -> std::io::Result<()> {
         embodied: None,
         vtns: Vec::new(),
         queues: BTreeMap::new(),
+        planner: PlannerConfig::default(),
         metrics: MetricsConfig { max_projects: 1 },
     };
     let (mut grid, _) = neap_scheduler::feeds::Grid::new(&config);

@@ -1,5 +1,7 @@
 use super::{AHEAD, BEHIND, Grid, table};
-use crate::config::{Config, FeedConfig, FileLabels, Grid as GridConfig, MetricsConfig, PeakGpus, ZoneConfig};
+use crate::config::{
+    Config, FeedConfig, FileLabels, Grid as GridConfig, MetricsConfig, PeakGpus, PlannerConfig, ZoneConfig,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::grid::{Grade, Kind, Scope};
 use neap_model::seconds::Seconds;
@@ -54,6 +56,7 @@ pub(super) fn site(zones: &[&str], file: Option<&Path>) -> Config {
         embodied: None,
         vtns: Vec::new(),
         queues: BTreeMap::new(),
+        planner: PlannerConfig::default(),
         metrics: MetricsConfig { max_projects: 1 },
     }
 }

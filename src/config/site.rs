@@ -14,8 +14,8 @@ use neap_model::refusal::{Code, Refusal};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Percent, Pue};
 use neap_scheduler::config::{
-    Applies, Config, Delay, Grid, Listen, MetricsConfig, NodeConfig, PauseConfig, PeakGpus, QueueConfig, TimeLimit,
-    ZoneConfig,
+    Applies, Config, Delay, Grid, Listen, MetricsConfig, NodeConfig, PauseConfig, PeakGpus, PlannerConfig, QueueConfig,
+    TimeLimit, ZoneConfig,
 };
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -47,6 +47,7 @@ pub fn read(text: &str, file: &str, paths: &Paths) -> Result<(Config, neap_execu
     scheduler.vtns = vtn::vtns(servers, &scheduler);
     scheduler.queues = queues(&mut top, &scheduler.zones);
     scheduler.embodied = embodied(top.table("embodied"));
+    scheduler.planner = planner(top.table("planner"));
     let mut metrics = top.table("metrics");
     scheduler.metrics.max_projects = metrics.whole("max_projects").unwrap_or(200);
     metrics.finish(&[]);
@@ -100,9 +101,20 @@ fn server(mut table: Table<'_>, paths: &Paths) -> (Config, Option<Tz>) {
         vtns: Vec::new(),
         embodied: None,
         queues: BTreeMap::new(),
+        planner: PlannerConfig::default(),
         metrics: MetricsConfig { max_projects: 200 },
     };
     (config, timezone)
+}
+
+fn planner(mut table: Table<'_>) -> PlannerConfig {
+    let usual = PlannerConfig::default();
+    let expected_arrivals = table.quantity("expected_arrivals").unwrap_or(usual.expected_arrivals);
+    if expected_arrivals > Percent::whole(100) {
+        table.wrong("P013", "expected_arrivals", bad("a share of the jobs that usually come lies between 0% and 100%"));
+    }
+    table.finish(&[]);
+    PlannerConfig { expected_arrivals }
 }
 
 /// Emissions of making hardware. `None`: the site states none.

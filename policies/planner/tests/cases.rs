@@ -426,3 +426,16 @@ fn absurd_figures_give_a_decision_too() {
         assert_eq!(refused, job.id != JobId(1), "job {}", job.id);
     }
 }
+
+#[test]
+fn who_was_put_off_by_others_before_him_is_not_content() {
+    // The first in the queue would take the cleanest hour, and the second, who comes later and has no other, the one after it.
+    let second = with(green(2, 60, 6), |job| job.eligible = at(210));
+    check(
+        &scene(&[500, 110, 500, 500, 100, 500, 500, 500, 500, 500, 500], 1, [green(1, 60, 6), second]),
+        &[
+            "1 waits until 1:00 on a: grid.cleaner_later 110 g instead of 500 g",
+            "2 waits until 4:00 on a: grid.cleaner_later 100 g instead of 300 g (also you.not_before)",
+        ],
+    );
+}

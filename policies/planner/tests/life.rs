@@ -56,8 +56,14 @@ impl Life {
         arrivals.reverse();
         let nodes = vec![node("a", "DE", 2, "H100"), node("b", "DE", 2, "H100")];
         let site = Site { now: at(0), zones: vec![zone("DE", true, curve)], nodes, shared: Vec::new() };
-        let problem =
-            Problem { site, occupants: Vec::new(), running: Vec::new(), waiting: Vec::new(), previous: Arc::default() };
+        let problem = Problem {
+            site,
+            occupants: Vec::new(),
+            running: Vec::new(),
+            waiting: Vec::new(),
+            previous: Arc::default(),
+            arrivals: Arc::default(),
+        };
         let plan = plan(&problem, &Policy::default());
         Self { problem, plan, arrivals, started: BTreeMap::new() }
     }

@@ -63,7 +63,7 @@ fn nodes() -> impl Strategy<Value = Vec<NodeState>> {
 }
 
 /// Terms of a job: when it came, how long, how large, what it promised and consented to.
-fn jobs() -> impl Strategy<Value = Vec<Job>> {
+pub(crate) fn jobs() -> impl Strategy<Value = Vec<Job>> {
     let when = (-300i64..=0, -60i64..200, 1u64..400, -1i32..=1);
     let size = (0u32..3, prop::option::of(1u32..9), 0u64..40, prop::sample::subsequence(vec!["A100", "H100"], 0..=2));
     let promises =
@@ -193,6 +193,7 @@ pub(crate) fn problem(grades: &'static [Grade], holes: f64) -> impl Strategy<Val
             occupants,
             waiting: jobs.into_iter().map(Arc::new).collect(),
             previous: Arc::default(),
+            arrivals: Arc::default(),
         }
     })
 }

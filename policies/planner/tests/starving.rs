@@ -94,7 +94,8 @@ fn play(jobs: Vec<Job>, curves: &[Series]) -> BTreeMap<JobId, (DateTime<Utc>, u3
             nodes: vec![node("a", "DE", 16, "H100")],
             shared: Vec::new(),
         };
-        let mut problem = Problem { site, occupants: vec![], running: vec![], waiting: vec![], previous };
+        let mut problem =
+            Problem { site, occupants: vec![], running: vec![], waiting: vec![], previous, arrivals: Arc::default() };
         for (state, _) in states.values() {
             match state {
                 State::Waits(job) => problem.waiting.push(Arc::new(job.clone())),

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::job::{Epoch, JobId, OnExpire};
 use neap_model::lifecycle::{Event, JobEvent};
 use neap_model::plan::{Decision, Place, Verdict};
+use neap_policies::arrivals::STAND_INS;
 use neap_policies::problem::{Effort, Problem};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,6 +92,7 @@ impl Controller {
             running: self.pausable(now),
             waiting: self.planning.asks.values().cloned().collect(),
             previous: Arc::new(previous),
+            arrivals: self.arrivals(now),
         };
         let plan = self.make(now, &problem, turn);
         (self.planning.last, self.planning.due, self.planning.next) = (now, false, None);
@@ -123,7 +125,10 @@ impl Controller {
             return neap_policies::adopt(problem, &policy, &found);
         }
         policy.effort = anew.effort(now, problem.waiting.len());
-        let looks = problem.waiting.len().min(2 * policy.depth) * problem.site.nodes.len();
+        // Those who are expected are planned, too.
+        let coming = problem.arrivals.iter().map(|arrival| u64::from(arrival.count)).sum::<u64>() / 1_000;
+        let coming = usize::try_from(coming).unwrap_or(usize::MAX).min(STAND_INS);
+        let looks = (problem.waiting.len().min(2 * policy.depth) + coming) * problem.site.nodes.len();
         if policy.effort == Effort::Search && looks > anew.at_once {
             anew.searching = true;
             turn.effects.push(Effect::Search(Box::new(problem.clone()), policy.clone()));

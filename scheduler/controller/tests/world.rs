@@ -2,7 +2,8 @@
 //! equal: replay is live operation.
 
 use crate::config::{
-    Applies, Config, Delay, Grid, MetricsConfig, PauseConfig, PeakGpus, QueueConfig, TimeLimit, ZoneConfig,
+    Applies, Config, Delay, Grid, MetricsConfig, PauseConfig, PeakGpus, PlannerConfig, QueueConfig, TimeLimit,
+    ZoneConfig,
 };
 use crate::controller::state::State;
 use crate::controller::{Answer, Caller, Controller, Effect, Input, Request, Turn, ZoneCurve};
@@ -106,6 +107,7 @@ pub fn config() -> Config {
         vtns: Vec::new(),
         embodied: None,
         queues: BTreeMap::from([("batch".to_owned(), queue)]),
+        planner: PlannerConfig::default(),
         metrics: MetricsConfig { max_projects: 200 },
     }
 }

@@ -155,6 +155,7 @@ impl Scene {
             ],
             waiting: asks.iter().map(|(_, job)| Arc::clone(job)).collect(),
             previous: Arc::default(),
+            arrivals: Arc::default(),
         };
         let plan = neap_policies::plan(&problem, &Policy::default());
         assert!(neap_policies::audit(&problem, &plan).is_empty(), "the scene itself is sound");
