@@ -149,6 +149,42 @@ pub struct Job {
     pub forced_by: Option<String>,
 }
 
+impl Job {
+    /// A job with nothing special: it came then and takes so long, on no GPU, in the home zone, in one piece, and waits for
+    /// nothing but room.
+    #[must_use]
+    pub fn plain(id: JobId, submitted: DateTime<Utc>, length: Seconds) -> Self {
+        Self {
+            id,
+            priority: 0,
+            submitted,
+            eligible: submitted,
+            blocked: None,
+            length,
+            likely: Arc::default(),
+            ways: Arc::default(),
+            slowdown: Percent(0),
+            done: Seconds::ZERO,
+            pause: None,
+            gpus: 0,
+            gpu_model: Vec::new(),
+            cpus: None,
+            memory: Bytes(0),
+            zones: Vec::new(),
+            start_by: None,
+            finish_by: None,
+            on_expire: OnExpire::Run,
+            delay: Delay {
+                objective: Objective::None,
+                max: Seconds::ZERO,
+                min_saving: Percent(0),
+                replan_gain: Percent(0),
+            },
+            forced_by: None,
+        }
+    }
+}
+
 /// A number of GPUs of one model at one power limit, and what a job does on them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Way {

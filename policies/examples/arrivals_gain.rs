@@ -14,7 +14,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::{Gpu, Zone};
 use neap_model::grid::{Grade, Series, Span};
-use neap_model::job::{JobId, Objective, OnExpire};
+use neap_model::job::{JobId, Objective};
 use neap_model::plan::{Decision, Verdict};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Bytes, Intensity, Percent, Watts};
@@ -74,27 +74,11 @@ impl Drawn {
 
     fn job(&self, id: u64) -> Arc<Job> {
         Arc::new(Job {
-            id: JobId(id),
-            priority: 0,
-            submitted: at(self.at),
-            eligible: at(self.at),
-            blocked: None,
-            length: Seconds(self.length),
-            likely: Arc::default(),
-            ways: Arc::default(),
-            slowdown: Percent::default(),
-            done: Seconds::ZERO,
-            pause: None,
             gpus: self.gpus,
-            gpu_model: Vec::new(),
             cpus: Some(1),
             memory: Bytes(1 << 30),
-            zones: Vec::new(),
-            start_by: None,
-            finish_by: None,
-            on_expire: OnExpire::Run,
             delay: self.delay(),
-            forced_by: None,
+            ..Job::plain(JobId(id), at(self.at), Seconds(self.length))
         })
     }
 }

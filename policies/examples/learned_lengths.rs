@@ -11,7 +11,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::{Gpu, Zone};
 use neap_model::grid::{Grade, Series, Span};
-use neap_model::job::{JobId, Objective, OnExpire};
+use neap_model::job::{JobId, Objective};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Bytes, Intensity, Percent, Watts};
 use neap_policies::plan;
@@ -105,32 +105,17 @@ fn site(hours: &[f64], now: u64) -> Site {
 
 fn job(now: u64, length: u64, likely: &[u32], pauses: bool) -> Job {
     Job {
-        id: JobId(1),
-        priority: 0,
-        submitted: at(now),
-        eligible: at(now),
-        blocked: None,
-        length: Seconds(length),
         likely: likely.into(),
-        ways: Arc::default(),
-        slowdown: Percent::default(),
-        done: Seconds::ZERO,
         pause: pauses.then_some(PauseTerms { cost: Seconds::ZERO, least: Seconds::minutes(30) }),
         gpus: 1,
-        gpu_model: Vec::new(),
         cpus: Some(1),
-        memory: Bytes(1 << 30),
-        zones: Vec::new(),
-        start_by: None,
-        finish_by: None,
-        on_expire: OnExpire::Run,
         delay: Delay {
             objective: Objective::Carbon,
             max: Seconds::hours(WAITS as u64),
             min_saving: Percent(0),
             replan_gain: Percent(0),
         },
-        forced_by: None,
+        ..Job::plain(JobId(1), at(now), Seconds(length))
     }
 }
 

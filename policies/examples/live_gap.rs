@@ -14,7 +14,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::{Gpu, Zone};
 use neap_model::grid::{Grade, Series, Span};
-use neap_model::job::{JobId, Objective, OnExpire};
+use neap_model::job::{JobId, Objective};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Bytes, Intensity, Percent, Watts};
 use neap_policies::problem::{
@@ -116,32 +116,17 @@ fn by_watts(curve: Series, gpus: u32) -> Site {
 fn job(id: u64, eligible: i64, minutes: u64, gpus: u32, hours: u64, pauses: bool) -> Job {
     let pause = PauseTerms { cost: Seconds::minutes(2), least: Seconds::minutes(30) };
     Job {
-        id: JobId(id),
-        priority: 0,
-        submitted: at(eligible),
-        eligible: at(eligible),
-        blocked: None,
-        length: Seconds::minutes(minutes),
-        likely: Arc::default(),
-        ways: Arc::default(),
-        slowdown: Percent::default(),
-        done: Seconds::ZERO,
         pause: pauses.then_some(pause),
         gpus,
-        gpu_model: Vec::new(),
         cpus: Some(1),
         memory: Bytes(1 << 30),
-        zones: Vec::new(),
-        start_by: None,
-        finish_by: None,
-        on_expire: OnExpire::Run,
         delay: Delay {
             objective: if hours > 0 { Objective::Carbon } else { Objective::None },
             max: Seconds::hours(hours),
             min_saving: Percent(0),
             replan_gain: Percent::whole(5),
         },
-        forced_by: None,
+        ..Job::plain(JobId(id), at(eligible), Seconds::minutes(minutes))
     }
 }
 

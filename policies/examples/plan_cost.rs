@@ -7,7 +7,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::{Gpu, Zone};
 use neap_model::grid::{Grade, Series, Span};
-use neap_model::job::{JobId, Objective, OnExpire};
+use neap_model::job::{JobId, Objective};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Bytes, Intensity, Percent, Watts};
 use neap_policies::problem::{Delay, Effort, Job, NodeState, Occupant, PauseTerms, Policy, Problem, Site, ZoneState};
@@ -74,33 +74,18 @@ fn site(nodes: u32, dice: &mut Dice) -> Site {
 /// Lengths of 15 minutes to 8 hours, widths 1 to 8; `green` of a hundred wait up to two days for cleaner hours.
 fn job(id: u64, green: u64, dice: &mut Dice) -> Job {
     let waits = dice.below(100) < green;
+    let length = Seconds::minutes(15 + dice.below(465));
     Job {
-        id: JobId(id),
-        priority: 0,
-        submitted: at(-60),
-        eligible: at(-60),
-        blocked: None,
-        length: Seconds::minutes(15 + dice.below(465)),
-        likely: Arc::default(),
-        ways: Arc::default(),
-        slowdown: Percent::default(),
-        done: Seconds::ZERO,
-        pause: None,
         gpus: 1 << dice.below(4),
         gpu_model: vec!["H100".to_owned()],
-        cpus: None,
         memory: Bytes(64 << 30),
-        zones: Vec::new(),
-        start_by: None,
-        finish_by: None,
-        on_expire: OnExpire::Run,
         delay: Delay {
             objective: if waits { Objective::Carbon } else { Objective::None },
             max: Seconds::hours(if waits { 48 } else { 0 }),
             min_saving: Percent::whole(10),
             replan_gain: Percent::whole(5),
         },
-        forced_by: None,
+        ..Job::plain(JobId(id), at(-60), length)
     }
 }
 

@@ -12,12 +12,12 @@ mod shared;
 mod starving;
 mod widths;
 
-use crate::problem::{Delay, Job, NodeState, Occupant, Policy, Problem, Site, ZoneState};
+use crate::problem::{Job, NodeState, Occupant, Policy, Problem, Site, ZoneState};
 use crate::{Plan, audit, plan};
 use chrono::{DateTime, Utc};
 use neap_model::fleet::{Gpu, Zone};
 use neap_model::grid::{Grade, Series, Span};
-use neap_model::job::{JobId, Objective, OnExpire};
+use neap_model::job::{JobId, Objective};
 use neap_model::plan::{Decision, Verdict};
 use neap_model::reason::{Reason, WhyNow};
 use neap_model::seconds::Seconds;
@@ -65,34 +65,10 @@ pub(crate) fn node(name: &str, zone: &str, gpus: u32, model: &str) -> NodeState 
 
 /// A job of one GPU and so many minutes that does not wait for the grid.
 pub(crate) fn job(id: u64, minutes: u64) -> Job {
-    Job {
-        id: JobId(id),
-        priority: 0,
-        submitted: at(0),
-        eligible: at(0),
-        blocked: None,
-        length: Seconds::minutes(minutes),
-        likely: Arc::default(),
-        ways: Arc::default(),
-        slowdown: Percent::default(),
-        done: Seconds::ZERO,
-        pause: None,
-        gpus: 1,
-        gpu_model: Vec::new(),
-        cpus: None,
-        memory: Bytes(0),
-        zones: Vec::new(),
-        start_by: None,
-        finish_by: None,
-        on_expire: OnExpire::Run,
-        delay: Delay {
-            objective: Objective::None,
-            max: Seconds::ZERO,
-            min_saving: Percent::whole(10),
-            replan_gain: Percent::whole(5),
-        },
-        forced_by: None,
-    }
+    let mut job = Job::plain(JobId(id), at(0), Seconds::minutes(minutes));
+    job.gpus = 1;
+    (job.delay.min_saving, job.delay.replan_gain) = (Percent::whole(10), Percent::whole(5));
+    job
 }
 
 /// The same, willing to wait so many hours for cleaner ones.

@@ -6,7 +6,7 @@ use neap_model::fleet::{Component, Gpu, Inventory, Meter, Source, Zone};
 use neap_model::footprint::{Bill, EnergyOver, Market, footprint};
 use neap_model::grid::{Accounting, Basis, Curve, Grade, Kind, Origin, Scope, Series, Span};
 use neap_model::job::{
-    After, Epoch, Flex, JobId, JobSpec, Launch, Objective, OnExpire, Person, Resources, Retry, Task, TimeTerms,
+    After, Epoch, Flex, JobId, JobSpec, Launch, Objective, Person, Resources, Retry, Task, TimeTerms,
 };
 use neap_model::ledger::{Account, Part, Power};
 use neap_model::lifecycle::{AttemptEnd, Exit, JobEvent, Outcome, Phase};
@@ -81,28 +81,13 @@ pub struct Scene {
 }
 
 fn ask(id: u64, gpus: u32, hours: f64) -> Job {
+    let submitted = now() - TimeDelta::minutes(1440 - id as i64);
     Job {
-        id: JobId(id),
         priority: 100,
-        submitted: now() - TimeDelta::minutes(1440 - id as i64),
-        eligible: now() - TimeDelta::minutes(1440 - id as i64),
-        blocked: None,
-        length: Seconds((hours * 3_600.0) as u64),
-        likely: Arc::default(),
-        ways: Arc::default(),
-        slowdown: Percent::default(),
-        done: Seconds::ZERO,
-        pause: None,
         gpus,
         gpu_model: if gpus > 0 { vec!["H100".into()] } else { Vec::new() },
-        cpus: None,
-        memory: Bytes(0),
-        zones: Vec::new(),
-        start_by: None,
-        finish_by: None,
-        on_expire: OnExpire::Run,
         delay: consent(Objective::None),
-        forced_by: None,
+        ..Job::plain(JobId(id), submitted, Seconds((hours * 3_600.0) as u64))
     }
 }
 
