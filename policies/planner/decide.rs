@@ -129,12 +129,16 @@ impl Desk<'_> {
     /// A job beyond the planned depth starts if that delays nobody who has a reservation; otherwise it is told how many
     /// go first.
     pub fn glance(&self, job: &Job, before: usize) -> (Decision, Vec<Slot>) {
-        let now = stamp(self.now);
-        let waits = waits_for_grid(job) && turn(job, self.now) == Turn::Ordinary;
-        if !waits && job.eligible <= self.now && search::at_once(self.room, job, now).is_some() {
+        if self.would_start(job) && search::at_once(self.room, job, stamp(self.now)).is_some() {
             return self.decide(job, None);
         }
         (reasons::behind(job, self.now, before), Vec::new())
+    }
+
+    /// Whether it starts now if there is room for it.
+    pub fn would_start(&self, job: &Job) -> bool {
+        let waits = waits_for_grid(job) && turn(job, self.now) == Turn::Ordinary;
+        !waits && job.eligible <= self.now
     }
 
     fn place(&self, choice: &Choice) -> Place {

@@ -16,7 +16,8 @@ use crate::stamp::stamp;
 use neap_model::job::JobId;
 use neap_model::plan::{Blocker, Decision};
 use neap_model::reason::WhyNow;
-use std::collections::BTreeMap;
+use neap_model::units::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a job that waits for the grid would like to be.
 #[derive(Clone, Debug)]
@@ -184,15 +185,30 @@ impl<'a> Line<'a> {
     pub fn others(&self, room: &mut Room) -> Vec<(JobId, Decision)> {
         let now = self.problem.site.now;
         let mut decisions = self.settled.clone();
+        // There is only less and less room: who asks for the same as somebody for whom there is none at all does not look.
+        let mut nowhere: BTreeSet<Size<'_>> = BTreeSet::new();
         for (index, before) in &self.behind {
             let job = &*self.problem.waiting[*index];
-            let (decision, slots) = Desk { room, policy: self.policy, now }.glance(job, *before);
+            let desk = Desk { room, policy: self.policy, now };
+            let size = (job.gpus, job.cpus, job.memory, &job.gpu_model[..], &job.zones[..]);
+            let alike = job.ways.is_empty();
+            if alike && nowhere.contains(&size) {
+                decisions.push((job.id, reasons::behind(job, now, *before)));
+                continue;
+            }
+            let (decision, slots) = desk.glance(job, *before);
+            if alike && slots.is_empty() && desk.would_start(job) && !search::any_room(room, job, stamp(now)) {
+                nowhere.insert(size);
+            }
             room.promise(job.id, slots);
             decisions.push((job.id, decision));
         }
         decisions
     }
 }
+
+/// What decides whether a job without a choice of width finds room on a node: GPUs, cores, memory, models, zones.
+type Size<'a> = (u32, Option<u32>, Bytes, &'a [String], &'a [String]);
 
 /// A job's turn. Its first start is the one that leaves the wishes of others alone, unless it would be late by that.
 /// `None`: no node that is up can run it.

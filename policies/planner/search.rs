@@ -182,6 +182,11 @@ pub(crate) fn at_once(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
     if possible { earliest(room, job, from) } else { None }
 }
 
+/// Whether the job could run at `at` for an instant somewhere.
+pub(crate) fn any_room(room: &Room, job: &Job, at: Stamp) -> bool {
+    room.open(job).any(|(index, ..)| room.shapes(index, job).any(|shape| room.has_room(index, &shape, at, at + 1)))
+}
+
 /// The cleanest starts in `[like.start, until]` on models not worse than `rank` and in zones that measure what the zone of
 /// `like` does: without climatology, and of all.
 pub(crate) fn cleanest(
