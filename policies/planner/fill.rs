@@ -131,8 +131,10 @@ fn fill<'a>(line: &Line<'a>, base: &Settled<'a>, bed: &Room, prices: &Prices, sh
     wishes
 }
 
+/// A wish for that place. Whoever starts as early as he can holds it, too: those before him in the queue would else take it, and
+/// he had the only one left in time.
 fn asked(target: Target) -> Wish<'static> {
-    if target.why.is_none() { Wish::There(Box::new(target), None) } else { Wish::First(Vec::new()) }
+    if target.why.is_none() { Wish::There(Box::new(target), None) } else { Wish::First(target.slots()) }
 }
 
 impl Desk<'_> {
