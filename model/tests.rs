@@ -107,6 +107,7 @@ fn one_life_from_submission_to_end() {
         cpus: 1,
         gpus: Vec::new(),
         decision: decision(),
+        slowed: None,
     };
     let started = JobEvent::Started { epoch, log: "/l".into() };
     let ended = JobEvent::AttemptEnded { epoch, end: AttemptEnd::Exited { exit: Exit::Code(0) }, at: at(9) };

@@ -66,6 +66,9 @@ pub struct Job {
     /// The ceiling of their core clocks that was decided with it, in megahertz.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_ceiling: Option<Megahertz>,
+    /// The most that each GPU of the present or last attempt was let draw when it started, where there were watts for no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowed: Option<Watts>,
     /// What was seen of it at which limits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cap_points: Vec<CapPoint>,
@@ -298,6 +301,7 @@ impl State {
             unsaved: 0,
             accounted: Joules::ZERO,
             capped: None,
+            slowed: None,
             clock_ceiling: None,
             cap_points: Vec::new(),
             cpus: 0,
@@ -342,7 +346,7 @@ impl State {
                 job.forced_by = Some(by.clone());
                 self.totals.overridden(job);
             }
-            JobEvent::Leased { epoch, node, zone, cpus, gpus, decision } => {
+            JobEvent::Leased { epoch, node, zone, cpus, gpus, decision, slowed } => {
                 job.starting = Some((**decision).clone());
                 if job.account.planned.is_none() {
                     job.account.planned = decision.expected.map(|o| o.emits);
@@ -351,7 +355,7 @@ impl State {
                 job.booked = None;
                 job.leased = Some(at);
                 job.place = Some(Place { zone: zone.clone(), node: node.clone() });
-                (job.capped, job.clock_ceiling) = (None, None);
+                (job.capped, job.clock_ceiling, job.slowed) = (None, None, *slowed);
                 (job.cpus, job.gpus, job.log) = (*cpus, gpus.clone(), None);
                 match (before, job.first_leased) {
                     (Phase::Paused { since }, Some(_)) => {
@@ -383,7 +387,7 @@ impl State {
                 job.hold(&before, at);
             }
             JobEvent::AttemptEnded { end, at: ended, .. } => {
-                if matches!(end, AttemptEnd::NotStarted { .. }) {
+                if matches!(end, AttemptEnd::NotStarted { .. } | AttemptEnd::NotHeld { .. }) {
                     job.started = None;
                 }
                 match end.paused() {

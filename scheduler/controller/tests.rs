@@ -14,6 +14,7 @@ mod pausing;
 mod power;
 mod queue;
 mod rungs;
+mod slowed;
 mod unlike;
 mod vtn;
 mod widths;
