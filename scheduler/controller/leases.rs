@@ -160,8 +160,11 @@ impl Controller {
             self.over(now, id, turn);
             reply.settled.push(report.attempt);
             let job = self.state.jobs.get(&id).expect("it just ended");
-            let footer = (self.footer)(&self.report_of(job, now));
-            self.footers.entry(node.to_owned()).or_default().push((report.attempt, footer));
+            // Nothing was written where nothing ran.
+            if !matches!(end, AttemptEnd::NotHeld { .. }) {
+                let footer = (self.footer)(&self.report_of(job, now));
+                self.footers.entry(node.to_owned()).or_default().push((report.attempt, footer));
+            }
         }
     }
 
@@ -247,7 +250,7 @@ impl Controller {
                         limit: Seconds(
                             job.spec.time.limit.unwrap_or(Seconds::hours(24)).0.saturating_sub(job.ran.0).max(1),
                         ),
-                        resumed: job.epoch.0 > 1,
+                        resumed: job.began_before(),
                         cap: self.cap_told(job),
                         clock_ceiling: self.ceiling_wanted(job),
                         held_first: job.slowed.is_some(),

@@ -112,6 +112,14 @@ impl Job {
         }
     }
 
+    /// Whether an attempt before the present one may have run: one whose GPUs could not be held did not.
+    #[must_use]
+    pub fn began_before(&self) -> bool {
+        let unheld =
+            |entry: &&Happened| matches!(entry.event, JobEvent::AttemptEnded { end: AttemptEnd::NotHeld { .. }, .. });
+        usize::try_from(self.epoch.0).is_ok_and(|epoch| epoch > 1 + self.history.iter().filter(unheld).count())
+    }
+
     /// The GPUs that were chosen with the present attempt, where there was a choice.
     #[must_use]
     pub fn width(&self) -> Option<&Width> {

@@ -194,6 +194,7 @@ fn what_cannot_be_held_is_not_started_and_waits_again_without_a_loss() {
     world.session_anew();
     world.pass_by(SECOND * 30, SECOND);
     assert!(runs(&world, id), "{:?}", world.show(id).phase);
+    assert!(!world.resumed.contains(&id) && world.footers.iter().all(|(attempt, _)| attempt.job != id));
     within(&world, 710);
     world.check_replay();
 }

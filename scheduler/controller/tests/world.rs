@@ -192,6 +192,8 @@ pub struct World {
     pub unheld: Option<Uncapped>,
     /// Jobs that were started held.
     pub held_first: Vec<JobId>,
+    /// Jobs that were told that they ran before.
+    pub resumed: Vec<JobId>,
     /// Jobs that do not save their work when they are told to.
     pub careless: Vec<String>,
     pub executor_up: bool,
@@ -237,6 +239,7 @@ impl World {
             foreign: Vec::new(),
             unheld: None,
             held_first: Vec::new(),
+            resumed: Vec::new(),
             executor_up: true,
             session: 1,
             beats: 0,
@@ -602,6 +605,7 @@ impl World {
                 (takes > limit).then_some(AttemptEnd::Stopped { exit: Exit::Signal(15), cause: StopCause::Limit });
             self.attempts.entry(lease.attempt).or_insert_with(|| {
                 let unheld = self.unheld.filter(|_| lease.held_first);
+                self.resumed.extend(lease.resumed.then_some(lease.attempt.job));
                 let ends = now + takes.min(limit);
                 let mut end = end.map(|end| (end, ends));
                 match unheld {

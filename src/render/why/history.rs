@@ -88,7 +88,7 @@ fn happened(
                 Verdict::Start { because, .. } => jobs::why_now(because, decision.expected.as_ref()),
                 Verdict::Hold { .. } => String::new(),
             };
-            let slowed = slowed.map(|limit| format!("; no GPU draws more than {limit} while power is short"));
+            let slowed = slowed.map(|limit| format!("; none of its GPUs above {limit} when it starts"));
             let slowed = slowed.unwrap_or_default();
             ("leased", format!("attempt {} to {} in {}: {because}{slowed}", epoch.0, escape(node), escape(zone)))
         }
