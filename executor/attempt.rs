@@ -2,6 +2,7 @@
 
 mod adopt;
 mod capping;
+mod held;
 mod orders;
 
 use crate::cap::{Caps, Seeker};
@@ -68,6 +69,8 @@ struct Attempt {
     /// Our own child, to be reaped; an adopted guard is nobody's.
     child: Option<Child>,
     taken_up: Instant,
+    /// Since when, from boot, its start waits for its limit; `None`: it does not.
+    waits: Option<Duration>,
     started: Option<Started>,
     exit: Option<ExitRecord>,
     /// Why it was told to end.
@@ -178,6 +181,7 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
         }
         news |= executor.look();
         news |= executor.tend_caps();
+        news |= executor.start_held();
         if last_read.elapsed() >= READ {
             last_read = Instant::now();
             news |= executor.read_meters();
@@ -200,7 +204,7 @@ impl Executor {
                 // Reaps it; what it was about stands in its record.
                 let _ = child.try_wait();
             }
-            if attempt.exit.is_some() {
+            if attempt.exit.is_some() || attempt.waits.is_some() {
                 continue;
             }
             if attempt.guard.is_none() {

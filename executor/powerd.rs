@@ -178,6 +178,9 @@ pub struct Held {
     /// Lowest and highest limit that may be asked for, in milliwatts: the board's and its group's ranges together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settable_milliwatts: Option<(u64, u64)>,
+    /// What it is brought to when nobody's lease is on it, in milliwatts; `None`: what was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe_milliwatts: Option<u64>,
     /// The ceiling of its core clock that may be ours, in megahertz.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_ceiling_megahertz: Option<Megahertz>,

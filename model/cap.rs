@@ -15,6 +15,16 @@ pub struct Settable {
     /// Lowest and highest ceiling of the core clock that may be asked for, in megahertz; `None`: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clocks: Option<(Megahertz, Megahertz)>,
+    /// The most it is left at once nobody's lease is on it, on a shared feeder. Said by executors that start a job which is to
+    /// be held from its start ([`Lease::held_first`]) once it is held, and not at all where it cannot be; `None`: it goes to
+    /// what was found, or the executor does not know that word.
+    ///
+    /// [`Lease::held_first`]: crate::protocol::Lease::held_first
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe: Option<Watts>,
+    /// What was found before it was brought down to that, where the helper did that before the executor looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Watts>,
 }
 
 impl Settable {

@@ -123,6 +123,10 @@ pub enum JobEvent {
         gpus: Vec<String>,
         /// Why now and there, and what it is expected to be.
         decision: Box<Decision>,
+        /// The most that each of its GPUs is let draw from its start on, because there were watts for no more; its power domain
+        /// alone raises that. `None`: as they are found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slowed: Option<Watts>,
     },
     /// It runs.
     Started {
@@ -309,6 +313,15 @@ impl Phase {
             {
                 P::Paused { since: *at }
             }
+            // Nothing was started, so nothing was lost.
+            (
+                P::Leased { epoch, .. } | P::Stopping { epoch, since: None, cause: StopCause::Pause { .. }, .. },
+                E::AttemptEnded { epoch: of, end: AttemptEnd::NotHeld { .. }, .. },
+            ) if epoch == of => P::Queued,
+            (
+                P::Stopping { epoch, cause, since: None, .. },
+                E::AttemptEnded { epoch: of, end: AttemptEnd::NotHeld { .. }, at },
+            ) if epoch == of => P::Ended { outcome: cause.outcome(), at: *at },
             (
                 P::Leased { epoch, .. } | P::Running { epoch, .. } | P::Stopping { epoch, .. },
                 E::AttemptEnded { epoch: of, end, at },

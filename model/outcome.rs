@@ -1,5 +1,6 @@
 //! How attempts and jobs end, and why we end one.
 
+use crate::cap::Uncapped;
 use crate::footprint::Savings;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -157,6 +158,11 @@ pub enum AttemptEnd {
         /// What stood in the way.
         error: String,
     },
+    /// Its GPUs could not be held at the limit that it was to start at, so nothing was started: it waits again.
+    NotHeld {
+        /// Why not.
+        because: Uncapped,
+    },
     /// Its guard is gone without a word: whatever it left was ended, and nobody knows how far it had come.
     Vanished,
 }
@@ -198,7 +204,8 @@ impl AttemptEnd {
             Self::Stopped { exit, cause: StopCause::Pause { .. } } => Self::Exited { exit: *exit }.outcome(),
             Self::Stopped { cause, .. } => cause.outcome(),
             Self::NotStarted { error } => Outcome::Launch { error: error.clone() },
-            Self::Vanished => Outcome::Lost,
+            // It waits again, unless somebody ended it meanwhile.
+            Self::NotHeld { .. } | Self::Vanished => Outcome::Lost,
         }
     }
 }

@@ -445,6 +445,12 @@ pub struct Lease {
     /// The ceiling that the core clocks of its GPUs should start below; `None`: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_ceiling: Option<crate::units::Megahertz>,
+    /// There are watts for it at `cap` and for no more: its process starts once every GPU is held there, and else not at all
+    /// ([`AttemptEnd::NotHeld`]). Asked only of executors that say [`Settable::safe`].
+    ///
+    /// [`Settable::safe`]: crate::cap::Settable::safe
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held_first: bool,
 }
 
 /// An order to end an attempt.

@@ -107,6 +107,7 @@ fn one_life_from_submission_to_end() {
         cpus: 1,
         gpus: Vec::new(),
         decision: decision(),
+        slowed: None,
     };
     let started = JobEvent::Started { epoch, log: "/l".into() };
     let ended = JobEvent::AttemptEnded { epoch, end: AttemptEnd::Exited { exit: Exit::Code(0) }, at: at(9) };
@@ -121,6 +122,15 @@ fn one_life_from_submission_to_end() {
     assert!(running.after(&late, at(10)).is_err(), "another attempt cannot speak for this one");
     let lost = JobEvent::AttemptLost { epoch, retried: true };
     assert_eq!(running.after(&lost, at(3)), Ok(Phase::Queued));
+    // Nothing was started: it waits again, unless somebody ended it meanwhile.
+    let given = Phase::Queued.after(&leased, at(1)).expect("legal");
+    let end = AttemptEnd::NotHeld { because: crate::cap::Uncapped::Foreign };
+    let unheld = JobEvent::AttemptEnded { epoch, end, at: at(2) };
+    assert_eq!(given.after(&unheld, at(2)), Ok(Phase::Queued));
+    let cause = StopCause::Cancelled { by: "ada".into(), reason: None };
+    let outcome = cause.outcome();
+    let stopped = given.after(&JobEvent::StopAsked { epoch, cause }, at(2)).expect("legal");
+    assert_eq!(stopped.after(&unheld, at(3)), Ok(Phase::Ended { outcome, at: at(2) }));
     let cause = StopCause::Cancelled { by: "ada".into(), reason: None };
     let stopping = running.after(&JobEvent::StopAsked { epoch, cause }, at(4)).expect("legal");
     let Ok(Phase::Ended { outcome, .. }) = stopping.after(&lost, at(5)) else { panic!("legal") };

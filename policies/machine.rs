@@ -48,8 +48,37 @@ pub(crate) struct Model {
     pub count: u16,
     /// Sum of their power limits.
     pub limits: Watts,
-    /// The highest of them.
+    /// The highest of them,
     pub highest: Watts,
+    /// and the lowest.
+    pub lowest: Watts,
+    /// The lowest limit at which work on them may be reckoned with from its start: what boards are left at without a lease.
+    /// `None`: not all of them start work held.
+    pub held: Option<Watts>,
+}
+
+impl Model {
+    fn of(gpu: &Gpu) -> Self {
+        let held = gpu.settable.and_then(|range| range.safe);
+        Self { name: gpu.model.clone(), count: 1, limits: gpu.limit, highest: gpu.limit, lowest: gpu.limit, held }
+    }
+
+    fn and(&mut self, gpu: &Gpu) {
+        let other = Self::of(gpu);
+        self.count = self.count.saturating_add(1);
+        self.limits += gpu.limit;
+        (self.highest, self.lowest) = (self.highest.max(gpu.limit), self.lowest.min(gpu.limit));
+        self.held = self.held.zip(other.held).map(|(held, other)| held.max(other));
+    }
+
+    /// The most that work adds on one of them: on any of them in its range, or held at that limit from its start.
+    fn adds(&self, limit: Option<Watts>) -> Watts {
+        let most = draw::gpu_adds(self.highest, self.highest);
+        match limit.zip(self.held) {
+            Some((limit, held)) => draw::gpu_adds(self.lowest, limit.max(held)).min(most),
+            None => most,
+        }
+    }
 }
 
 /// A node without time.
@@ -135,11 +164,9 @@ impl Machine {
         let mut models: Vec<Model> = Vec::new();
         for gpu in &node.gpus {
             if let Some(model) = models.iter_mut().find(|model| model.name == gpu.model) {
-                model.count = model.count.saturating_add(1);
-                model.limits += gpu.limit;
-                model.highest = model.highest.max(gpu.limit);
+                model.and(gpu);
             } else if models.len() < MODELS {
-                models.push(Model { name: gpu.model.clone(), count: 1, limits: gpu.limit, highest: gpu.limit });
+                models.push(Model::of(gpu));
             }
         }
         let mut total = Amount { memory: node.memory.0, cpus: node.cpus, gpus: [0; MODELS] };
@@ -165,7 +192,7 @@ impl Machine {
     pub fn shapes<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = Shape> + 'a {
         let without = (job.gpus == 0).then(|| {
             let (need, watts) = self.without_gpus(job, 0);
-            Shape { need, rank: 0, watts, draws: self.draws(&need), length: length(job), limit: None }
+            Shape { need, rank: 0, watts, draws: self.draws(&need, None), length: length(job), limit: None }
         });
         let fixed = job.gpus > 0 && job.ways.is_empty();
         let alike = fixed.then_some(()).into_iter().flat_map(move |()| {
@@ -177,7 +204,7 @@ impl Machine {
         let chosen = job.ways.iter().filter_map(move |way| {
             let index = self.models.iter().position(|model| model.name == way.model)?;
             let shape = self.shape(job, index, way.gpus, way.watts, (way.rank, way.length.max(Seconds(1))))?;
-            Some(Shape { limit: way.limit, ..shape })
+            Some(Shape { limit: way.limit, draws: self.draws(&shape.need, way.limit), ..shape })
         });
         without.into_iter().chain(alike).chain(chosen).filter(|shape| self.total.covers(&shape.need))
     }
@@ -197,16 +224,13 @@ impl Machine {
             Some(watts) => watts.scaled(u64::from(width), 1),
             None => of.limits.scaled(u64::from(width), u64::from(of.count)),
         };
-        Some(Shape { need, rank, watts: host + gpus, draws: self.draws(&need), length, limit: None })
+        Some(Shape { need, rank, watts: host + gpus, draws: self.draws(&need, None), length, limit: None })
     }
 
-    /// The most that this could add to what the machine draws idle.
-    pub fn draws(&self, need: &Amount) -> Watts {
+    /// The most that this could add to what the machine draws idle, with its GPUs held at that limit from the start.
+    fn draws(&self, need: &Amount, limit: Option<Watts>) -> Watts {
         let taken = self.models.iter().zip(&need.gpus).filter(|(_, count)| **count > 0);
-        let gpus = taken.map(|(model, count)| {
-            let each = draw::gpu_adds(model.highest, model.highest);
-            Watts(each.0.saturating_mul(u64::from(*count)))
-        });
+        let gpus = taken.map(|(model, count)| Watts(model.adds(limit).0.saturating_mul(u64::from(*count))));
         draw::cores_add(self.watts_per_cpu, need.cpus) + gpus.sum()
     }
 

@@ -13,6 +13,7 @@ mod pausing;
 mod planning;
 mod power;
 mod queue;
+mod slowed;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -7,6 +7,8 @@
 mod ceiling;
 #[path = "caps/killed.rs"]
 mod killed;
+#[path = "caps/slowed.rs"]
+mod slowed;
 mod support;
 
 use serde_json::Value;

@@ -36,6 +36,7 @@ impl Executor {
                 seen: BTreeMap::new(),
                 child: None,
                 taken_up: Instant::now(),
+                waits: None,
                 capping: Capping::new(
                     Cap {
                         limit: dir.read("cap.json").unwrap_or(work.lease.cap),

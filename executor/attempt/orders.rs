@@ -2,6 +2,7 @@
 
 use super::capping::Capping;
 use super::{Attempt, Executor, edges_off};
+use crate::clock::{Boot, Clock};
 use crate::domains::Cap;
 use crate::meter::AttemptMeter;
 use crate::process::kill_known;
@@ -152,6 +153,7 @@ impl Executor {
             guard: None,
             child: None,
             taken_up: Instant::now(),
+            waits: None,
             started: None,
             exit: None,
             stopping: None,
@@ -165,25 +167,39 @@ impl Executor {
             Some(why) => Err(why),
             None => attempt.dir.write("work.json", &attempt.work).map_err(|error| error.to_string()),
         };
-        let dir = attempt.dir.clone();
+        let held_first = attempt.work.lease.held_first;
         self.attempts.insert(id, attempt);
-        if written.is_ok() {
-            self.cap_first(id);
-        }
-        let spawned = written.and_then(|()| self.spawn_guard(&dir).map_err(|error| error.to_string()));
-        let attempt = self.attempts.get_mut(&id).expect("it was just put there");
-        match spawned {
-            Ok(child) => (attempt.child, attempt.taken_up) = (Some(child), Instant::now()),
-            Err(error) => {
-                let end = AttemptEnd::NotStarted { error };
-                let record =
-                    ExitRecord { end, at: Utc::now(), cpu_ms: 0, containment: "none".to_owned(), output_dropped: 0 };
-                // Known here at least; a later life would offer it again.
-                let _ = attempt.dir.write("exit.json", &record);
-                attempt.exit = Some(record);
+        match written {
+            Err(error) => self.not_started(id, AttemptEnd::NotStarted { error }),
+            Ok(()) if held_first => {
+                self.attempts.entry(id).and_modify(|attempt| attempt.waits = Some(Boot.now()));
+                self.tend_caps();
+            }
+            Ok(()) => {
+                self.cap_first(id);
+                self.launch(id);
             }
         }
         true
+    }
+
+    /// Starts the guard of an attempt that was taken up.
+    pub(super) fn launch(&mut self, id: AttemptId) {
+        let Some(dir) = self.attempts.get(&id).map(|attempt| attempt.dir.clone()) else { return };
+        match (self.spawn_guard(&dir), self.attempts.get_mut(&id)) {
+            (Ok(child), Some(attempt)) => (attempt.child, attempt.taken_up) = (Some(child), Instant::now()),
+            (Err(error), _) => self.not_started(id, AttemptEnd::NotStarted { error: error.to_string() }),
+            (Ok(_), None) => {}
+        }
+    }
+
+    /// An attempt is over before anything of it ran.
+    pub(super) fn not_started(&mut self, id: AttemptId, end: AttemptEnd) {
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        let record = ExitRecord { end, at: Utc::now(), cpu_ms: 0, containment: "none".to_owned(), output_dropped: 0 };
+        // Known here at least; a later life would offer it again.
+        let _ = attempt.dir.write("exit.json", &record);
+        attempt.exit = Some(record);
     }
 
     pub(super) fn refuses(&self, work: &Work) -> Option<String> {

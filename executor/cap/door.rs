@@ -58,7 +58,10 @@ impl Held {
     #[must_use]
     pub fn settable(&self) -> Option<Settable> {
         let clocks = self.settable_megahertz;
-        self.settable_milliwatts.map(|(least, most)| Settable { least: Watts(least), most: Watts(most), clocks })
+        let safe = self.safe_milliwatts.map(Watts);
+        let found = self.found_milliwatts.map(Watts).filter(|found| safe.is_some_and(|safe| *found > safe));
+        let range = |(least, most)| Settable { least: Watts(least), most: Watts(most), clocks, safe, found };
+        self.settable_milliwatts.map(range)
     }
 }
 

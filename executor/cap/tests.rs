@@ -288,6 +288,7 @@ fn a_lost_lease_is_given_back_though_the_helper_is_busy_when_it_is_asked_first()
                         requested_milliwatts: Some(200_000),
                         attempt: Some("1-1".into()),
                         settable_milliwatts: None,
+                        safe_milliwatts: None,
                         clock_ceiling_megahertz: None,
                         settable_megahertz: None,
                     };

@@ -8,6 +8,7 @@ mod told;
 
 use super::leases::SILENT;
 use super::power::Group;
+use super::slowed::NotHeld;
 use super::state::Job;
 use super::{Controller, Turn};
 use crate::config::{PowerDomain, WhenOver};
@@ -39,6 +40,8 @@ pub(super) struct Budgets {
     heard: BTreeMap<JobId, Heard>,
     /// What each GPU was metered to draw, and when that was heard.
     drawn: BTreeMap<String, (DateTime<Utc>, Watts)>,
+    /// Boards that could not be held before a start.
+    pub(super) not_held: NotHeld,
     /// Something was heard that a domain may wait for.
     news: bool,
     /// Above every order so far.
@@ -58,7 +61,15 @@ struct Domain {
 
 impl Budgets {
     pub(super) const fn new(began: DateTime<Utc>) -> Self {
-        Self { began, domains: BTreeMap::new(), heard: BTreeMap::new(), drawn: BTreeMap::new(), news: false, next: 0 }
+        Self {
+            began,
+            domains: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            drawn: BTreeMap::new(),
+            not_held: NotHeld::new(),
+            news: false,
+            next: 0,
+        }
     }
 
     /// What an executor says of an attempt.
@@ -103,6 +114,11 @@ impl Budgets {
         self.domains.values().find_map(|domain| domain.told.get(&id))
     }
 
+    /// Whether a domain told a job's GPUs anything since this start.
+    pub(super) fn has_told(&self, id: JobId) -> bool {
+        self.told(id).is_some()
+    }
+
     /// The number of what a job's GPUs were told last; 0: no domain told them anything.
     pub(super) fn order(&self, id: JobId) -> u64 {
         self.told(id).map_or(0, |told| told.order)
@@ -142,6 +158,7 @@ impl Controller {
     /// Looks after every domain that acts on running work: at once when its budget or a job changed or an order was carried out, and
     /// every few seconds.
     pub(super) fn regulate(&mut self, now: DateTime<Utc>, turn: &mut Turn) {
+        self.try_holding_again(now);
         if !self.config.power_domains.iter().any(acts) {
             return;
         }
@@ -210,6 +227,7 @@ impl Controller {
             Domain { regulator, boards: boards.clone(), budget, told: BTreeMap::new(), may_start: true, due: at }
         });
         self.budgets.next = first;
+        self.budgets.next = told::begin(&mut known.told, &jobs, self.budgets.next, (group, budget));
         let others = known.boards != boards;
         if others {
             known.regulator.set_boards(boards.clone(), at);
@@ -299,7 +317,7 @@ impl Controller {
                     drawn += domain.regulator.reserved(&gpu.uuid).unwrap_or(gpu.limit);
                     continue;
                 }
-                let (stand, limit) = stands(gpu, said, told.as_deref());
+                let (stand, limit) = stands(job, gpu, said, told.as_deref());
                 let power = self.budgets.power(now, &gpu.uuid, limit);
                 drawn += power;
                 gpus.push(Seen { gpu: gpu.uuid.clone(), at, stand, limit, power: Some(power) });

@@ -171,8 +171,11 @@ impl Controller {
             return;
         }
         search.seen = Some(pace.number);
+        // A board that is asked for what was found is at its highest.
+        let below = |limit: Option<Watts>| limit.filter(|limit| *limit < search.top);
+        let pace = &Pace { limit: below(pace.limit), ..*pace };
         // Under another limit, an operator's: it tells nothing about the one that was asked for.
-        if (pace.limit, pace.clock_ceiling) != (search.want, search.ceiling) {
+        if (pace.limit, pace.clock_ceiling) != (below(search.want), search.ceiling) {
             return;
         }
         search.since = now;
@@ -288,7 +291,10 @@ impl Controller {
         let node = &job.place.as_ref()?.node;
         let stated = self.state.notices.gpu_cap(self.planning.site.now, node);
         let stated = stated.map(|(limit, notice)| (limit, CapReason::Node { event: notice.id.clone() }));
-        [stated, self.budgets.limit(job)].into_iter().flatten().min_by_key(|(limit, _)| *limit)
+        [stated, self.budgets.limit(job), self.held_from_start(job)]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(limit, _)| *limit)
     }
 
     /// What is known of a job's speed by limit.

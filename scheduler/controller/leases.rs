@@ -75,10 +75,17 @@ impl Controller {
             return Err(Refusal::new(Code::NoSuchPlace, message).about("zone", zone));
         }
         let known = self.state.nodes.get(&beat.node);
-        if known.is_none_or(|node| node.zone != zone || node.inventory != beat.inventory) {
-            let inventory = Box::new(beat.inventory.clone());
+        let session = known.and_then(|node| node.session);
+        let inventory = self.as_found(&beat.node, &beat.inventory);
+        if known.is_none_or(|node| node.zone != zone || node.inventory != inventory) {
+            let inventory = Box::new(inventory);
+            self.may_hold_again(&beat.inventory.gpus);
             self.record(now, Event::NodeSeen { node: beat.node.clone(), zone, inventory }, turn);
             self.planning.stale_site();
+        }
+        let anew = session.is_none_or(|(session, _)| session != beat.session);
+        if anew {
+            self.may_hold_again(&beat.inventory.gpus);
         }
         let node = self.state.nodes.get_mut(&beat.node).expect("it was just recorded");
         if node.heard.is_none_or(|heard| now - heard > SILENT) {
@@ -147,13 +154,17 @@ impl Controller {
         if let Some((end, at)) = &report.ended {
             match end {
                 AttemptEnd::Vanished => self.lose(now, id, epoch, turn),
+                AttemptEnd::NotHeld { because } => self.not_held(now, (id, epoch), *because, *at, turn),
                 end => self.happens(now, id, JobEvent::AttemptEnded { epoch, end: end.clone(), at: *at }, turn),
             }
             self.over(now, id, turn);
             reply.settled.push(report.attempt);
             let job = self.state.jobs.get(&id).expect("it just ended");
-            let footer = (self.footer)(&self.report_of(job, now));
-            self.footers.entry(node.to_owned()).or_default().push((report.attempt, footer));
+            // Nothing was written where nothing ran.
+            if !matches!(end, AttemptEnd::NotHeld { .. }) {
+                let footer = (self.footer)(&self.report_of(job, now));
+                self.footers.entry(node.to_owned()).or_default().push((report.attempt, footer));
+            }
         }
     }
 
@@ -239,14 +250,15 @@ impl Controller {
                         limit: Seconds(
                             job.spec.time.limit.unwrap_or(Seconds::hours(24)).0.saturating_sub(job.ran.0).max(1),
                         ),
-                        resumed: job.epoch.0 > 1,
-                        cap: self.cap_wanted(job),
+                        resumed: job.began_before(),
+                        cap: self.cap_told(job),
                         clock_ceiling: self.ceiling_wanted(job),
+                        held_first: job.slowed.is_some(),
                     });
                 }
                 Phase::Running { epoch, .. } if !job.gpus.is_empty() => reply.caps.push(CapOrder {
                     attempt: AttemptId { job: id, epoch: *epoch },
-                    limit: self.cap_wanted(job),
+                    limit: self.cap_told(job),
                     clock_ceiling: self.ceiling_wanted(job),
                     order: self.budgets.order(id),
                 }),

@@ -5,6 +5,7 @@
 //! on it, a core with work at its busy figure. It measures nothing; what lowers limits is `budgets.rs`.
 
 use super::Controller;
+use super::state::Job;
 use chrono::{DateTime, Utc};
 use neap_model::fleet::Gpu;
 use neap_model::job::JobId;
@@ -144,7 +145,7 @@ impl Controller {
     /// The most that a node could draw: its work at its highest, the rest idle.
     fn committed(&self, node: &NodeState) -> Watts {
         let jobs = self.planning.on_node(&node.name).collect::<Vec<_>>();
-        idle_node(node) + jobs.into_iter().map(|id| self.adds(node, id, |gpu| self.may_draw(gpu))).sum()
+        idle_node(node) + jobs.into_iter().map(|id| self.adds_at_most_on(node, id)).sum()
     }
 
     /// The most that nodes could draw with what runs there if no limit were lowered.
@@ -152,21 +153,16 @@ impl Controller {
         let nodes = self.planning.site.nodes.iter().filter(|node| has(&node.name));
         let of = |node: &NodeState| {
             let jobs = self.planning.on_node(&node.name).collect::<Vec<_>>();
-            idle_node(node) + jobs.into_iter().map(|id| self.adds(node, id, |gpu| gpu.limit)).sum()
+            idle_node(node) + jobs.into_iter().map(|id| self.adds(node, id, |_, gpu| gpu.limit)).sum()
         };
         nodes.map(of).sum()
     }
 
-    /// The highest limit that could be in force on a GPU.
-    fn may_draw(&self, gpu: &Gpu) -> Watts {
-        self.budgets.reserved(&gpu.uuid).unwrap_or(gpu.limit)
-    }
-
     /// What a job that runs adds at most to what its node draws idle, if each of its GPUs draws that much.
-    fn adds(&self, node: &NodeState, id: JobId, busy: impl Fn(&Gpu) -> Watts) -> Watts {
+    fn adds(&self, node: &NodeState, id: JobId, busy: impl Fn(&Job, &Gpu) -> Watts) -> Watts {
         let Some(job) = self.state.jobs.get(&id) else { return Watts::ZERO };
         let held = node.gpus.iter().filter(|gpu| job.gpus.contains(&gpu.uuid));
-        let gpus = held.map(|gpu| gpu_adds(gpu.limit, busy(gpu)));
+        let gpus = held.map(|gpu| gpu_adds(gpu.limit, busy(job, gpu)));
         cores_add(node.watts_per_cpu, job.cpus.min(node.cpus)) + gpus.sum()
     }
 
@@ -174,7 +170,11 @@ impl Controller {
     pub(super) fn adds_at_most(&self, node: &str, id: JobId) -> Watts {
         let nodes = &self.planning.site.nodes;
         let at = nodes.binary_search_by(|other| other.name.as_str().cmp(node));
-        at.map_or(Watts::ZERO, |at| self.adds(&nodes[at], id, |gpu| self.may_draw(gpu)))
+        at.map_or(Watts::ZERO, |at| self.adds_at_most_on(&nodes[at], id))
+    }
+
+    fn adds_at_most_on(&self, node: &NodeState, id: JobId) -> Watts {
+        self.adds(node, id, |job, gpu| self.may_draw(job, gpu))
     }
 
     /// The most that a power domain's nodes could draw beside these GPUs.

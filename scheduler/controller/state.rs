@@ -66,6 +66,9 @@ pub struct Job {
     /// The ceiling of their core clocks that was decided with it, in megahertz.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_ceiling: Option<Megahertz>,
+    /// The most that each GPU of the present or last attempt was let draw when it started, where there were watts for no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowed: Option<Watts>,
     /// What was seen of it at which limits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cap_points: Vec<CapPoint>,
@@ -107,6 +110,14 @@ impl Job {
             (None, leased) => leased,
             (told, None) => told,
         }
+    }
+
+    /// Whether an attempt before the present one may have run: one whose GPUs could not be held did not.
+    #[must_use]
+    pub fn began_before(&self) -> bool {
+        let unheld =
+            |entry: &&Happened| matches!(entry.event, JobEvent::AttemptEnded { end: AttemptEnd::NotHeld { .. }, .. });
+        usize::try_from(self.epoch.0).is_ok_and(|epoch| epoch > 1 + self.history.iter().filter(unheld).count())
     }
 
     /// The GPUs that were chosen with the present attempt, where there was a choice.
@@ -300,6 +311,7 @@ impl State {
             unsaved: 0,
             accounted: Joules::ZERO,
             capped: None,
+            slowed: None,
             clock_ceiling: None,
             cap_points: Vec::new(),
             cpus: 0,
@@ -344,7 +356,7 @@ impl State {
                 job.forced_by = Some(by.clone());
                 self.totals.overridden(job);
             }
-            JobEvent::Leased { epoch, node, zone, cpus, gpus, decision } => {
+            JobEvent::Leased { epoch, node, zone, cpus, gpus, decision, slowed } => {
                 job.starting = Some((**decision).clone());
                 if job.account.planned.is_none() {
                     job.account.planned = decision.expected.map(|o| o.emits);
@@ -353,7 +365,7 @@ impl State {
                 job.booked = None;
                 job.leased = Some(at);
                 job.place = Some(Place { zone: zone.clone(), node: node.clone() });
-                (job.capped, job.clock_ceiling) = (None, None);
+                (job.capped, job.clock_ceiling, job.slowed) = (None, None, *slowed);
                 (job.cpus, job.gpus, job.log) = (*cpus, gpus.clone(), None);
                 match (before, job.first_leased) {
                     (Phase::Paused { since }, Some(_)) => {
@@ -385,7 +397,7 @@ impl State {
                 job.hold(&before, at);
             }
             JobEvent::AttemptEnded { end, at: ended, .. } => {
-                if matches!(end, AttemptEnd::NotStarted { .. }) {
+                if matches!(end, AttemptEnd::NotStarted { .. } | AttemptEnd::NotHeld { .. }) {
                     job.started = None;
                 }
                 match end.paused() {

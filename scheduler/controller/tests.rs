@@ -15,6 +15,7 @@ mod pausing;
 mod power;
 mod queue;
 mod rungs;
+mod slowed;
 mod unlike;
 mod vtn;
 mod widths;

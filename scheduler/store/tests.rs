@@ -77,6 +77,7 @@ fn jobs(count: u64) -> Vec<Arc<Job>> {
                 cpus: 1,
                 gpus: vec![],
                 decision: Box::new(decision(JobId(id))),
+                slowed: None,
             },
             JobEvent::Started { epoch, log: "/l".into() },
         ];

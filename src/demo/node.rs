@@ -67,7 +67,13 @@ impl Node {
     pub fn new(name: &str, a40: bool, now: DateTime<Utc>) -> Self {
         let board: &'static Board = if a40 { &A40 } else { &V100 };
         let found = Watts::whole(u64::from(board.limits.1));
-        let settable = Settable { least: Watts::whole(u64::from(board.limits.0)), most: found, clocks: None };
+        let settable = Settable {
+            least: Watts::whole(u64::from(board.limits.0)),
+            most: found,
+            clocks: None,
+            safe: None,
+            found: None,
+        };
         let gpu = |index: usize| Gpu {
             uuid: format!("GPU-{name}-{index}"),
             index: u32::try_from(index).unwrap_or(0),

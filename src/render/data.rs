@@ -249,13 +249,16 @@ fn happened(entry: &Happened) -> Value {
             value["by"] = by.clone().into();
             value["words"] = reason.clone().into();
         }
-        E::Leased { epoch, node, zone, cpus, gpus, decision: chosen } => {
+        E::Leased { epoch, node, zone, cpus, gpus, decision: chosen, slowed } => {
             value["attempt"] = epoch.0.into();
             value["node"] = node.clone().into();
             value["zone"] = zone.clone().into();
             value["cpus"] = (*cpus).into();
             value["gpu_uuids"] = json!(gpus);
             value["decision"] = decision(chosen, u32::try_from(gpus.len()).unwrap_or(0));
+            if let Some(slowed) = slowed {
+                value["starts_at_most_watts"] = slowed.in_base().into();
+            }
         }
         E::Started { epoch, .. } => value["attempt"] = epoch.0.into(),
         E::Capped { epoch, limit, clock_ceiling, because, points } => {

@@ -60,6 +60,7 @@ impl<B: Boards, R: Records> Keeper<B, R> {
                     requested_milliwatts: requested,
                     attempt: gpu.lease.as_ref().map(|lease| lease.attempt.clone()),
                     settable_milliwatts: settable,
+                    safe_milliwatts: self.safe_cap(&uuid).map(|safe| safe.0),
                     clock_ceiling_megahertz: gpu.record.as_ref().and_then(|record| record.clock_ceiling),
                     settable_megahertz: clocks,
                     gpu: uuid,

@@ -3,6 +3,7 @@
 use super::{at, job, node, occupant};
 use crate::machine::model_matches;
 use crate::problem::{Good, Job, NodeState, Occupant, PauseTerms, Problem, Running, Shared, Site, Way, ZoneState};
+use neap_model::cap::Settable;
 use neap_model::fleet::Zone;
 use neap_model::grid::{Grade, Series, Span};
 use neap_model::job::{JobId, Objective};
@@ -56,6 +57,11 @@ fn nodes() -> impl Strategy<Value = Vec<NodeState>> {
                 "A100".clone_into(&mut gpu.model);
             }
             (node.up, node.watts_per_cpu) = (up, Watts::whole(watts));
+            // Boards of some nodes start work held, down to that limit.
+            let safe = (watts % 3 > 0).then(|| Watts::whole(watts * 20));
+            let range =
+                Settable { least: Watts::whole(100), most: Watts::whole(1_000), clocks: None, safe, found: None };
+            node.gpus.iter_mut().for_each(|gpu| gpu.settable = Some(range));
             node
         };
         nodes.into_iter().enumerate().map(node).collect()

@@ -3,6 +3,7 @@
 use super::{at, check, green, job, node, occupant, scene};
 use crate::problem::{Effort, Good, Job, Policy, Problem, Shared, Way};
 use crate::{certified, plan};
+use neap_model::cap::Settable;
 use neap_model::job::JobId;
 use neap_model::units::{Percent, Watts};
 use std::sync::Arc;
@@ -203,4 +204,61 @@ fn whoever_runs_may_pause_beside_it_and_go_on() {
     problem.running = vec![running(left)];
     let made = plan(&problem, &Policy::default());
     assert_eq!(made.pauses.get(&JobId(7)).map(|pausing| pausing.until), Some(at(60)));
+}
+
+/// A job that consents to a tenth: an hour at full power, or 64 minutes at 600 of 1,000 W.
+fn consents(id: u64) -> Job {
+    let way = |limit: u64, minutes: u64| Way {
+        model: "H100".to_owned(),
+        gpus: 1,
+        limit: Some(Watts::whole(limit)),
+        length: neap_model::seconds::Seconds::minutes(minutes),
+        watts: Some(Watts::whole(limit * 9 / 10)),
+        rank: 0,
+    };
+    let slowdown = Percent::whole(10);
+    Job { ways: Arc::new([way(1_000, 60), way(600, 64)]), slowdown, ..job(id, 64) }
+}
+
+/// Such boards, which start work held, down to that limit.
+fn holding(mut problem: Problem, safe: u64) -> Problem {
+    let range =
+        |safe| Settable { least: Watts::whole(200), most: Watts::whole(1_000), clocks: None, safe, found: None };
+    for gpu in problem.site.nodes.iter_mut().flat_map(|node| &mut node.gpus) {
+        gpu.settable = Some(range((safe > 0).then(|| Watts::whole(safe))));
+    }
+    problem
+}
+
+/// Limits and starts in minutes from now.
+fn chosen(problem: &Problem) -> Vec<(Option<u64>, i64)> {
+    let made = plan(problem, &Policy::default());
+    assert_eq!(crate::audit(problem, &made), vec![]);
+    let one = |job: &Arc<Job>| {
+        let decision = &made.decisions[&job.id];
+        let limit = decision.width.as_ref().and_then(|width| width.limit).map(|limit| limit.0 / 1_000);
+        (limit, decision.start().map_or(-1, |start| (start - at(0)).num_minutes()))
+    };
+    problem.waiting.iter().map(one).collect()
+}
+
+#[test]
+fn a_job_that_consents_starts_slowed_where_watts_are_short() {
+    let made = |watts: u64, safe: u64, jobs: u64| {
+        chosen(&holding(under(&[400; 24], 4, power(&["a"], watts, None), (1..=jobs).map(consents)), safe))
+    };
+    // Idle takes 100 W; held at 600 W a board adds 350 W to its 250 W idle, else 750 W.
+    assert_eq!(made(450, 300, 1), [(Some(600), 0)], "there never is enough for full power");
+    assert_eq!(made(449, 300, 1), [(None, -1)]);
+    assert_eq!(made(850, 300, 2), [(Some(600), 0), (Some(600), 0)], "two where there was one");
+    // Boards that are not held before work starts, or fall back to more than that, take what they may at most.
+    assert_eq!(made(450, 0, 1), [(None, -1)]);
+    assert_eq!(made(850, 0, 2).iter().filter(|(_, start)| *start == 0).count(), 1);
+    assert_eq!(made(850, 700, 2).iter().filter(|(_, start)| *start == 0).count(), 1);
+    assert_eq!(made(550, 700, 1), [(Some(600), 0)], "held at 600 W, and counted at 700 W");
+    // Who consents to nothing takes full power.
+    let mut strict = consents(1);
+    strict.ways = Arc::new([]);
+    let scene = under(&[400; 24], 4, power(&["a"], 849, None), [strict]);
+    assert_eq!(chosen(&holding(scene, 300)), [(None, -1)]);
 }

@@ -1,12 +1,15 @@
 //! What a job's GPUs were told by their power domain, and what of that was carried out.
 
 use crate::controller::power::Group;
+use crate::controller::state::Job;
 use neap_model::cap::{CapHeld, CapReason, Uncapped};
 use neap_model::fleet::Gpu;
 use neap_model::job::{AttemptId, JobId};
+use neap_model::lifecycle::Phase;
 use neap_model::units::{Percent, Watts};
 use neap_policies::regulate::{Job as Claim, Stand, Turn as Orders};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How the limits of a job stand, as its executor said.
 #[derive(Debug)]
@@ -33,6 +36,27 @@ pub(super) struct Told {
     pub(super) because: CapReason,
 }
 
+/// Jobs that are let start at a limit are told so: nothing higher was asked for, and nothing runs before it is held. Their orders
+/// are numbered from `next` on; the number after the last of them.
+pub(super) fn begin(
+    told: &mut BTreeMap<JobId, Told>,
+    jobs: &[Arc<Job>],
+    mut next: u64,
+    (group, budget): (&Group, Watts),
+) -> u64 {
+    for job in jobs.iter().filter(|job| matches!(job.phase, Phase::Leased { .. })) {
+        let Some(limit) = job.slowed.filter(|_| !told.contains_key(&job.id)) else { continue };
+        let orders: GpuOrders = job.gpus.iter().map(|gpu| (gpu.clone(), (next, limit))).collect();
+        let (domain, event) = (group.name.clone(), group.event.clone());
+        let because = CapReason::Domain { domain, limit: budget, time: None, event };
+        // Below any highest until it is reckoned.
+        let (carried, highest) = (orders.clone(), Watts(u64::MAX));
+        told.insert(job.id, Told { order: next, limit, highest, orders, carried, because });
+        next += 1;
+    }
+    next
+}
+
 /// Whether a GPU is at a limit or below it, or is left as it was found because that is what the limit comes to.
 pub(super) fn keeps(said: Option<&Heard>, gpu: &str, limit: Watts, highest: Watts) -> bool {
     let held = said.and_then(|said| said.caps.iter().find(|held| held.gpu == gpu));
@@ -40,7 +64,14 @@ pub(super) fn keeps(said: Option<&Heard>, gpu: &str, limit: Watts, highest: Watt
 }
 
 /// Whose the limit of a GPU is, and the limit that counts.
-pub(super) fn stands(gpu: &Gpu, said: Option<&Heard>, told: Option<&Told>) -> (Stand, Watts) {
+pub(super) fn stands(job: &Job, gpu: &Gpu, said: Option<&Heard>, told: Option<&Told>) -> (Stand, Watts) {
+    let waits = matches!(job.phase, Phase::Leased { .. } | Phase::Stopping { since: None, .. });
+    // Nothing runs there before it is held.
+    if let Some((order, limit)) =
+        told.filter(|_| waits && job.slowed.is_some()).and_then(|told| told.carried.get(&gpu.uuid))
+    {
+        return (Stand::Held { order: *order }, *limit);
+    }
     let held = said.and_then(|said| said.caps.iter().find(|held| held.gpu == gpu.uuid));
     match held.and_then(|held| held.because) {
         Some(Uncapped::Foreign) => return (Stand::Foreign, gpu.limit),

@@ -195,11 +195,16 @@ impl Controller {
         let Some(booking) = self.planning.plan.booking(id) else { return self.planning.news() };
         let (model, needed) = booking.gpus.first().cloned().unwrap_or_default();
         let mine = free.iter().filter(|gpu| gpu.model == model).take(needed as usize);
-        let gpus: Vec<String> = mine.map(|gpu| gpu.uuid.clone()).collect();
+        let boards: Vec<_> = mine.copied().collect();
+        let gpus: Vec<String> = boards.iter().map(|gpu| gpu.uuid.clone()).collect();
         if gpus.len() != needed as usize || needed < ask.gpus {
             return self.planning.news(); // the books and the node disagree: plan again
         }
         let cpus = booking.cpus;
+        let slowed = Self::starts_at(&boards, decision.width.as_ref().and_then(|width| width.limit));
+        if Self::start_adds(node, &boards, cpus, slowed) > booking.draws {
+            return self.planning.news(); // what there was power for is not what it would be
+        }
         let zone = node.zone.clone();
         let epoch = Epoch(self.state.jobs[&id].epoch.0 + 1);
         let happened = JobEvent::Leased {
@@ -209,6 +214,7 @@ impl Controller {
             cpus,
             gpus,
             decision: Box::new(decision.clone()),
+            slowed,
         };
         self.record(now, Event::Job { job: id, happened }, turn);
         self.planning.asks.remove(&id);

@@ -197,7 +197,7 @@ impl Controller {
                 up: node.heard.is_some_and(|heard| now - heard <= SILENT),
                 cpus: node.inventory.cpus,
                 memory: node.inventory.memory,
-                gpus: node.inventory.gpus.clone(),
+                gpus: self.boards_planned(name, &node.inventory.gpus),
                 watts_per_cpu: node.inventory.watts_per_cpu,
             })
             .collect();

@@ -190,6 +190,12 @@ pub struct World {
     pub draws: BTreeMap<JobId, Watts>,
     /// GPUs whose limit somebody else sets.
     pub foreign: Vec<String>,
+    /// Why no start is held at its limit; `None`: all are.
+    pub unheld: Option<Uncapped>,
+    /// Jobs that were started held.
+    pub held_first: Vec<JobId>,
+    /// Jobs that were told that they ran before.
+    pub resumed: Vec<JobId>,
     /// Jobs that do not save their work when they are told to.
     pub careless: Vec<String>,
     pub executor_up: bool,
@@ -233,6 +239,9 @@ impl World {
             careless: Vec::new(),
             draws: BTreeMap::new(),
             foreign: Vec::new(),
+            unheld: None,
+            held_first: Vec::new(),
+            resumed: Vec::new(),
             executor_up: true,
             session: 1,
             beats: 0,
@@ -266,11 +275,33 @@ impl World {
 
     /// The helper runs on the node: GPUs may be told 100 W to 400 W.
     pub fn with_helper(mut self) -> Self {
-        let range = Settable { least: Watts::whole(100), most: Watts::whole(400), clocks: None };
+        let range =
+            Settable { least: Watts::whole(100), most: Watts::whole(400), clocks: None, safe: None, found: None };
         for gpu in &mut self.gpus {
             (gpu.settable, gpu.uncapped) = (Some(range), None);
         }
         self
+    }
+
+    /// What a board is left at without a lease, on a shared feeder; the executor starts jobs held.
+    pub fn on_feeder(&mut self, safe: Option<Watts>) {
+        for gpu in &mut self.gpus {
+            gpu.settable = gpu.settable.map(|range| Settable { safe, ..range });
+        }
+    }
+
+    /// Its executor found the boards where their helper had brought them.
+    pub fn brought_down(&mut self, safe: Watts) {
+        for gpu in &mut self.gpus {
+            let found = std::mem::replace(&mut gpu.limit, safe);
+            gpu.settable = gpu.settable.map(|range| Settable { found: Some(found), ..range });
+        }
+    }
+
+    /// Its executor starts anew, and goes on with what runs.
+    pub fn session_anew(&mut self) {
+        self.session += 1;
+        self.beats = 0;
     }
 
     /// Its file says that locks of clocks are its own.
@@ -424,7 +455,7 @@ impl World {
                 });
                 let until = end.as_ref().map(|(_, at)| *at);
                 let paced = job.and_then(|job| Some((self.paces.get(&job.spec.name)?, job.gpus.len() as u64)));
-                let spans = until.filter(|_| !attempt.spanned).map(|until| EnergySpan {
+                let spans = until.filter(|_| !attempt.spanned && !is_unheld(attempt)).map(|until| EnergySpan {
                     seq: 0,
                     from: attempt.started,
                     until,
@@ -449,7 +480,7 @@ impl World {
                 });
                 AttemptReport {
                     attempt: *id,
-                    started: Some(attempt.started),
+                    started: Some(attempt.started).filter(|_| !is_unheld(attempt)),
                     ended: end,
                     stopping: false,
                     spans: spans.into_iter().collect(),
@@ -542,15 +573,21 @@ impl World {
     /// The limit in force on each GPU that a job has.
     pub fn in_force(&self) -> Vec<(String, Watts)> {
         let of = |attempt: &Attempt| {
-            let found =
-                |uuid: &String| self.gpus.iter().find(|gpu| gpu.uuid == *uuid).map_or(Watts::ZERO, |gpu| gpu.limit);
+            let board = |uuid: &String| self.gpus.iter().find(|gpu| gpu.uuid == *uuid);
+            let found = |uuid: &String| {
+                let found = |gpu: &Gpu| gpu.settable.and_then(|range| range.found).unwrap_or(gpu.limit);
+                board(uuid).map_or(Watts::ZERO, found)
+            };
+            let left = |uuid: &String| board(uuid).and_then(|gpu| gpu.settable?.safe).unwrap_or_else(|| found(uuid));
             let limit = |uuid: &String| match attempt.cap {
                 Some(limit) if !self.foreign.contains(uuid) => limit.min(found(uuid)),
-                _ => found(uuid),
+                Some(_) => found(uuid),
+                None if self.foreign.contains(uuid) => found(uuid),
+                None => left(uuid),
             };
             attempt.gpus.iter().map(|uuid| (uuid.clone(), limit(uuid))).collect::<Vec<_>>()
         };
-        self.attempts.values().flat_map(of).collect()
+        self.attempts.values().filter(|attempt| !is_unheld(attempt)).flat_map(of).collect()
     }
 
     fn speed(&self, name: &str, gpus: &[String]) -> f64 {
@@ -569,9 +606,18 @@ impl World {
             let end =
                 (takes > limit).then_some(AttemptEnd::Stopped { exit: Exit::Signal(15), cause: StopCause::Limit });
             self.attempts.entry(lease.attempt).or_insert_with(|| {
-                self.started.entry(lease.attempt.job).or_default().push(now);
+                let unheld = self.unheld.filter(|_| lease.held_first);
+                self.resumed.extend(lease.resumed.then_some(lease.attempt.job));
                 let ends = now + takes.min(limit);
-                let end = end.map(|end| (end, ends));
+                let mut end = end.map(|end| (end, ends));
+                match unheld {
+                    Some(because) => end = Some((AttemptEnd::NotHeld { because }, now)),
+                    None => self.started.entry(lease.attempt.job).or_default().push(now),
+                }
+                if lease.held_first && unheld.is_none() {
+                    assert!(lease.cap.is_some(), "{lease:?}");
+                    self.held_first.push(lease.attempt.job);
+                }
                 Attempt {
                     started: now,
                     ends,
@@ -685,6 +731,10 @@ impl World {
         self.controller = Controller::new(config, 0, footer, state, self.now);
         self.replayed = replayed;
     }
+}
+
+fn is_unheld(attempt: &Attempt) -> bool {
+    matches!(attempt.end, Some((AttemptEnd::NotHeld { .. }, _)))
 }
 
 fn speed_of(speeds: &BTreeMap<String, Speed>, boards: &[Gpu], name: &str, gpus: &[String]) -> f64 {

@@ -539,5 +539,6 @@ fn leased(node: &str, because: WhyNow) -> JobEvent {
         cpus: 16,
         gpus: vec!["GPU-gpu03-0".into()],
         decision: Box::new(started(node, because)),
+        slowed: None,
     }
 }

@@ -4,7 +4,7 @@ use super::zone_of;
 use crate::render::{Style, escape, footer, jobs, numbers, times};
 use chrono::{DateTime, Utc};
 use neap_model::job::JobId;
-use neap_model::lifecycle::{JobEvent, StopCause};
+use neap_model::lifecycle::{AttemptEnd, JobEvent, StopCause};
 use neap_model::plan::{Decision, Verdict};
 use neap_model::protocol::{Happened, WhyReport};
 use std::fmt::Write as _;
@@ -83,12 +83,14 @@ fn happened(
         E::Released { by } => ("released", format!("by {}", escape(by))),
         E::Edited { by, .. } => ("edited", format!("by {}", escape(by))),
         E::Overridden { by, reason } => ("now", words(by, reason)),
-        E::Leased { epoch, node, zone, decision, .. } => {
+        E::Leased { epoch, node, zone, decision, slowed, .. } => {
             let because = match &decision.verdict {
                 Verdict::Start { because, .. } => jobs::why_now(because, decision.expected.as_ref()),
                 Verdict::Hold { .. } => String::new(),
             };
-            ("leased", format!("attempt {} to {} in {}: {because}", epoch.0, escape(node), escape(zone)))
+            let slowed = slowed.map(|limit| format!("; none of its GPUs above {limit} when it starts"));
+            let slowed = slowed.unwrap_or_default();
+            ("leased", format!("attempt {} to {} in {}: {because}{slowed}", epoch.0, escape(node), escape(zone)))
         }
         E::Started { epoch, .. } => ("started", format!("attempt {}", epoch.0)),
         E::Capped { limit, clock_ceiling, because, .. } => {
@@ -106,6 +108,9 @@ fn happened(
             let saved = end.paused() == Some(true);
             let what = if saved { "its work is saved" } else { "it did not save its work, and is not paused again" };
             ("paused", what.to_owned())
+        }
+        E::AttemptEnded { end: AttemptEnd::NotHeld { because }, .. } => {
+            ("waits again", format!("it was to start at a limit, and was not started: {}", because.sentence()))
         }
         E::AttemptEnded { end, .. } => {
             let account = &report.job.account;
