@@ -234,7 +234,10 @@ impl<H: Helper> Holder<H> {
                     self.forget(uuid, Some(Uncapped::NoHelper));
                 }
             }
-            _ => self.heard(uuid, answer, to, now),
+            _ => {
+                let really = answer.as_ref().filter(|answer| answer.ok).map(|answer| in_force(answer, token, to));
+                self.heard(uuid, answer, really.unwrap_or(to), now);
+            }
         }
     }
 
@@ -320,6 +323,21 @@ impl<H: Helper> Holder<H> {
         gpu.held.clock_ceiling = None;
         gpu.held.because = because;
     }
+}
+
+/// What a lease holds after a renewal, by its answer: an earlier life may have changed it and died before it wrote that down.
+/// What this renewal asked for is what was asked for.
+fn in_force(answer: &Answer, token: &Token, to: Cap) -> Cap {
+    let limit = match answer.requested_milliwatts.map(Watts) {
+        Some(there) if to.limit == token.limit => {
+            let as_found = token.limit.is_none() && answer.found_milliwatts == Some(there.0);
+            if as_found { None } else { Some(there) }
+        }
+        _ => to.limit,
+    };
+    let there = answer.clock_ceiling_megahertz;
+    let clock_ceiling = if to.clock_ceiling == token.clock_ceiling { there } else { to.clock_ceiling };
+    Cap { limit, clock_ceiling }
 }
 
 const fn whole_watts(limit: Watts) -> u64 {

@@ -167,6 +167,34 @@ fn an_executor_that_was_killed_goes_on_or_lets_go() {
 }
 
 #[test]
+fn what_an_earlier_life_set_and_did_not_write_down_is_seen_and_undone() {
+    let ceiling = Some(Megahertz(900));
+    // The limit was set beside a ceiling, and taken back before the next life could say so; and a limit that was changed.
+    for (before, set, now) in [
+        (cap(None, Some(900)), cap(Some(300), Some(900)), cap(None, Some(900))),
+        (cap(Some(350), Some(900)), cap(Some(300), Some(900)), cap(Some(350), Some(900))),
+        (cap(Some(300), None), cap(Some(300), Some(900)), cap(Some(300), None)),
+    ] {
+        let mut site = Site::new(500_001);
+        site.holder.want(GPU, before.clone());
+        site.passes(8);
+        site.holder.want(GPU, set.clone());
+        site.pass(Duration::from_secs(6), false);
+        assert_eq!((site.limit(), site.lock().is_some()), (300_000, true), "{set:?} is set, and nobody wrote it down");
+        site.kill_executor();
+        site.holder.want(GPU, now.clone());
+        site.passes(12);
+        let wanted = now.expect("it is wanted").cap;
+        let limit = wanted.limit.map_or(500_001, |limit| limit.0);
+        assert_eq!((site.limit(), site.lock()), (limit, wanted.clock_ceiling.map(|ceiling| ceiling.0)), "{before:?}");
+        assert_eq!(site.held().clock_ceiling, ceiling.filter(|_| wanted.clock_ceiling.is_some()));
+        let asked = site.asked();
+        site.passes(60);
+        assert!(site.asked() <= asked + 4, "then it is only renewed: {} requests", site.asked() - asked);
+    }
+}
+
+#[test]
 fn whose_token_was_lost_goes_on_with_the_lease_of_its_attempt() {
     let mut site = Site::new(500_001);
     site.holder.want(GPU, watts(300));
