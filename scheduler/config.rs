@@ -48,14 +48,15 @@ pub struct Config {
 /// How jobs are planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlannerConfig {
-    /// What share of the jobs that wait for the grid and came at such hours of the last weeks is reckoned with; 0: none. Half
-    /// of them cost no carbon and let fewer start late, all of them cost some (the example `arrivals_gain` of the policies).
+    /// What share of the jobs that wait for the grid and came at such hours of the last weeks is reckoned with; 0: none. A
+    /// quarter of them costs no carbon and lets four in ten fewer start late, all of them cost one percent (the example
+    /// `arrivals_gain` of the policies).
     pub expected_arrivals: Percent,
 }
 
 impl Default for PlannerConfig {
     fn default() -> Self {
-        Self { expected_arrivals: Percent::whole(50) }
+        Self { expected_arrivals: Percent::whole(25) }
     }
 }
 

@@ -32,7 +32,9 @@ fn hour(at: DateTime<Utc>) -> i64 {
 #[test]
 fn half_of_those_who_wait_are_expected_after_a_week_and_after_a_restart() {
     let curve = curve_of(&[400, 300, 400], Grade::Forecast);
-    let mut world = World::new(4).with_grid(&curve);
+    let mut config = super::world::config();
+    config.planner.expected_arrivals = neap_model::units::Percent::whole(50);
+    let mut world = World::of(config, 4).with_grid(&curve);
     world.beat();
     (0..7).for_each(|_| day(&mut world));
     assert_eq!(expected(&mut world).len(), 3, "seven days were seen to the hour");
