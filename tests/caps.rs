@@ -115,6 +115,15 @@ impl Place {
         (child, Steps::count(Arc::clone(&self.node), self.load, names, stop))
     }
 
+    /// Starts scheduler and executor, and a job that consented to nothing, which runs.
+    fn running_job(&mut self) -> (Child, Steps) {
+        self.site.start_scheduler();
+        self.site.start_executor();
+        let started = self.job(&[]);
+        self.until("it runs", Duration::from_secs(20), || self.text(&["ls"]).contains("running"));
+        started
+    }
+
     /// Starts everything, and a job for which a limit was chosen.
     fn held_job(&mut self) -> (Child, Steps) {
         self.start_helper();
@@ -323,10 +332,7 @@ fn doctor_sets_nothing_while_somebody_else_tries_or_holds_a_board() {
 fn an_operator_holds_a_node_down_changes_that_and_gives_it_back() {
     let mut place = Place::new();
     place.start_helper();
-    place.site.start_scheduler();
-    place.site.start_executor();
-    let (mut job, steps) = place.job(&[]);
-    place.until("it runs", Duration::from_secs(20), || place.text(&["ls"]).contains("running"));
+    let (mut job, steps) = place.running_job();
     // The next one replaces the last, and nothing has to be named.
     for watts in [150, 180] {
         let said = place.text(&["node", "cap", "here", &format!("{watts}W"), "--reason", "a fan is broken"]);

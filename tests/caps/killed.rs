@@ -8,10 +8,7 @@ use super::*;
 fn d2_an_executor_killed_around_every_set_and_restore_leaves_nothing_stuck() {
     let mut place = Place::new();
     place.start_helper();
-    place.site.start_scheduler();
-    place.site.start_executor();
-    let (mut job, steps) = place.job(&[]);
-    place.until("it runs", Duration::from_secs(20), || place.text(&["ls"]).contains("running"));
+    let (mut job, steps) = place.running_job();
     let stands = kill_around(&mut place, None);
     steps.end();
     assert!(job.wait().expect("it ends").success());
@@ -83,10 +80,7 @@ fn kill_around(place: &mut Place, ceiling: Option<u32>) -> u64 {
 fn a_scheduler_that_starts_anew_changes_no_limit() {
     let mut place = Place::new();
     place.start_helper();
-    place.site.start_scheduler();
-    place.site.start_executor();
-    let (mut job, steps) = place.job(&[]);
-    place.until("it runs", Duration::from_secs(20), || place.text(&["ls"]).contains("running"));
+    let (mut job, steps) = place.running_job();
     place.text(&["node", "cap", "here", "180W", "--reason", "test"]);
     place.until("it is held", Duration::from_secs(15), || place.limit() == 180);
     let sets = place.node.gpu(0).truth().sets;
@@ -117,10 +111,7 @@ fn d1_without_a_scheduler_a_shared_feeder_goes_to_its_safe_cap_within_a_term_and
     let mut place = Place::with("", "on_loss = \"safe_cap\"\nsafe_cap = \"150 W\"\n");
     place.start_helper();
     assert_eq!(place.limit(), 150, "nobody holds it");
-    place.site.start_scheduler();
-    place.site.start_executor();
-    let (mut job, steps) = place.job(&[]);
-    place.until("it runs", Duration::from_secs(20), || place.text(&["ls"]).contains("running"));
+    let (mut job, steps) = place.running_job();
     place.text(&["node", "cap", "here", "120W", "--reason", "test"]);
     place.until("it is held", Duration::from_secs(15), || place.limit() == 120);
     place.site.kill_scheduler();

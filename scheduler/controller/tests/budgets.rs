@@ -148,15 +148,8 @@ fn who_may_be_paused_rests_while_consents_do_not_fit_and_goes_on_after_it() {
     world.check_replay();
 }
 
-/// Cases: 24, or as NEAP_CASES says.
-#[allow(clippy::disallowed_methods, reason = "how long a test runs is nobody's decision but the caller's")]
-fn settings() -> ProptestConfig {
-    let cases = std::env::var("NEAP_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24);
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
-}
-
 proptest! {
-    #![proptest_config(settings())]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn what_could_be_drawn_is_under_the_limit_soon_after_every_change(

@@ -222,15 +222,8 @@ fn what_passes_is_tried_again_after_ten_minutes_and_who_is_cancelled_meanwhile_i
     world.check_replay();
 }
 
-/// Cases: 16, or as NEAP_CASES says.
-#[allow(clippy::disallowed_methods, reason = "how long a test runs is nobody's decision but the caller's")]
-fn settings() -> ProptestConfig {
-    let cases = std::env::var("NEAP_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(16);
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
-}
-
 proptest! {
-    #![proptest_config(settings())]
+    #![proptest_config(cases(16))]
 
     #[test]
     fn what_could_be_drawn_stays_under_the_limit_whatever_happens(

@@ -748,3 +748,10 @@ pub fn phase_word(job: &JobReport) -> &'static str {
         phase => phase.word(),
     }
 }
+
+/// So many cases of a property, or as many as NEAP_CASES says.
+#[allow(clippy::disallowed_methods, reason = "how long a test runs is nobody's decision but the caller's")]
+pub fn cases(usual: u32) -> proptest::prelude::ProptestConfig {
+    let cases = std::env::var("NEAP_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual);
+    proptest::prelude::ProptestConfig { cases, failure_persistence: None, ..Default::default() }
+}
