@@ -6,7 +6,7 @@
 
 use crate::problem::{Arrival, Delay, Job};
 use chrono::{DateTime, TimeDelta, Utc};
-use neap_model::job::{JobId, Objective, OnExpire};
+use neap_model::job::{JobId, Objective};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Bytes, Percent};
 use std::collections::BTreeMap;
@@ -92,28 +92,16 @@ impl<'a> Kind<'a> {
     /// A job like the mean of the kind.
     fn like(&self, number: u64, sum: &Sum, now: DateTime<Utc>) -> Option<Job> {
         let mean = |of: u64| of.checked_div(sum.jobs);
+        let length = Seconds(mean(sum.seconds)?.max(1));
         Some(Job {
-            id: JobId(number),
             priority: i32::MIN,
-            submitted: now,
-            eligible: now,
-            blocked: None,
-            length: Seconds(mean(sum.seconds)?.max(1)),
-            likely: Arc::default(),
-            ways: Arc::default(),
-            slowdown: Percent::default(),
-            done: Seconds::ZERO,
-            pause: None,
             gpus: self.gpus,
             gpu_model: self.gpu_model.to_vec(),
             cpus: self.cpus,
             memory: Bytes(mean(sum.memory)?),
             zones: self.zones.to_vec(),
-            start_by: None,
-            finish_by: None,
-            on_expire: OnExpire::Run,
             delay: Delay { max: Seconds(mean(sum.delays)?), ..sum.terms? },
-            forced_by: None,
+            ..Job::plain(JobId(number), now, length)
         })
     }
 }

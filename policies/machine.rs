@@ -198,13 +198,12 @@ impl Machine {
         let alike = fixed.then_some(()).into_iter().flat_map(move |()| {
             self.models.iter().enumerate().filter_map(move |(index, model)| {
                 let rank = model_rank(&job.gpu_model, &model.name)?;
-                self.shape(job, index, job.gpus, None, (rank, length(job)))
+                self.shape(job, index, job.gpus, (None, None), (rank, length(job)))
             })
         });
         let chosen = job.ways.iter().filter_map(move |way| {
             let index = self.models.iter().position(|model| model.name == way.model)?;
-            let shape = self.shape(job, index, way.gpus, way.watts, (way.rank, way.length.max(Seconds(1))))?;
-            Some(Shape { limit: way.limit, draws: self.draws(&shape.need, way.limit), ..shape })
+            self.shape(job, index, way.gpus, (way.watts, way.limit), (way.rank, way.length.max(Seconds(1))))
         });
         without.into_iter().chain(alike).chain(chosen).filter(|shape| self.total.covers(&shape.need))
     }
@@ -214,7 +213,7 @@ impl Machine {
         job: &Job,
         model: usize,
         width: u32,
-        measured: Option<Watts>,
+        (measured, limit): (Option<Watts>, Option<Watts>),
         (rank, length): (usize, Seconds),
     ) -> Option<Shape> {
         let (mut need, host) = self.without_gpus(job, width);
@@ -224,7 +223,7 @@ impl Machine {
             Some(watts) => watts.scaled(u64::from(width), 1),
             None => of.limits.scaled(u64::from(width), u64::from(of.count)),
         };
-        Some(Shape { need, rank, watts: host + gpus, draws: self.draws(&need, None), length, limit: None })
+        Some(Shape { need, rank, watts: host + gpus, draws: self.draws(&need, limit), length, limit })
     }
 
     /// The most that this could add to what the machine draws idle, with its GPUs held at that limit from the start.

@@ -37,23 +37,47 @@ pub(crate) fn outlook(
     let longest = lengths.iter().copied().max().unwrap_or(length).max(length);
     let all = known(later(start, longest));
     let whole = all.is_some();
-    let count = u64::try_from(lengths.len()).ok()?;
-    let (mut energy, mut emits, mut weighed, mut time) = (Joules::ZERO, GramsCo2e::ZERO, 0u128, 0u128);
+    let mut all_lengths = Runs::default();
     for length in lengths {
         let (until, uses) = (later(start, length), (watts * length).at_facility(zone.pue));
         let there = known(until).filter(|_| whole).unwrap_or(mean);
-        energy += uses;
-        emits += if whole {
+        let emits = if whole {
             footprint(&[EnergyOver { from: start, until, energy: uses }], &zone.curve, TimeDelta::zero()).emits
         } else {
             uses * mean.value
         };
-        weighed += u128::from(there.value.0) * u128::from(length.0);
-        time += u128::from(length.0);
+        all_lengths.add(length, uses, emits, there.value);
     }
-    let intensity = Intensity(u64::try_from(weighed.checked_div(time)?).ok()?);
+    let (energy, emits, intensity) = all_lengths.mean()?;
     let grade = if all.is_some_and(|all| all.worst.may_shift()) { mean.worst } else { Grade::Static };
-    Some(Outlook { start, end, energy: energy.scaled(1, count), emits: emits.scaled(1, count), intensity, grade })
+    Some(Outlook { start, end, energy, emits, intensity, grade })
+}
+
+/// Runs of equally likely lengths, summed up.
+#[derive(Default)]
+struct Runs {
+    count: u64,
+    energy: Joules,
+    emits: GramsCo2e,
+    /// mg CO2e per kWh × seconds, and seconds.
+    weighed: u128,
+    time: u128,
+}
+
+impl Runs {
+    fn add(&mut self, length: Seconds, energy: Joules, emits: GramsCo2e, intensity: Intensity) {
+        self.count += 1;
+        self.energy += energy;
+        self.emits += emits;
+        self.weighed += u128::from(intensity.0) * u128::from(length.0);
+        self.time += u128::from(length.0);
+    }
+
+    /// Mean energy and emissions, and the mean intensity over all their time. `None`: they take no time.
+    fn mean(&self) -> Option<(Joules, GramsCo2e, Intensity)> {
+        let intensity = Intensity(u64::try_from(self.weighed.checked_div(self.time)?).ok()?);
+        Some((self.energy.scaled(1, self.count), self.emits.scaled(1, self.count), intensity))
+    }
 }
 
 /// What a run in several pieces would be that is planned with `length`: its energy, emissions and intensity are the mean over
@@ -69,18 +93,14 @@ pub(crate) fn broken_outlook(
     if job.likely.is_empty() {
         return Some(planned);
     }
-    let lengths = lengths(job, length);
-    let count = u64::try_from(lengths.len()).ok()?;
-    let (mut energy, mut emits, mut weighed, mut time) = (Joules::ZERO, GramsCo2e::ZERO, 0u128, 0u128);
-    for length in lengths {
+    let mut all_lengths = Runs::default();
+    for length in lengths(job, length) {
         let runs: Vec<(Stamp, Stamp)> = cut(runs, millis(length)).collect();
         let one = pieces(zone, watts, length, &runs)?;
-        (energy, emits) = (energy + one.energy, emits + one.emits);
-        weighed += u128::from(one.intensity.0) * u128::from(length.0);
-        time += u128::from(length.0);
+        all_lengths.add(length, one.energy, one.emits, one.intensity);
     }
-    let intensity = Intensity(u64::try_from(weighed.checked_div(time)?).ok()?);
-    Some(Outlook { energy: energy.scaled(1, count), emits: emits.scaled(1, count), intensity, ..planned })
+    let (energy, emits, intensity) = all_lengths.mean()?;
+    Some(Outlook { energy, emits, intensity, ..planned })
 }
 
 /// What a run in several pieces is that takes just that long. The energy is that of one piece, spread evenly over the time in

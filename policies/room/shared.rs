@@ -16,6 +16,8 @@ pub(crate) struct SharedRoom {
     pub state: Arc<Shared>,
     /// In mW, or GPUs.
     pub supply: Supply<u64>,
+    /// The most that there ever is of it for a job.
+    most: u64,
 }
 
 impl SharedRoom {
@@ -26,7 +28,7 @@ impl SharedRoom {
         for (from, level) in state.levels.iter().skip(1) {
             supply.change(stamp(*from), Stamp::MAX, |free| *free = jobs(*level).max(*free));
         }
-        Self { state: Arc::clone(state), supply }
+        Self { most: jobs(highest(state)), state: Arc::clone(state), supply }
     }
 
     /// What one mW, or GPU, of it is in the units in which it has its price: kW, or GPUs.
@@ -35,16 +37,6 @@ impl SharedRoom {
             Good::Power => 1e-6,
             Good::Gpus { .. } => 1.0,
         }
-    }
-
-    /// The most that there ever is of it.
-    fn highest(&self) -> u64 {
-        self.state.levels.iter().map(|(_, level)| *level).max().unwrap_or(u64::MAX)
-    }
-
-    /// The most that there ever is of it for a job.
-    fn most(&self) -> u64 {
-        self.highest().saturating_sub(self.state.idle)
     }
 
     /// That a job takes so much of it and there is too little then.
@@ -74,6 +66,11 @@ impl SharedRoom {
             },
         }
     }
+}
+
+/// The most that there ever is of it.
+fn highest(state: &Shared) -> u64 {
+    state.levels.iter().map(|(_, level)| *level).max().unwrap_or(u64::MAX)
 }
 
 /// What of a job counts against something shared.
@@ -132,7 +129,7 @@ impl Room {
     pub(crate) fn shapes<'a>(&'a self, index: usize, job: &'a Job) -> impl Iterator<Item = Shape> + 'a {
         let node = &self.nodes[index];
         node.machine.shapes(job).filter(move |shape| {
-            node.under.iter().all(|(shared, counts)| counts.of(&shape.need, shape.draws) <= self.shared[*shared].most())
+            node.under.iter().all(|(shared, counts)| counts.of(&shape.need, shape.draws) <= self.shared[*shared].most)
         })
     }
 
@@ -246,9 +243,9 @@ impl Room {
             let mut shapes = node.machine.shapes(job);
             let fewest = shapes.next().map(|first| shapes.fold(first, |a, b| if b.draws < a.draws { b } else { a }))?;
             let mut all = node.under.iter().map(|(shared, counts)| (*shared, counts.of(&fewest.need, fewest.draws)));
-            let (shared, takes) = all.find(|(shared, takes)| *takes > self.shared[*shared].most())?;
+            let (shared, takes) = all.find(|(shared, takes)| *takes > self.shared[*shared].most)?;
             let shared = &self.shared[shared];
-            Some(shared.too_little(takes, shared.most(), shared.highest()))
+            Some(shared.too_little(takes, shared.most, highest(&shared.state)))
         })
     }
 }
