@@ -5,7 +5,7 @@ use crate::grid::Grade;
 use crate::job::JobId;
 use crate::reason::{Reason, WhyNow};
 use crate::seconds::Seconds;
-use crate::units::{GramsCo2e, Intensity, Joules, Watts};
+use crate::units::{GramsCo2e, Intensity, Joules, Money, Watts};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -195,6 +195,28 @@ pub struct Alternative {
     pub chosen: bool,
     /// What is special about it.
     pub remark: Remark,
+    /// What it is expected to cost, where anything is known of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<RunCost>,
+}
+
+/// What a run is expected to cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCost {
+    /// Its energy; `None`: part of its hours have no price.
+    pub energy: Option<Money>,
+    /// Its GPU-hours; `None`: no price of these is stated, or it has none.
+    pub gpus: Option<Money>,
+    /// The currency of both: `EUR`.
+    pub currency: String,
+}
+
+impl RunCost {
+    /// All that is known of it.
+    #[must_use]
+    pub fn total(&self) -> Money {
+        self.energy.unwrap_or_default() + self.gpus.unwrap_or_default()
+    }
 }
 
 /// What is special about an alternative.

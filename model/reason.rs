@@ -56,6 +56,21 @@ pub enum Reason {
         limit: Watts,
         /// The announcement that sets it; `None`: the domain's own.
         event: Option<String>,
+        /// When there is too little, if not at once: while the job would run, by a limit that is announced for then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<DateTime<Utc>>,
+    },
+    /// As much was started there within the last minute as may be.
+    #[serde(rename = "capacity.ramp")]
+    Ramp {
+        /// The power domain.
+        domain: String,
+        /// What the job would add at its highest.
+        needs: Watts,
+        /// What was started within a minute.
+        started: Watts,
+        /// How much may be.
+        limit: Watts,
     },
     /// As many GPUs as may be in use at once are in use, or are by then.
     #[serde(rename = "policy.peak")]
@@ -96,7 +111,7 @@ pub enum Reason {
     /// It waits for cheaper hours, as it consented to.
     #[serde(rename = "grid.cheaper_later")]
     CheaperLater {
-        /// What the run costs then, against what it would cost if it started now, by the price of energy alone.
+        /// What the run costs then, against what it would cost if it started now.
         costs: Costs,
         /// The least saving it waits for.
         asks: Percent,
@@ -118,6 +133,18 @@ pub struct Costs {
     pub now: Price,
     /// The currency of all of them: `EUR`.
     pub currency: String,
+    /// What of both is paid for GPU-hours; `None`: no price of these is stated, and it is the cost of energy alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<GpuCosts>,
+}
+
+/// The part of two costs that is paid for GPU-hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuCosts {
+    /// Of the later run.
+    pub costs: Money,
+    /// Of the run from now on.
+    pub instead_of: Money,
 }
 
 impl Costs {
@@ -125,6 +152,15 @@ impl Costs {
     #[must_use]
     pub fn ratio(&self) -> Option<f64> {
         self.costs.less_than(self.instead_of)
+    }
+
+    /// What is saved as a share of what energy costs in the run from now on: what a wait is asked for. `None` where that is
+    /// nothing positive.
+    #[must_use]
+    pub fn asked_ratio(&self) -> Option<f64> {
+        let gpus = self.gpus.map_or(Money::default(), |gpus| gpus.instead_of);
+        let without = |cost: Money| Money(cost.0.saturating_sub(gpus.0));
+        without(self.costs).less_than(without(self.instead_of))
     }
 }
 
@@ -144,6 +180,7 @@ impl Reason {
             Self::Memory { .. } => "capacity.memory",
             Self::Fragmented { .. } => "capacity.fragmented",
             Self::Power { .. } => "capacity.power",
+            Self::Ramp { .. } => "capacity.ramp",
             Self::Peak { .. } => "policy.peak",
             Self::Behind { .. } => "order.behind",
             Self::Reserved { .. } => "order.reserved",
@@ -184,7 +221,13 @@ impl fmt::Display for Reason {
             Self::Cpus { free, of, .. } => write!(f, "{free} of {of} cores free"),
             Self::Memory { free, of, .. } => write!(f, "{free} of {of} memory free"),
             Self::Fragmented { .. } => f.write_str("enough is free, but not on one node"),
-            Self::Power { domain, free, limit, .. } => write!(f, "{free} of {limit} left in {domain}"),
+            Self::Power { domain, free, limit, from, .. } => {
+                let when = if from.is_some() { " while it would run" } else { "" };
+                write!(f, "{free} of {limit} left in {domain}{when}")
+            }
+            Self::Ramp { domain, started, limit, .. } => {
+                write!(f, "{started} of {limit} a minute were just started in {domain}")
+            }
             Self::Peak { place, free, limit, .. } => {
                 write!(f, "{free} more of at most {limit} GPUs at once in {place}")
             }

@@ -136,6 +136,13 @@ impl fmt::Display for Megahertz {
 pub struct Money(pub i64);
 
 impl Money {
+    /// From currency units; `None` if it is not finite or beyond what this type holds.
+    #[must_use]
+    pub fn from_base(units: f64) -> Option<Self> {
+        let billionths = (units * 1e9).round();
+        (billionths.abs() < i64::MAX as f64).then_some(Self(billionths as i64))
+    }
+
     /// Currency units.
     #[must_use]
     pub fn in_base(self) -> f64 {

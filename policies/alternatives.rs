@@ -137,7 +137,8 @@ impl List<'_> {
             Place { zone: room.zones[choice.zone].name.clone(), node: room.nodes[choice.node].machine.name.clone() };
         debug_assert_eq!(outlook.end, later(time(choice.start), choice.shape.length));
         let width = self.desk.width(self.job, choice);
-        Some(Alternative { outlook, place, width, chosen: false, remark })
+        let cost = self.desk.run_cost(self.job, choice);
+        Some(Alternative { outlook, place, width, chosen: false, remark, cost })
     }
 
     /// Whether that row is of this choice.

@@ -7,7 +7,7 @@ use neap_model::job::{JobId, Objective, OnExpire};
 use neap_model::plan::Decision;
 use neap_model::reason::Reason;
 use neap_model::seconds::Seconds;
-use neap_model::units::{Bytes, Percent, Price, Watts};
+use neap_model::units::{Bytes, Money, Percent, Price, Watts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,14 +33,30 @@ pub struct Shared {
     pub what: Good,
     /// The nodes.
     pub nodes: Vec<String>,
-    /// How much there is for all that runs there, mW or GPUs, by the instant from which it holds, rising in time. Before the
-    /// first of them as much as at it. An announced limit that begins later is not among them: who runs by then is looked
-    /// after by then.
-    pub levels: Vec<(DateTime<Utc>, u64)>,
+    /// How much there is for all that runs there, in the order of time. Before the first of them as much as at it; the last one
+    /// holds for ever.
+    pub levels: Vec<Level>,
     /// What is taken with nothing to do.
     pub idle: u64,
-    /// The announcement that sets the first level; `None`: a standing limit.
+}
+
+/// How much there is of something shared from an instant on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// It holds from then on.
+    pub from: DateTime<Utc>,
+    /// mW or GPUs.
+    pub most: u64,
+    /// The announcement that sets it; `None`: a standing limit, or none.
     pub event: Option<String>,
+}
+
+impl Shared {
+    /// The level that holds at an instant; `None` where there is none at all.
+    #[must_use]
+    pub fn level(&self, at: DateTime<Utc>) -> Option<&Level> {
+        self.levels.iter().rev().find(|level| level.from <= at).or(self.levels.first())
+    }
 }
 
 /// What nodes can share.
@@ -72,10 +88,23 @@ pub struct ZoneState {
 /// The prices of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tariff {
-    /// In thousandths of a currency unit per MWh.
+    /// Of energy, in thousandths of a currency unit per MWh.
     pub series: Series<Price>,
-    /// The currency. Zones of two currencies are never compared for what they cost.
+    /// The currency of everything here. Zones of two currencies are never compared for what they cost.
     pub currency: String,
+    /// What a GPU costs for an hour, by the beginning of its model's name, of which the longest that fits counts. A model that fits
+    /// none counts at the highest price of any zone with this currency, so that it is never taken for being cheap; where no zone has one
+    /// nothing is counted.
+    pub gpu_hours: Vec<(String, Money)>,
+}
+
+impl Tariff {
+    /// What a GPU of that model costs for an hour, as it is stated here.
+    #[must_use]
+    pub fn gpu_hour(&self, model: &str) -> Option<Money> {
+        let fit = self.gpu_hours.iter().filter(|(name, _)| model.starts_with(name.as_str()));
+        fit.max_by_key(|(name, _)| name.len()).map(|(_, price)| *price)
+    }
 }
 
 /// A node.

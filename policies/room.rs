@@ -8,12 +8,13 @@ mod shared;
 mod supply;
 
 use crate::integral::Integral;
-use crate::machine::{Amount, Machine};
+use crate::likely::Lengths;
+use crate::machine::{Amount, MODELS, Machine, Shape};
 use crate::order::by_price;
 use crate::problem::{Job, Occupant, Site};
 use crate::stamp::{Stamp, stamp, time};
 use chrono::{DateTime, Utc};
-pub(crate) use money::Money;
+pub(crate) use money::{Hire, Money};
 use neap_model::grid::Series;
 use neap_model::job::JobId;
 use neap_model::units::{Bytes, Pue, Watts};
@@ -57,6 +58,11 @@ impl ZoneRoom {
     pub fn goes_by(&self, job: &Job) -> (&Series, &Arc<Integral>) {
         if by_price(job) { (&self.money.weighed, &self.money.integral) } else { (&self.weighed, &self.integral) }
     }
+
+    /// Power of the site for a job of that shape there, in mW × PUE in thousandths.
+    pub fn rate(&self, shape: &Shape) -> u128 {
+        u128::from(shape.watts.0) * ((self.pue.ratio() * 1_000.0).round() as u128)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +73,15 @@ pub(crate) struct NodeRoom {
     pub free: Supply<Amount>,
     /// What it shares with others: the place in [`Room::shared`], and what of a job's need counts.
     pub under: Vec<(usize, Counts)>,
+    /// What its GPUs cost, by model.
+    pub hires: [Hire; MODELS],
+}
+
+impl NodeRoom {
+    /// What one of the GPUs of that shape costs; `None` without any.
+    pub fn hire(&self, shape: &Shape) -> Option<&Hire> {
+        self.hires.iter().zip(&shape.need.gpus).find(|(_, count)| **count > 0).map(|(hire, _)| hire)
+    }
 }
 
 /// A promise: that much of that node between two instants.
@@ -133,7 +148,8 @@ impl Room {
         let nodes = site.nodes.iter().map(|node| {
             let machine = Machine::of(node);
             let zone = zones.iter().position(|zone| zone.name == node.zone);
-            NodeRoom { zone, free: Supply::new(machine.total), under: shared::under(site, &machine), machine }
+            let hires = zone.map(|zone| zones[zone].money.hires(&machine)).unwrap_or_default();
+            NodeRoom { zone, free: Supply::new(machine.total), under: shared::under(site, &machine), machine, hires }
         });
         let shared = site.shared.iter().map(SharedRoom::of).collect();
         let mut room = Self { nodes: nodes.collect(), shared, home: home(site), zones, slots: BTreeMap::new() };
@@ -205,6 +221,15 @@ impl Room {
     pub(crate) fn kind(&self, job: &Job, zone: usize) -> usize {
         let zone = &self.zones[zone];
         if by_price(job) { zone.money.kind } else { zone.basis }
+    }
+
+    /// What the GPUs of a run are expected to cost, as it is weighed: only for a job that goes by money.
+    pub(crate) fn hire(&self, job: &Job, node: &NodeRoom, shape: &Shape, lengths: &Lengths) -> u128 {
+        let Some(zone) = node.zone.map(|zone| &self.zones[zone]).filter(|_| by_price(job)) else { return 0 };
+        let Some(hire) = node.hire(shape) else { return 0 };
+        let likely = lengths.likely();
+        let millis = likely.iter().map(|length| u128::from(length.unsigned_abs())).sum::<u128>() / likely.len() as u128;
+        zone.money.hire(hire, shape.gpus(), millis, zone.rate(shape))
     }
 
     /// Promises slots to a job, which gives back what it was promised before.

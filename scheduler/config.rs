@@ -7,7 +7,7 @@ pub use crate::feeds::providers::http_json::Layout;
 use neap_model::grid::{Accounting, Kind, Scope};
 use neap_model::job::Objective;
 use neap_model::seconds::Seconds;
-use neap_model::units::{Intensity, Percent, Pue, Watts};
+use neap_model::units::{Intensity, Money, Percent, Pue, QuantityError, Watts};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -279,6 +279,17 @@ pub struct ZoneConfig {
     pub market: Option<Intensity>,
     /// How many GPUs may be in use there at once.
     pub peak_gpus: PeakGpus,
+    /// What its GPUs cost for an hour; `None`: nothing is said about it.
+    pub gpu_hours: Option<GpuHours>,
+}
+
+/// What GPUs of a zone cost for an hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpuHours {
+    /// Of all of them: `EUR`.
+    pub currency: String,
+    /// By the beginning of a model's name, of which the longest that fits counts; an empty one fits all.
+    pub prices: Vec<(String, Money)>,
 }
 
 /// How many GPUs of a zone may be in use at once.
@@ -321,6 +332,33 @@ pub struct PowerDomain {
     pub when_over: Vec<WhenOver>,
     /// No GPU is capped below this share of its default limit.
     pub min_gpu_cap: Percent,
+    /// So much may be started within a minute; `None`: as much as fits.
+    pub ramp: Option<Ramp>,
+}
+
+/// How much may be started within a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ramp {
+    /// That power.
+    Power(Watts),
+    /// That share of the domain's limit in force.
+    Share(Percent),
+}
+
+impl std::str::FromStr for Ramp {
+    type Err = QuantityError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim_end().ends_with('%') { text.parse().map(Self::Share) } else { text.parse().map(Self::Power) }
+    }
+}
+
+impl PowerDomain {
+    /// The lowest limit of a GPU that was found at that one.
+    #[must_use]
+    pub fn lowest(&self, found: Watts) -> Watts {
+        found.scaled(u64::from(self.min_gpu_cap.0), 100_000)
+    }
 }
 
 /// One way to stay under a limit.

@@ -102,7 +102,8 @@ Reasons: why a job does not run now. `neap why ID` names every one of them, the 
   capacity.memory       too little memory is free
   capacity.fragmented   enough is free, but not on one node
   order.behind          jobs before it in the queue take the room
-  capacity.power        too little power is left under the limit of its power domain, zone or site
+  capacity.power        too little power is left, at once or while it would run, under the limit of its power domain, zone or site
+  capacity.ramp         as much was started in its power domain within the last minute as may be
   policy.peak           as many GPUs as may be in use there at once are in use: peak_gpus of the zone
   order.reserved        the room that is free is promised to an earlier job
   grid.cleaner_later    it consented to wait, and cleaner hours come: neap now ID starts it at once

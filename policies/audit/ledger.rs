@@ -141,12 +141,12 @@ impl Auditor<'_> {
             }
         }
         let total = |at: Stamp| {
-            let begun = shared.levels.iter().take_while(|(from, _)| stamp(*from) <= at).last();
-            let level = begun.or(shared.levels.first()).map_or(u64::MAX, |(_, level)| *level);
+            let begun = shared.levels.iter().take_while(|level| stamp(level.from) <= at).last();
+            let level = begun.or(shared.levels.first()).map_or(u64::MAX, |level| level.most);
             level.saturating_sub(shared.idle)
         };
         let edges: Vec<Stamp> =
-            shared.levels.iter().map(|(from, _)| stamp(*from)).filter(|at| *at > self.now).collect();
+            shared.levels.iter().map(|level| stamp(level.from)).filter(|at| *at > self.now).collect();
         Ledger::of(total, &edges, self.now, changes)
     }
 

@@ -18,7 +18,7 @@ use neap_model::job::{JobId, Objective};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Bytes, Intensity, Percent, Watts};
 use neap_policies::problem::{
-    Delay, Effort, Good, Job, NodeState, PauseTerms, Policy, Problem, Shared, Site, ZoneState,
+    Delay, Effort, Good, Job, Level, NodeState, PauseTerms, Policy, Problem, Shared, Site, ZoneState,
 };
 use neap_policies::{Plan, audit, certified, latest_start, plan};
 use std::sync::Arc;
@@ -106,9 +106,8 @@ fn by_watts(curve: Series, gpus: u32) -> Site {
         name: "row".to_owned(),
         what: Good::Power,
         nodes: site.nodes.iter().map(|node| node.name.clone()).collect(),
-        levels: vec![(at(0), idle + u64::from(gpus) * 300_000)],
+        levels: vec![Level { from: at(0), most: idle + u64::from(gpus) * 300_000, event: None }],
         idle,
-        event: None,
     })];
     site
 }

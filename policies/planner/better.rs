@@ -5,7 +5,7 @@
 
 use super::decide::{Desk, Target};
 use super::line::{Line, Pass, Standing, Wish};
-use super::search::{Choice, rate};
+use super::search::Choice;
 use crate::order::latest_start;
 use crate::room::Room;
 use crate::stamp::{Stamp, stamp};
@@ -105,7 +105,7 @@ impl Cost {
         for (standing, target) in settled.pass.standing.iter().zip(&settled.targets) {
             let latest = latest_start(standing.job).map_or(Stamp::MAX, stamp);
             let late = u128::try_from(target.choice.start.saturating_sub(latest)).unwrap_or(0);
-            let power = rate(&zones[target.choice.zone], &target.choice.shape);
+            let power = zones[target.choice.zone].rate(&target.choice.shape);
             cost.late = cost.late.saturating_add(late.saturating_mul(power.max(1)));
             cost.emits = cost.emits.saturating_add(target.choice.price.map_or(0, |price| price.emits));
         }

@@ -1,4 +1,4 @@
-//! What waiting for cheaper hours is worth, in the words and figures of money. Prices are those of energy alone.
+//! What waiting for cheaper hours is worth, in the words and figures of money: energy, and GPU-hours where these have a price.
 
 use super::decide::Desk;
 use super::search::Choice;
@@ -6,7 +6,8 @@ use crate::likely::lengths;
 use crate::order::by_price;
 use crate::problem::Job;
 use crate::stamp::{later, time};
-use neap_model::reason::{Costs, Reason, WhyNow};
+use neap_model::plan::RunCost;
+use neap_model::reason::{Costs, GpuCosts, Reason, WhyNow};
 use neap_model::seconds::Seconds;
 use neap_model::units::{Money, Percent, Price};
 
@@ -33,11 +34,32 @@ impl Desk<'_> {
         Some((Money(costs.0.checked_div(count)?), Price(price)))
     }
 
+    /// What a run is expected to cost; `None` where nothing is known of that.
+    pub fn run_cost(&self, job: &Job, choice: &Choice) -> Option<RunCost> {
+        let currency = self.room.zones[choice.zone].money.tariff.as_ref()?.currency.clone();
+        let energy = self.cost(job, choice).map(|(energy, _)| energy);
+        let gpus = Some(self.gpus_cost(job, choice)).filter(|gpus| *gpus > Money::default());
+        (energy.is_some() || gpus.is_some()).then_some(RunCost { energy, gpus, currency })
+    }
+
     /// The later run against the first start the job could have; both in one currency.
     pub(super) fn costs(&self, job: &Job, first: &Choice, later: &Choice) -> Option<Costs> {
         let ((instead_of, now), (costs, then)) = (self.cost(job, first)?, self.cost(job, later)?);
         let currency = self.room.zones[later.zone].money.tariff.as_ref()?.currency.clone();
-        self.room.alike(job, first.zone, later.zone).then_some(Costs { costs, instead_of, then, now, currency })
+        let gpus = GpuCosts { costs: self.gpus_cost(job, later), instead_of: self.gpus_cost(job, first) };
+        let (costs, instead_of) = (costs + gpus.costs, instead_of + gpus.instead_of);
+        let gpus = Some(gpus).filter(|gpus| gpus.costs.max(gpus.instead_of) > Money::default());
+        self.room.alike(job, first.zone, later.zone).then_some(Costs { costs, instead_of, then, now, currency, gpus })
+    }
+
+    /// What its GPUs are expected to cost, over its likely lengths.
+    fn gpus_cost(&self, job: &Job, choice: &Choice) -> Money {
+        let Some(hire) = self.room.nodes[choice.node].hire(&choice.shape) else { return Money::default() };
+        let all = lengths(job, choice.shape.length);
+        let seconds: i128 = all.iter().map(|length| i128::from(length.0)).sum();
+        let paid = i128::from(hire.hour.0) * i128::from(choice.shape.gpus()) * seconds;
+        let mean = paid / (3_600 * i128::try_from(all.len()).unwrap_or(1));
+        Money(i64::try_from(mean).unwrap_or(i64::MAX))
     }
 
     /// Why a job that may wait for cheaper hours waits.

@@ -223,9 +223,8 @@ impl Desk<'_> {
         let (old, now) = (kept.choice.price?, self.beside(job, first, &kept.choice)?);
         let gain = if promise.is_some() { job.delay.replan_gain } else { job.delay.replan_gain.min(LITTLE) };
         let pointless = (kept.pauses || first.shape.rank <= kept.choice.shape.rank) && old.emits > now.emits;
-        let rest = search::WHOLE.saturating_sub(u128::from(gain.0));
         // One more than what would just be enough, for what rounds.
-        let below = (old.emits.saturating_mul(rest) / search::WHOLE).saturating_add(1).min(old.emits);
+        let below = old.less(gain).saturating_add(1).min(old.emits);
         (!kept.due && !pointless && self.nothing_below(job, first, below))
             .then(|| self.stays(job, kept, promise, Some((first, now))))
     }

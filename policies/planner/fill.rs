@@ -6,7 +6,7 @@ use super::certificate::{self, Prices};
 use super::decide::{Desk, Target};
 use super::line::{Line, Standing, Wish, has_a_choice};
 use super::priced::Curves;
-use super::search::{self, Choice, rate};
+use super::search::{self, Choice};
 use crate::likely::Lengths;
 use crate::problem::Job;
 use crate::room::Room;
@@ -51,10 +51,9 @@ fn ideal(line: &Line<'_>, settled: &Settled<'_>) -> bool {
         let Some(price) = target.choice.price else { return true };
         let asks =
             if target.why.is_some() { desk.asks(standing.job, &target.choice, &standing.first) } else { Percent(0) };
-        let rest = search::WHOLE.saturating_sub(u128::from(asks.0));
         // Those before him may have put off even his first start.
         let alone = Choice { start: stamp(desk.now.max(standing.job.eligible)), ..standing.first };
-        desk.nothing_below(standing.job, &alone, price.emits.saturating_mul(rest) / search::WHOLE)
+        desk.nothing_below(standing.job, &alone, price.less(asks))
     };
     Cost::of(settled).late == 0 && settled.pass.standing.iter().zip(&settled.targets).all(content)
 }
@@ -150,7 +149,8 @@ impl Desk<'_> {
         let priced = |choice: &Choice| {
             let curve = curves.of(self.room, choice.node, &choice.shape, job);
             let cost = curve.expected(choice.start, &Lengths::of(job, choice.shape.length))?;
-            Some(rate(&self.room.zones[choice.zone], &choice.shape).saturating_mul(cost.integral))
+            let power = self.room.zones[choice.zone].rate(&choice.shape);
+            Some(power.saturating_mul(cost.integral).saturating_add(choice.price?.hire))
         };
         let mut least = priced(&first).unwrap_or(u128::MAX);
         let mut best = at_first;

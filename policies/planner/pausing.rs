@@ -4,7 +4,7 @@ use super::broken::{self, Begins, Broken, Terms};
 use super::decide::{Desk, Kept, Target, kit};
 use super::priced::Curves;
 use super::reasons;
-use super::search::{self, Choice, Price, Reach, WHOLE, rate};
+use super::search::{self, Choice, Price, Reach, WHOLE};
 use crate::likely::Lengths;
 use crate::machine::Shape;
 use crate::order::{Turn, by_price, latest_start, turn, waits_for_grid};
@@ -72,7 +72,7 @@ impl Desk<'_> {
         let zone = &self.room.zones[choice.zone];
         let lengths = Lengths::of(job, choice.shape.length);
         let truly = Broken::of(&zone.integral, broken.runs, terms, Begins::Waiting, choice.start, &lengths)?;
-        let price = Some(Price { emits: rate(zone, &choice.shape).saturating_mul(truly.integral), poor: truly.poor });
+        let price = Some(Price::new(zone.rate(&choice.shape).saturating_mul(truly.integral), truly.poor));
         let (choice, with_room) = (Choice { price, ..choice }, choice.price?.emits);
         let asks = job.delay.min_saving;
         Some((Target { choice, runs: truly.runs, why: None, asks, told: None }, with_room))
@@ -227,8 +227,8 @@ impl Desk<'_> {
         if from <= now {
             return (best.runs.len() > 1).then_some(Next::LookAgain(until));
         }
-        let rate = rate(&self.room.zones[zone], &shape);
-        let price = |integral: u128, poor| Price { emits: rate.saturating_mul(integral), poor };
+        let rate = self.room.zones[zone].rate(&shape);
+        let price = |integral: u128, poor| Price::new(rate.saturating_mul(integral), poor);
         let (then, on) = (price(best.integral, best.poor), price(goes_on.integral, goes_on.poor));
         // It also has to be worth it for the whole job: nobody stops shortly before the end for a little.
         let saved = on.emits.saturating_sub(then.emits).saturating_mul(u128::from(all.unsigned_abs()));

@@ -2,7 +2,6 @@
 //! that the search for clean hours finds cheap ones without knowing that room is priced.
 
 use super::certificate::{CELL, Prices};
-use super::search::rate;
 use crate::integral::Integral;
 use crate::machine::Shape;
 use crate::order::by_price;
@@ -48,7 +47,7 @@ impl<'a> Curves<'a> {
         let (curve, integral) = there.goes_by(job);
         let Some((prices, share)) = self.prices else { return Arc::clone(integral) };
         let units = if job.gpus > 0 { f64::from(shape.gpus()) } else { f64::from(shape.need.cpus) };
-        let power = rate(there, shape) as f64;
+        let power = there.rate(shape) as f64;
         if power <= 0.0 || units <= 0.0 {
             return Arc::clone(integral);
         }

@@ -142,7 +142,8 @@ pub(crate) fn hopeless(room: &Room, job: &Job, now: DateTime<Utc>) -> Decision {
     let mut blockers = match room.open(job).next() {
         None => vec![Blocker { reason: Reason::NoExecutor { zones: room.zones_of(job) }, clears: None }],
         Some(_) => {
-            let shared = room.never_enough(job);
+            let from = stamp(now.max(job.eligible));
+            let shared = room.never_enough(job).or_else(|| room.shared_shortage(job, from));
             let reason = shared.unwrap_or_else(|| short(room, job, |node| room.nodes[node].machine.total));
             vec![Blocker { reason, clears: None }]
         }
@@ -173,11 +174,6 @@ pub(crate) fn until_first(room: &Room, job: &Job, now: DateTime<Utc>, first: &Ch
     let from = stamp(now.max(job.eligible));
     if first.start > from {
         // Where the nodes have room it is what they share.
-        let shared = || {
-            let sharing = room.open(job).filter(|(_, node, _)| !node.under.is_empty());
-            let short = |index| room.shapes(index, job).find_map(|shape| room.shortage(index, &shape, from));
-            sharing.map(|(index, ..)| index).find_map(short)
-        };
         let promised = || {
             let to = room.open(job).find_map(|(_, node, _)| {
                 let free = &node.free;
@@ -187,7 +183,7 @@ pub(crate) fn until_first(room: &Room, job: &Job, now: DateTime<Utc>, first: &Ch
             to.map(|job| Reason::Reserved { job })
         };
         let here = |node: usize| room.nodes[node].free.at(from);
-        let reason = shared().or_else(promised).unwrap_or_else(|| short(room, job, here));
+        let reason = room.shared_shortage(job, from).or_else(promised).unwrap_or_else(|| short(room, job, here));
         blockers.push(Blocker { reason, clears: Some(time(first.start)) });
     }
     blockers

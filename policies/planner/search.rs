@@ -7,7 +7,7 @@ use crate::likely::Lengths;
 use crate::machine::{Kit, Shape};
 use crate::order::{length, slowed, start_by};
 use crate::problem::Job;
-use crate::room::{NodeRoom, Room, Slot, ZoneRoom};
+use crate::room::{NodeRoom, Room, Slot};
 use crate::stamp::{Stamp, millis, stamp};
 use neap_model::job::Objective;
 use neap_model::seconds::Seconds;
@@ -21,19 +21,34 @@ pub(crate) const WHOLE: u128 = 100_000;
 /// Nodes for which broken runs are searched in what is left on them, for one job.
 const CLOSER_LOOKS: usize = 4;
 
-/// What a run is expected to emit, up to one constant factor: mW × PUE in thousandths × mg CO2e per kWh × milliseconds.
+/// What a run is expected to emit, up to one constant factor: mW × PUE in thousandths × mg CO2e per kWh × milliseconds. Of a job that
+/// goes by money, what it is expected to cost in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Price {
     pub emits: u128,
     /// Climatology took part.
     pub poor: bool,
+    /// The part of it that is paid for the GPUs, whenever it runs.
+    pub hire: u128,
 }
 
 impl Price {
-    /// Whether this emits less than `other` by at least that share of it, and less at all.
+    pub const fn new(emits: u128, poor: bool) -> Self {
+        Self { emits, poor, hire: 0 }
+    }
+
+    /// Whether this emits less than `other` by at least that share of it, and less at all. The share is one of what the hour decides on:
+    /// GPUs that cost more than their energy are no reason to take the next best hour.
     pub fn saves(self, other: Self, share: Percent) -> bool {
+        let saved = other.emits.saturating_sub(self.emits).saturating_mul(WHOLE);
+        let asked = other.emits.saturating_sub(other.hire).saturating_mul(u128::from(share.0));
+        self.emits < other.emits && saved >= asked
+    }
+
+    /// What saves just that share.
+    pub fn less(self, share: Percent) -> u128 {
         let rest = WHOLE.saturating_sub(u128::from(share.0));
-        self.emits < other.emits && self.emits.saturating_mul(WHOLE) <= other.emits.saturating_mul(rest)
+        self.hire.saturating_add(self.emits.saturating_sub(self.hire).saturating_mul(rest) / WHOLE)
     }
 }
 
@@ -60,10 +75,12 @@ impl Choice {
     }
 
     pub fn at(room: &Room, job: &Job, node: usize, zone: usize, shape: Shape, start: Stamp) -> Self {
-        let cost = room.zones[zone].goes_by(job).1.expected(start, &Lengths::of(job, shape.length));
-        let price = cost.map(|cost| Price {
-            emits: rate(&room.zones[zone], &shape).saturating_mul(cost.integral),
-            poor: cost.poor,
+        let lengths = Lengths::of(job, shape.length);
+        let cost = room.zones[zone].goes_by(job).1.expected(start, &lengths);
+        let price = cost.map(|cost| {
+            let hire = room.hire(job, &room.nodes[node], &shape, &lengths);
+            let emits = room.zones[zone].rate(&shape).saturating_mul(cost.integral).saturating_add(hire);
+            Price { emits, poor: cost.poor, hire }
         });
         Self { node, zone, shape, start, price }
     }
@@ -75,10 +92,6 @@ impl Choice {
         let gpus = node.machine.gpus;
         (self.shape.rank, if job.gpus == 0 { gpus } else { 0 }, gpus, self.node, count(node, &self.shape))
     }
-}
-
-pub(crate) fn rate(zone: &ZoneRoom, shape: &Shape) -> u128 {
-    u128::from(shape.watts.0) * ((zone.pue.ratio() * 1_000.0).round() as u128)
 }
 
 fn emits(choice: &Choice) -> u128 {
@@ -109,7 +122,7 @@ fn first_end(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
     }
     let (end, Reverse(length)) = choices.iter().map(|choice| (choice.end(), Reverse(choice.shape.millis()))).min()?;
     let end = slowed(job, end, length);
-    let energy = |c: &Choice| rate(&room.zones[c.zone], &c.shape).saturating_mul(u128::from(c.shape.length.0));
+    let energy = |c: &Choice| room.zones[c.zone].rate(&c.shape).saturating_mul(u128::from(c.shape.length.0));
     let key = |c: &Choice| (c.shape.rank, energy(c), c.end(), c.start, c.taste(room, job));
     let best = choices.into_iter().filter(|choice| choice.end() <= end).min_by_key(key)?;
     Some(Choice::at(room, job, best.node, best.zone, best.shape, best.start))
@@ -141,9 +154,15 @@ fn first_start(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
     let mut best: Option<Choice> = None;
     for (index, _, zone) in room.open(job) {
         for shape in room.shapes(index, job) {
+            let hire =
+                |node: usize, shape: &Shape| room.hire(job, &room.nodes[node], shape, &Lengths::of(job, shape.length));
             let limit = match best {
                 // It wins only by being earlier.
-                Some(best) if best.zone == zone && no_better(&shape, &best.shape) => {
+                Some(best)
+                    if best.zone == zone
+                        && no_better(&shape, &best.shape)
+                        && hire(index, &shape) >= hire(best.node, &best.shape) =>
+                {
                     let it = Choice { node: index, shape, ..best };
                     if it.taste(room, job) < best.taste(room, job) { best.start } else { best.start - 1 }
                 }
@@ -160,7 +179,9 @@ fn first_start(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
             // Zones that measure different things go by the order in which the site names them.
             let key = |c: &Choice| {
                 let cost = if job.delay.objective == Objective::Energy { c.shape.energy() } else { emits(c) };
-                (c.start, c.shape.rank, room.kind(job, c.zone), cost, c.taste(room, job))
+                // Where energy has no price the GPUs have.
+                let hire = if c.price.is_some() { 0 } else { hire(c.node, &c.shape) };
+                (c.start, c.shape.rank, room.kind(job, c.zone), cost, hire, c.taste(room, job))
             };
             if best.is_none_or(|best| key(&found) < key(&best)) {
                 best = Some(found);
@@ -199,20 +220,17 @@ pub(crate) fn cleanest(
 ) -> (Option<Choice>, Option<Choice>) {
     let from = like.start;
     let (mut good, mut any): (Option<Choice>, Option<Choice>) = (None, None);
-    for (index, _, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
+    for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
         for shape in room.shapes(index, job).filter(|shape| shape.rank <= rank) {
             let integral = curves.of(room, index, &shape, job);
             let (lengths, mut found) = (Lengths::of(job, shape.length), Cleanest::default());
             room.gaps(index, &shape, (from, until), lengths.planned, |first, last| {
                 integral.cleanest(first, last, &lengths, &mut found)
             });
-            let rate = rate(&room.zones[zone], &shape);
-            let choice = |cost: u128, start, poor| Choice {
-                node: index,
-                zone,
-                shape,
-                start,
-                price: Some(Price { emits: rate.saturating_mul(cost), poor }),
+            let (rate, hire) = (room.zones[zone].rate(&shape), room.hire(job, node, &shape, &lengths));
+            let choice = |cost: u128, start, poor| {
+                let emits = rate.saturating_mul(cost).saturating_add(hire);
+                Choice { node: index, zone, shape, start, price: Some(Price { emits, poor, hire }) }
             };
             let better = |found: Choice, best: &mut Option<Choice>| {
                 let key = |c: &Choice| (emits(c), c.start, c.taste(room, job));
@@ -241,19 +259,20 @@ pub(crate) fn none_below(
     below: u128,
 ) -> bool {
     let from = like.start;
-    // The least power by zone and length.
-    let mut least: BTreeMap<(usize, Seconds), u128> = BTreeMap::new();
-    for (index, _, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
+    // The least power, and what its GPUs cost, by zone, length and that.
+    let mut least: BTreeMap<(usize, Seconds, u128), u128> = BTreeMap::new();
+    for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
         for shape in room.shapes(index, job) {
-            let rate = rate(&room.zones[zone], &shape);
-            least.entry((zone, shape.length)).and_modify(|known| *known = rate.min(*known)).or_insert(rate);
+            let (rate, lengths) = (room.zones[zone].rate(&shape), Lengths::of(job, shape.length));
+            let key = (zone, shape.length, room.hire(job, node, &shape, &lengths));
+            least.entry(key).and_modify(|known| *known = rate.min(*known)).or_insert(rate);
         }
     }
-    least.into_iter().all(|((zone, length), rate)| {
+    least.into_iter().all(|((zone, length, hire), rate)| {
         let integral = room.zones[zone].goes_by(job).1;
         let (lengths, mut found) = (Lengths::of(job, length), Cleanest::default());
         integral.cleanest(from, until, &lengths, &mut found);
-        let whole = found.any.map_or(u128::MAX, |(cost, ..)| rate.saturating_mul(cost));
+        let whole = found.any.map_or(u128::MAX, |(cost, ..)| rate.saturating_mul(cost).saturating_add(hire));
         whole >= below
             && pauses.is_none_or(|(terms, reach)| {
                 let free = |_: Stamp, _: Stamp| true;
@@ -321,9 +340,10 @@ pub(crate) fn broken(
             } else {
                 continue;
             };
-            let emits = rate(&room.zones[zone], &shape).saturating_mul(found.integral);
+            // Nobody who goes by money runs in pieces.
+            let emits = room.zones[zone].rate(&shape).saturating_mul(found.integral);
             let start = found.runs.first().map_or(window.from, |run| run.0);
-            let choice = Choice { node: index, zone, shape, start, price: Some(Price { emits, poor: found.poor }) };
+            let choice = Choice { node: index, zone, shape, start, price: Some(Price::new(emits, found.poor)) };
             let key = |c: &Choice| (self::emits(c), c.start, c.taste(room, job));
             if best.as_ref().is_none_or(|(best, _)| key(&choice) < key(best)) {
                 best = Some((choice, found));
@@ -349,8 +369,8 @@ pub(crate) fn broken_there(
     let shape = node.machine.shapes_of(job, kit).filter(fits).min_by_key(|shape| plain(node, shape, rank))?;
     let (integral, lengths) = (&room.zones[zone].integral, Lengths::of(job, shape.length));
     let found = Broken::of(integral, runs.to_vec(), terms, Begins::Waiting, runs.first()?.0, &lengths)?;
-    let emits = rate(&room.zones[zone], &shape).saturating_mul(found.integral);
-    let price = Some(Price { emits, poor: found.poor });
+    let emits = room.zones[zone].rate(&shape).saturating_mul(found.integral);
+    let price = Some(Price::new(emits, found.poor));
     Some((Choice { node: index, zone, shape, start: runs.first()?.0, price }, found))
 }
 

@@ -39,7 +39,7 @@ impl Sketch {
         let places = all().map(|(standing, target)| (standing.index, target.clone())).collect();
         let asks = |job: &Job, target: &Target| {
             let Percent(gain) = job.delay.replan_gain;
-            let emits = target.choice.price.map_or(0, |price| price.emits);
+            let emits = target.choice.price.map_or(0, |price| price.emits.saturating_sub(price.hire));
             emits.saturating_mul(u128::from(gain)) / search::WHOLE
         };
         let promised = all().filter(|(standing, _)| standing.promise.is_some());

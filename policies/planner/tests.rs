@@ -3,6 +3,7 @@
 mod arrivals;
 mod cases;
 mod certificate;
+mod hire;
 mod learned;
 mod life;
 mod money;

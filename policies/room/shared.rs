@@ -1,9 +1,9 @@
 //! What several nodes share, and starts that find room on a node and in all that it shares.
 
-use super::supply::{Goods, Supply};
+use super::supply::Supply;
 use super::{NodeRoom, Room, Slot};
 use crate::machine::{Amount, MODELS, Machine, Shape, model_matches};
-use crate::problem::{Good, Job, Shared, Site};
+use crate::problem::{Good, Job, Level, Shared, Site};
 use crate::stamp::{Stamp, stamp, time};
 use chrono::{DateTime, Utc};
 use neap_model::reason::Reason;
@@ -24,11 +24,11 @@ impl SharedRoom {
     /// With nothing taken yet but what is taken idle.
     pub(super) fn of(state: &Arc<Shared>) -> Self {
         let jobs = |level: u64| level.saturating_sub(state.idle);
-        let mut supply = Supply::new(state.levels.first().map_or(u64::MAX, |(_, level)| jobs(*level)));
-        for (from, level) in state.levels.iter().skip(1) {
-            supply.change(stamp(*from), Stamp::MAX, |free| *free = jobs(*level).max(*free));
+        let mut supply = Supply::new(state.levels.first().map_or(u64::MAX, |level| jobs(level.most)));
+        for level in state.levels.iter().skip(1) {
+            supply.change(stamp(level.from), Stamp::MAX, |free| *free = jobs(level.most));
         }
-        Self { most: jobs(highest(state)), state: Arc::clone(state), supply }
+        Self { most: jobs(highest(state).map_or(u64::MAX, |level| level.most)), state: Arc::clone(state), supply }
     }
 
     /// What one mW, or GPU, of it is in the units in which it has its price: kW, or GPUs.
@@ -39,23 +39,23 @@ impl SharedRoom {
         }
     }
 
-    /// That a job takes so much of it and there is too little then.
-    fn short(&self, takes: u64, at: Stamp) -> Reason {
-        let held = |(from, _): &&(DateTime<Utc>, u64)| *from <= time(at);
-        let levels = &self.state.levels;
-        let level = levels.iter().rev().find(held).or(levels.first()).map_or(0, |(_, level)| *level);
-        self.too_little(takes, self.supply.at(at), level)
+    /// That a job that would start at `from` takes so much of it and there is too little at `at`.
+    fn short(&self, takes: u64, from: Stamp, at: Stamp) -> Reason {
+        let later = (at > from).then(|| time(at));
+        self.too_little(takes, self.supply.at(at), self.state.level(time(at)), later)
     }
 
-    /// That a job takes so much of it, that so much is left, and what there is of it.
-    fn too_little(&self, takes: u64, free: u64, level: u64) -> Reason {
+    /// That a job takes so much of it, that so much is left, what there is of it, and from when on if not at once.
+    fn too_little(&self, takes: u64, free: u64, level: Option<&Level>, from: Option<DateTime<Utc>>) -> Reason {
+        let (event, level) = level.map_or((None, 0), |level| (level.event.clone(), level.most));
         match &self.state.what {
             Good::Power => Reason::Power {
                 domain: self.state.name.clone(),
                 needs: Watts(takes),
                 free: Watts(free),
                 limit: Watts(level),
-                event: self.state.event.clone(),
+                event,
+                from,
             },
             Good::Gpus { model } => Reason::Peak {
                 place: self.state.name.clone(),
@@ -68,9 +68,9 @@ impl SharedRoom {
     }
 }
 
-/// The most that there ever is of it.
-fn highest(state: &Shared) -> u64 {
-    state.levels.iter().map(|(_, level)| *level).max().unwrap_or(u64::MAX)
+/// When there is most of it; of equals the last.
+fn highest(state: &Shared) -> Option<&Level> {
+    state.levels.iter().max_by_key(|level| level.most)
 }
 
 /// What of a job counts against something shared.
@@ -222,9 +222,16 @@ impl Room {
         }
     }
 
-    /// What is shared and keeps a job from a start at `from` for which its node has room: there is too little then, or it is
-    /// promised to somebody. `None`: nothing shared does.
-    pub(crate) fn shortage(&self, index: usize, shape: &Shape, from: Stamp) -> Option<Reason> {
+    /// What is shared and keeps a job from a start at `from` on a node that has room for it.
+    pub(crate) fn shared_shortage(&self, job: &Job, from: Stamp) -> Option<Reason> {
+        let sharing = self.open(job).filter(|(_, node, _)| !node.under.is_empty()).map(|(index, ..)| index);
+        let short = |index| self.shapes(index, job).find_map(|shape| self.shortage(index, &shape, from));
+        sharing.into_iter().find_map(short)
+    }
+
+    /// What is shared and keeps a start at `from` for which its node has room: there is too little then or later in its run, or it
+    /// is promised to somebody. `None`: nothing shared does.
+    fn shortage(&self, index: usize, shape: &Shape, from: Stamp) -> Option<Reason> {
         let (node, length) = (&self.nodes[index], shape.millis());
         if !node.free.fits(&shape.need, from, length) {
             return None;
@@ -232,9 +239,9 @@ impl Room {
         let short = |(shared, takes): &(usize, u64)| !self.shared[*shared].supply.fits(takes, from, length);
         let (shared, takes) = node.takes(&shape.need, shape.draws).find(short)?;
         let shared = &self.shared[shared];
-        let promised =
-            if shared.supply.at(from).covers(&takes) { shared.supply.promised_to(&takes, from) } else { None };
-        Some(promised.map_or_else(|| shared.short(takes, from), |job| Reason::Reserved { job }))
+        let at = shared.supply.first_short(&takes, from)?;
+        let promised = if at > from { shared.supply.promised_at(at) } else { None };
+        Some(promised.map_or_else(|| shared.short(takes, from, at), |job| Reason::Reserved { job }))
     }
 
     /// What is shared and of which there never is enough for any way to run the job on a node that could else run it.
@@ -245,7 +252,7 @@ impl Room {
             let mut all = node.under.iter().map(|(shared, counts)| (*shared, counts.of(&fewest.need, fewest.draws)));
             let (shared, takes) = all.find(|(shared, takes)| *takes > self.shared[*shared].most)?;
             let shared = &self.shared[shared];
-            Some(shared.too_little(takes, shared.most, highest(&shared.state)))
+            Some(shared.too_little(takes, shared.most, highest(&shared.state), None))
         })
     }
 }

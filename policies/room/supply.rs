@@ -184,8 +184,17 @@ impl<T: Goods> Supply<T> {
 
     /// The planned job whose start ends what there is of `need` at `from`.
     pub fn promised_to(&self, need: &T, from: Stamp) -> Option<JobId> {
+        self.first_short(need, from).and_then(|at| self.promised_at(at))
+    }
+
+    /// The first instant from `from` on at which there is less than `need`.
+    pub fn first_short(&self, need: &T, from: Stamp) -> Option<Stamp> {
         let short = (self.step(from)..self.steps.len()).find(|step| !self.steps[*step].1.covers(need))?;
-        let at = self.steps[short].0;
+        Some(self.steps[short].0.max(from))
+    }
+
+    /// A job that is planned to start at that instant.
+    pub fn promised_at(&self, at: Stamp) -> Option<JobId> {
         let first = self.starts.partition_point(|(start, _)| *start < at);
         self.starts.get(first).filter(|(start, _)| *start == at).map(|(_, job)| *job)
     }

@@ -260,7 +260,7 @@ impl Controller {
         let of = |gpu: &Gpu, node: &str| {
             let may = domain.when_over.contains(&WhenOver::CapGpus);
             let least = gpu.settable.filter(|_| may).map_or(gpu.limit, |range| range.least);
-            let share = gpu.limit.scaled(u64::from(domain.min_gpu_cap.0), 100_000);
+            let share = domain.lowest(gpu.limit);
             Board {
                 gpu: gpu.uuid.clone(),
                 node: node.to_owned(),

@@ -47,6 +47,9 @@ const ENOUGH: usize = 3;
 /// twenty no more (the example `learned_lengths` of the policies, South Australia 2022); each more costs time.
 const LIKELY: usize = 10;
 
+/// Whoever waits for the starts of a minute to be over is looked at again after so long.
+const RAMPS_AGAIN: TimeDelta = TimeDelta::seconds(10);
+
 /// What the planner is told and what it answered.
 #[derive(Debug)]
 pub struct Planning {
@@ -77,6 +80,8 @@ pub struct Planning {
     last: DateTime<Utc>,
     /// When the first planned start or latest start falls due.
     next: Option<DateTime<Utc>>,
+    /// Power domains in which somebody was told since the last full plan to wait, because enough was started within a minute.
+    ramping: BTreeSet<String>,
     /// Full plans made.
     pub plans: u64,
     /// Plans that the audit refused.
@@ -141,6 +146,7 @@ impl Planning {
             holding: holding::Holding::default(),
             last: now - TimeDelta::days(1),
             next: None,
+            ramping: BTreeSet::new(),
             plans: 0,
             refused_plans: 0,
             decisions: BTreeMap::new(),
@@ -199,14 +205,25 @@ impl Planning {
         Some(*certificate).filter(|certificate| certificate.jobs > 0)
     }
 
+    /// Whether somebody was told to wait there for a minute's starts since the last full plan.
+    pub(super) fn is_ramping(&self, domain: &str) -> bool {
+        self.ramping.contains(domain)
+    }
+
     fn note_due(&mut self, decision: &Decision) {
         if let Verdict::Hold { place: Some(_), until: Some(until), .. } = &decision.verdict {
             self.next = Some(self.next.map_or(*until, |next| next.min(*until)));
         }
     }
 
-    /// The plan would start it, and nothing may: it waits where it stands. Whatever gives power back makes a new plan.
-    fn wait_for_power(&mut self, decision: &Decision, because: Reason) {
+    /// The plan would start it, and nothing may: it waits where it stands. Whatever gives power back makes a new plan, and so does
+    /// the time after which more may be started.
+    fn wait_for_power(&mut self, now: DateTime<Utc>, decision: &Decision, because: Reason) {
+        if let Reason::Ramp { domain, .. } = &because {
+            self.ramping.insert(domain.clone());
+            let again = now + RAMPS_AGAIN;
+            self.next = Some(self.next.map_or(again, |next| next.min(again)));
+        }
         let blockers = vec![Blocker { reason: because.clone(), clears: None }];
         let verdict = Verdict::Hold { until: None, place: None, because };
         // What it would be now it will not be; what it will be then is planned then.

@@ -6,16 +6,20 @@
 
 use super::Controller;
 use super::state::Job;
-use chrono::{DateTime, Utc};
+use crate::config::{PowerDomain, Ramp, WhenOver};
+use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::Gpu;
 use neap_model::job::JobId;
 use neap_model::plan::{Decision, Place};
 use neap_model::reason::Reason;
 use neap_model::units::Watts;
 use neap_policies::draw::{cores_add, gpu_adds, idle_host, idle_node};
-use neap_policies::problem::{Good, NodeState, Shared};
+use neap_policies::problem::{Good, Level, NodeState, Shared};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// So long a start counts against its domain's ramp.
+const A_MINUTE: TimeDelta = TimeDelta::seconds(60);
 
 /// Nodes under one limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,8 @@ struct Limited<'a> {
     place: Where<'a>,
     limit: Option<Watts>,
     event: Option<String>,
+    /// What holds whatever is announced.
+    standing: Option<Watts>,
 }
 
 /// Which nodes a limit speaks of.
@@ -48,6 +54,11 @@ enum Where<'a> {
 }
 
 impl Where<'_> {
+    /// Whether both are a domain, a zone or all.
+    fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
     fn has(&self, node: &NodeState) -> bool {
         match self {
             Self::Nodes(nodes) => nodes.contains(&node.name),
@@ -79,17 +90,18 @@ impl Controller {
             });
             let tightest = [domain.cap.map(|cap| (cap, None)), announced, shared].into_iter().flatten().min();
             let (limit, event) = tightest.map_or((None, None), |(limit, event)| (Some(limit), event));
-            all.push(Limited { name: &domain.name, place: Where::Nodes(&domain.nodes), limit, event });
+            let (place, standing) = (Where::Nodes(&domain.nodes), domain.cap);
+            all.push(Limited { name: &domain.name, place, limit, event, standing });
         }
         for zone in &self.config.zones {
             if let Some((limit, notice)) = notices.cap(at, Some(&zone.name)) {
                 let (limit, event) = (Some(limit), Some(notice.id.clone()));
-                all.push(Limited { name: &zone.name, place: Where::Zone(&zone.name), limit, event });
+                all.push(Limited { name: &zone.name, place: Where::Zone(&zone.name), limit, event, standing: None });
             }
         }
         if let Some((limit, notice)) = notices.cap(at, None) {
             let (limit, event) = (Some(limit), Some(notice.id.clone()));
-            all.push(Limited { name: "the site", place: Where::Everywhere, limit, event });
+            all.push(Limited { name: "the site", place: Where::Everywhere, limit, event, standing: None });
         }
         all
     }
@@ -99,47 +111,77 @@ impl Controller {
         self.planning.site.nodes.iter().filter(|node| place.has(node))
     }
 
-    fn group(&self, Limited { name, place, limit, event }: Limited<'_>) -> Group {
+    fn group(&self, Limited { name, place, limit, event, .. }: Limited<'_>) -> Group {
         let committed = self.nodes_of(&place).map(|node| self.committed(node)).sum();
         let nodes = self.nodes_of(&place).map(|node| node.name.clone()).collect();
         Group { name: name.to_owned(), nodes, limit, event, committed }
     }
 
-    /// What nodes share, as the planner is told of it: power under each limit in force, with what comes back when an
-    /// announcement ends, and GPUs that may be in use at once.
+    /// What nodes share, as the planner is told of it: power under each limit that holds or is announced, and GPUs that may be in
+    /// use at once.
     ///
-    /// A limit that is announced for later is not among it: who runs by then is looked after by then.
+    /// Of a limit that is announced for later there counts as much as could be held under it by then: where GPUs are lowered, who
+    /// runs by then is.
     pub(super) fn shared(&self, now: DateTime<Utc>) -> Vec<Arc<Shared>> {
         let ahead = self.state.notices.ahead(now);
-        let mut ends: Vec<DateTime<Utc>> =
-            ahead.iter().filter_map(|notice| notice.until).filter(|at| *at > now).collect();
-        ends.sort_unstable();
-        ends.dedup();
-        let later: Vec<(DateTime<Utc>, Vec<Limited<'_>>)> = ends.into_iter().map(|at| (at, self.limited(at))).collect();
-        let power = |Limited { name, place, limit, event }: Limited<'_>| {
-            let mut levels = vec![(DateTime::<Utc>::MIN_UTC, limit?.0)];
-            for (at, then) in &later {
-                let same = then.iter().find(|other| other.name == name);
-                let level = same.map_or(u64::MAX, |other| other.limit.map_or(u64::MAX, |limit| limit.0));
-                if levels.last().is_some_and(|(_, last)| level > *last) {
-                    levels.push((*at, level));
+        let edges = ahead.iter().flat_map(|notice| notice.until.into_iter().chain([notice.from]));
+        let edges: BTreeSet<DateTime<Utc>> = edges.filter(|at| *at > now).collect();
+        let later: Vec<(DateTime<Utc>, Vec<Limited<'_>>)> =
+            edges.into_iter().map(|at| (at, self.limited(at))).collect();
+        let mut places = self.limited(now);
+        for then in later.iter().flat_map(|(at, _)| self.limited(*at)) {
+            if !places.iter().any(|known| known.name == then.name && known.place.is_like(&then.place)) {
+                places.push(Limited { limit: then.standing, event: None, ..then });
+            }
+        }
+        let power = |Limited { name, place, limit, event, standing }: Limited<'_>| {
+            let most = |limit: Option<Watts>| limit.map_or(u64::MAX, |limit| limit.0);
+            let mut levels = vec![Level { from: DateTime::<Utc>::MIN_UTC, most: most(limit), event }];
+            for (from, then) in &later {
+                let same = then.iter().find(|other| other.name == name && other.place.is_like(&place));
+                let (limit, event) = same.map_or((None, None), |same| (same.limit, same.event.clone()));
+                let most = most(limit.map(|limit| self.held_under(&place, limit))).min(most(standing));
+                if levels.last().is_some_and(|last| last.most != most) {
+                    levels.push(Level { from: *from, most, event });
                 }
             }
             let idle: Watts = self.nodes_of(&place).map(idle_node).sum();
             let nodes = self.nodes_of(&place).map(|node| node.name.clone()).collect();
-            Some(Arc::new(Shared { name: name.to_owned(), what: Good::Power, nodes, levels, idle: idle.0, event }))
+            let limited = levels.iter().any(|level| level.most < u64::MAX);
+            limited.then(|| Arc::new(Shared { name: name.to_owned(), what: Good::Power, nodes, levels, idle: idle.0 }))
         };
         let peak = |zone: &crate::config::ZoneConfig| {
             let nodes: Vec<String> = self.nodes_of(&Where::Zone(&zone.name)).map(|node| node.name.clone()).collect();
             let one = |(model, most): (Option<String>, u32)| {
-                let (name, levels) = (zone.name.clone(), vec![(DateTime::<Utc>::MIN_UTC, u64::from(most))]);
-                let what = Good::Gpus { model };
-                Arc::new(Shared { name, what, nodes: nodes.clone(), levels, idle: 0, event: None })
+                let level = Level { from: DateTime::<Utc>::MIN_UTC, most: u64::from(most), event: None };
+                let (name, what) = (zone.name.clone(), Good::Gpus { model });
+                Arc::new(Shared { name, what, nodes: nodes.clone(), levels: vec![level], idle: 0 })
             };
             let by_model = zone.peak_gpus.by_model.iter().map(|(model, most)| (Some(model.clone()), *most));
             zone.peak_gpus.all.map(|most| (None, most)).into_iter().chain(by_model).map(one).collect::<Vec<_>>()
         };
-        self.limited(now).into_iter().filter_map(power).chain(self.config.zones.iter().flat_map(peak)).collect()
+        places.into_iter().filter_map(power).chain(self.config.zones.iter().flat_map(peak)).collect()
+    }
+
+    /// What could be drawn as found by work that can be brought under a limit by lowering GPUs: those of domains that do so, as
+    /// far as their boards and the domain allow. Cores are not lowered.
+    fn held_under(&self, place: &Where<'_>, limit: Watts) -> Watts {
+        let (mut idle, mut least, mut most) = (Watts::ZERO, Watts::ZERO, Watts::ZERO);
+        for node in self.nodes_of(place) {
+            let cores = cores_add(node.watts_per_cpu, node.cpus);
+            let lowers = |domain: &&PowerDomain| domain.when_over.contains(&WhenOver::CapGpus);
+            let mut domains = self.config.power_domains.iter().filter(|domain| domain.nodes.contains(&node.name));
+            let domain = domains.find(lowers);
+            let floor = |gpu: &Gpu| {
+                let range = gpu.settable.zip(domain);
+                range.map_or(gpu.limit, |(range, domain)| domain.lowest(gpu.limit).max(range.least).min(gpu.limit))
+            };
+            idle += idle_node(node);
+            least += cores + node.gpus.iter().map(|gpu| gpu_adds(gpu.limit, floor(gpu))).sum();
+            most += cores + node.gpus.iter().map(|gpu| gpu_adds(gpu.limit, gpu.limit)).sum();
+        }
+        let work = limit.saturating_sub(idle);
+        if least >= most { limit } else { limit.max(idle + work.scaled(most.0, least.0.max(1))) }
     }
 
     /// The most that a node could draw: its work at its highest, the rest idle.
@@ -194,14 +236,53 @@ impl Controller {
         let needs = self.planning.draws_of(decision.job);
         let Some(node) = self.planning.site.nodes.iter().find(|node| node.name == place.node) else { return Ok(()) };
         for limited in self.limited(now).into_iter().filter(|limited| limited.place.has(node)) {
+            if let Where::Nodes(nodes) = limited.place {
+                self.ramp_left(now, nodes, limited.name, limited.limit, needs)?;
+            }
             let Some(limit) = limited.limit else { continue };
             let group = self.group(limited);
             let free =
                 if self.budgets.may_start(&group.name) { limit.saturating_sub(group.committed) } else { Watts::ZERO };
             if needs > free {
-                return Err(Reason::Power { domain: group.name, needs, free, limit, event: group.event });
+                return Err(Reason::Power { domain: group.name, needs, free, limit, event: group.event, from: None });
             }
         }
         Ok(())
+    }
+
+    /// Whether so much more may be started in a power domain within this minute. What is more than may ever be starts as the only
+    /// one of its minute; whoever was told to wait goes before others.
+    fn ramp_left(
+        &self,
+        now: DateTime<Utc>,
+        nodes: &[String],
+        name: &str,
+        limit: Option<Watts>,
+        needs: Watts,
+    ) -> Result<(), Reason> {
+        let domain = self.config.power_domains.iter().find(|domain| domain.name == name);
+        let most = match domain.and_then(|domain| domain.ramp) {
+            Some(Ramp::Power(most)) => most,
+            Some(Ramp::Share(share)) => match limit {
+                Some(limit) => limit.scaled(u64::from(share.0), 100_000),
+                None => return Ok(()),
+            },
+            None => return Ok(()),
+        };
+        let lately = |id: &JobId| {
+            let leased = self.state.jobs.get(id).and_then(|job| job.leased);
+            leased.is_some_and(|leased| now - leased < A_MINUTE)
+        };
+        let nodes = self.planning.site.nodes.iter().filter(|node| nodes.contains(&node.name));
+        let on = |node: &NodeState| {
+            let ids = self.planning.on_node(&node.name).filter(lately).collect::<Vec<_>>();
+            ids.into_iter().map(|id| self.adds_at_most_on(node, id)).sum::<Watts>()
+        };
+        let started: Watts = nodes.map(on).sum();
+        let nothing_yet = started == Watts::ZERO && !self.planning.is_ramping(name);
+        if nothing_yet || !self.planning.is_ramping(name) && started + needs <= most {
+            return Ok(());
+        }
+        Err(Reason::Ramp { domain: name.to_owned(), needs, started, limit: most })
     }
 }

@@ -49,7 +49,7 @@ impl Controller {
         let keeper = self.keeper(node).filter(|domain| self.is_within(domain));
         let safe = |gpu: &Gpu| {
             let (range, domain) = (gpu.settable?, keeper?);
-            let share = gpu.limit.scaled(u64::from(domain.min_gpu_cap.0), 100_000);
+            let share = domain.lowest(gpu.limit);
             let least = range.safe?.max(range.least).max(share);
             (least < gpu.limit && !self.budgets.not_held.contains_key(&gpu.uuid)).then_some(least)
         };

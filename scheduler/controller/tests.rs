@@ -1,5 +1,6 @@
 //! The controller in moved time: a site of one node, an executor made of arithmetic, and every turn replayed.
 
+mod ahead;
 mod arrivals;
 mod beside;
 mod budgets;

@@ -55,6 +55,7 @@ fn main() -> std::io::Result<()> {
             tariff: None,
             market: None,
             peak_gpus: PeakGpus::default(),
+            gpu_hours: None,
         }],
         nodes: Vec::new(),
         power_domains: Vec::new(),

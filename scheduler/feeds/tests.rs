@@ -27,6 +27,7 @@ pub(super) fn site(zones: &[&str], file: Option<&Path>) -> Config {
         tariff: None,
         market: None,
         peak_gpus: PeakGpus::default(),
+        gpu_hours: None,
     };
     let feed = |path: &Path| FeedConfig::File {
         path: path.to_owned(),

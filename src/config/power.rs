@@ -5,8 +5,8 @@ use super::walk::Table;
 use crate::diagnostic::did_you_mean;
 use neap_model::job::is_name;
 use neap_model::refusal::{Code, Refusal};
-use neap_model::units::Percent;
-use neap_scheduler::config::{Key, NodeConfig, PowerDomain, WhenOver};
+use neap_model::units::{Percent, Watts};
+use neap_scheduler::config::{Key, NodeConfig, PowerDomain, Ramp, WhenOver};
 use std::collections::BTreeMap;
 
 /// Most nodes one pattern may stand for.
@@ -82,8 +82,17 @@ pub fn domains(top: &mut Table<'_>, configured: &[NodeConfig]) -> Vec<PowerDomai
                 bad(format!("node `{node}` is in zone `{other}`, its power domain in `{zone}`")),
             );
         }
-        table.finish(&["parent", "covers", "ramp"]);
-        all.push(PowerDomain { name, nodes, cap, when_over, min_gpu_cap });
+        let ramp = table.quantity("ramp");
+        if let Some(Ramp::Share(share)) = ramp
+            && !(Percent(1)..=Percent::whole(100)).contains(&share)
+        {
+            table.wrong("P013", "ramp", bad("a share of the limit lies above 0% and not above 100%"));
+        }
+        if ramp == Some(Ramp::Power(Watts::ZERO)) {
+            table.wrong("P013", "ramp", bad("nothing would ever start; to stop starts announce a cap"));
+        }
+        table.finish(&["parent", "covers"]);
+        all.push(PowerDomain { name, nodes, cap, when_over, min_gpu_cap, ramp });
     }
     all
 }

@@ -155,21 +155,30 @@ fn zones(top: &mut Table<'_>, paths: &Paths, timezone: Option<Tz>) -> Vec<ZoneCo
             table.wrong("P017", "home", bad("two zones cannot both be home"));
         }
         let (annual_mean, market) = (table.quantity("annual_mean"), table.quantity("market_factor"));
-        let tariff = super::tariff::tariff(&mut table, timezone);
+        let (tariff, gpu_hours) = super::tariff::money(&mut table, timezone);
         let (all_models, by_model) = table.whole_or_named("peak_gpus");
         let peak_gpus = PeakGpus { all: all_models, by_model: by_model.into_iter().collect() };
         if let Some(name) = name {
             if all.iter().any(|zone| zone.name == name) {
                 table.wrong("P017", "name", bad(format!("zone `{name}` stands here twice")));
             }
-            all.push(ZoneConfig { name, home, pue, annual_mean, tariff, market, peak_gpus });
+            all.push(ZoneConfig { name, home, pue, annual_mean, tariff, market, peak_gpus, gpu_hours });
         }
         table.finish(&[]);
     }
     if all.is_empty() {
         let name = paths.zone.clone().filter(|name| is_name(name)).unwrap_or_else(|| NOWHERE.to_owned());
         let peak_gpus = PeakGpus::default();
-        all.push(ZoneConfig { name, home: true, pue: None, annual_mean: None, tariff: None, market: None, peak_gpus });
+        all.push(ZoneConfig {
+            name,
+            home: true,
+            pue: None,
+            annual_mean: None,
+            tariff: None,
+            market: None,
+            peak_gpus,
+            gpu_hours: None,
+        });
     }
     if !all.iter().any(|zone| zone.home) {
         all[0].home = true;

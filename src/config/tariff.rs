@@ -3,36 +3,59 @@
 use super::site::bad;
 use super::walk::Table;
 use chrono_tz::Tz;
+use neap_model::units::Money;
 use neap_model::units::Price;
-use neap_scheduler::config::{DAY, Hours, STEP, Tariff};
+use neap_scheduler::config::{DAY, GpuHours, Hours, STEP, Tariff};
 
+const GPU_HOUR: &str = "price_per_gpu_hour";
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// The keys of a zone that are about money. `None`: it has no price, or a wrong one.
-pub(super) fn tariff(zone: &mut Table<'_>, timezone: Option<Tz>) -> Option<Tariff> {
+/// The keys of a zone that are about money: what energy costs, and what GPUs do. `None`: it has no price, or a wrong one.
+pub(super) fn money(zone: &mut Table<'_>, timezone: Option<Tz>) -> (Option<Tariff>, Option<GpuHours>) {
     let usual = price(zone);
+    let gpus = gpu_hours(zone);
     let currency = zone.text("currency");
     let rows = zone.tables("tariff");
     if currency.as_ref().is_some_and(|text| text.len() != 3 || !text.bytes().all(|byte| byte.is_ascii_uppercase())) {
         zone.wrong("P013", "currency", bad("a currency has three capital letters: \"EUR\""));
     }
-    if usual.is_none() && (currency.is_some() || !rows.is_empty()) {
-        let key = if currency.is_some() { "currency" } else { "tariff" };
+    if usual.is_none() && (currency.is_some() && gpus.is_empty() || !rows.is_empty()) {
+        let key = if rows.is_empty() { "currency" } else { "tariff" };
         zone.wrong(
             "P017",
             key,
             bad("it needs `price_per_kwh` beside it: the price whenever no row of the tariff fits"),
         );
     }
-    if usual.is_some() && currency.is_none() {
-        zone.wrong("P017", "price_per_kwh", bad("a price needs its `currency`").hint("currency = \"EUR\"", &[]));
+    if (usual.is_some() || !gpus.is_empty()) && currency.is_none() {
+        let key = if usual.is_some() { "price_per_kwh" } else { GPU_HOUR };
+        zone.wrong("P017", key, bad("a price needs its `currency`").hint("currency = \"EUR\"", &[]));
     }
     if !rows.is_empty() && timezone.is_none() {
         let refusal = bad("hours of a tariff are read from local clocks, and the site's time zone is not stated");
         zone.wrong("P017", "tariff", refusal.hint("timezone = \"Europe/Berlin\" in [server]", &[]));
     }
     let hours = rows.into_iter().filter_map(hours).collect();
-    Some(Tariff { currency: currency?, usual: usual?, hours, timezone: timezone.unwrap_or(Tz::UTC) })
+    let gpu_hours = currency.clone().filter(|_| !gpus.is_empty()).map(|currency| GpuHours { currency, prices: gpus });
+    let timezone = timezone.unwrap_or(Tz::UTC);
+    (currency.zip(usual).map(|(currency, usual)| Tariff { currency, usual, hours, timezone }), gpu_hours)
+}
+
+/// What GPUs cost for an hour, by the beginning of their model's name; one number is for all of them.
+fn gpu_hours(zone: &mut Table<'_>) -> Vec<(String, Money)> {
+    let (all, by_model) = zone.float_or_named(GPU_HOUR);
+    let mut prices = Vec::new();
+    for (model, units) in all.map(|units| (String::new(), units)).into_iter().chain(by_model) {
+        // A day of any board costs less than that.
+        match Money::from_base(units).filter(|_| (0.0..=10_000.0).contains(&units)) {
+            Some(price) => prices.push((model, price)),
+            None => {
+                let message = format!("{units} is no price of a GPU-hour: currency units, from 0 to 10000");
+                zone.wrong("P013", GPU_HOUR, bad(message));
+            }
+        }
+    }
+    prices
 }
 
 fn hours(mut row: Table<'_>) -> Option<Hours> {

@@ -2,6 +2,7 @@ use super::paths::Paths;
 use super::{DEFAULT, site};
 use neap_model::job::Objective;
 use neap_model::seconds::Seconds;
+use neap_model::units::Money;
 use neap_scheduler::config::Applies;
 use std::collections::BTreeMap;
 
@@ -48,6 +49,35 @@ fn gpus_in_use_at_once_are_one_number_or_one_a_model() {
     for bad in ["\"12\"", "1.5", "-3", "{ H100 = \"4\" }"] {
         let found = wrong(&format!("[[zone]]\nname = \"DE\"\npeak_gpus = {bad}\n"));
         assert_eq!((found.len(), found[0].0.as_str(), found[0].1), (1, "P012", 3), "{bad}: {found:?}");
+    }
+}
+
+#[test]
+fn gpu_hours_have_one_price_or_one_a_model() {
+    let of = |text: &str| {
+        let text = format!("[[zone]]\nname = \"DE\"\n{text}\n");
+        let (site, _) = site::read(&text, "neap.toml", &paths()).expect(&text);
+        let zone = &site.zones[0];
+        (zone.tariff.is_some(), zone.gpu_hours.clone().map(|hours| (hours.currency, hours.prices)))
+    };
+    let euro = |units: f64| Money::from_base(units).expect("a price");
+    let all = Some(("EUR".to_owned(), vec![(String::new(), euro(2.5))]));
+    assert_eq!(of("price_per_gpu_hour = 2.5\ncurrency = \"EUR\""), (false, all));
+    let by_model = Some(("EUR".to_owned(), vec![("A100".to_owned(), euro(1.0)), ("H100".to_owned(), euro(2.1))]));
+    assert_eq!(
+        of("price_per_gpu_hour = { H100 = 2.1, A100 = 1 }\ncurrency = \"EUR\"\nprice_per_kwh = 0.2"),
+        (true, by_model)
+    );
+    assert_eq!(of("price_per_kwh = 0.2\ncurrency = \"EUR\""), (true, None));
+    for (bad, code) in [
+        ("price_per_gpu_hour = 2.5", "P017"),
+        ("price_per_gpu_hour = \"2.5\"\ncurrency = \"EUR\"\nprice_per_kwh = 0.2", "P012"),
+        ("price_per_gpu_hour = -1\ncurrency = \"EUR\"\nprice_per_kwh = 0.2", "P013"),
+        ("price_per_gpu_hour = { H100 = 10001 }\ncurrency = \"EUR\"\nprice_per_kwh = 0.2", "P013"),
+        ("currency = \"EUR\"", "P017"),
+    ] {
+        let found = wrong(&format!("[[zone]]\nname = \"DE\"\n{bad}\n"));
+        assert_eq!((found.len(), found[0].0.as_str()), (1, code), "{bad}: {found:?}");
     }
 }
 

@@ -52,6 +52,14 @@ pub struct Table<'t> {
 /// What the design knows and this version does not do, by table: `zone.tariff`.
 type NotBuilt = &'static [&'static str];
 
+fn float(value: &DeValue<'_>) -> Option<f64> {
+    match value {
+        DeValue::Integer(number) => number.as_str().parse().ok(),
+        DeValue::Float(number) => number.as_str().parse().ok(),
+        _ => None,
+    }
+}
+
 impl<'t> Table<'t> {
     /// The table at that path.
     pub fn new(source: &'t Source<'t>, path: impl Into<String>, table: Option<&'t DeTable<'t>>) -> Self {
@@ -134,11 +142,7 @@ impl<'t> Table<'t> {
     /// A number.
     pub fn float(&mut self, key: &'static str) -> Option<f64> {
         let value = self.get(key)?;
-        let number = match value.get_ref() {
-            DeValue::Integer(number) => number.as_str().parse().ok(),
-            DeValue::Float(number) => number.as_str().parse().ok(),
-            _ => None,
-        };
+        let number = float(value.get_ref());
         if number.is_none() {
             self.wrong_type(key, value, "a number");
         }
@@ -209,11 +213,25 @@ impl<'t> Table<'t> {
 
     /// One whole number, or a table of names and whole numbers.
     pub fn whole_or_named<T: FromStr>(&mut self, key: &'static str) -> (Option<T>, Vec<(String, T)>) {
-        let Some(value) = self.get(key) else { return (None, Vec::new()) };
-        let number = |value: &DeValue<'_>| match value {
+        let whole = |value: &DeValue<'_>| match value {
             DeValue::Integer(number) => number.as_str().parse().ok(),
             _ => None,
         };
+        self.one_or_named(key, whole, "a whole number, or a table of whole numbers by name")
+    }
+
+    /// A number, or numbers by name.
+    pub fn float_or_named(&mut self, key: &'static str) -> (Option<f64>, Vec<(String, f64)>) {
+        self.one_or_named(key, float, "a number, or a table of numbers by name")
+    }
+
+    fn one_or_named<T>(
+        &mut self,
+        key: &'static str,
+        number: impl Fn(&DeValue<'_>) -> Option<T>,
+        wanted: &str,
+    ) -> (Option<T>, Vec<(String, T)>) {
+        let Some(value) = self.get(key) else { return (None, Vec::new()) };
         let found = match value.get_ref() {
             DeValue::Table(table) => {
                 let one = |(name, value): (_, &Spanned<DeValue<'_>>)| {
@@ -225,7 +243,7 @@ impl<'t> Table<'t> {
             value => number(value).map(|number| (Some(number), Vec::new())),
         };
         found.unwrap_or_else(|| {
-            self.wrong_type(key, value, "a whole number, or a table of whole numbers by name");
+            self.wrong_type(key, value, wanted);
             (None, Vec::new())
         })
     }

@@ -208,6 +208,11 @@ fn alternative(row: &Alternative, now: DateTime<Utc>) -> Value {
     };
     value["remark"] = remark.into();
     value["needs"] = needs.into();
+    if let Some(cost) = &row.cost {
+        value["energy_cost"] = cost.energy.map(neap_model::units::Money::in_base).into();
+        value["gpu_cost"] = cost.gpus.map(neap_model::units::Money::in_base).into();
+        value["currency"] = cost.currency.clone().into();
+    }
     value
 }
 

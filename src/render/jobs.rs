@@ -134,7 +134,7 @@ pub fn why_now(because: &WhyNow, expected: Option<&Outlook>) -> String {
         ),
         WhyNow::CheapestNow => "Now is the cheapest start it has.".to_owned(),
         WhyNow::TooLittleCheaper { costs, asks } => {
-            let share = costs.ratio().map_or_else(|| "too little".to_owned(), numbers::percent);
+            let share = costs.asked_ratio().map_or_else(|| "too little".to_owned(), numbers::percent);
             format!("Waiting for cheaper hours would save {share}; it asks for {asks} at least.")
         }
         WhyNow::NoPrices => "It would wait for cheaper hours, but no prices are known for its run.".to_owned(),
@@ -159,10 +159,15 @@ pub fn sentence(reason: &Reason, now: DateTime<Utc>, style: &Style) -> String {
         Reason::Cpus { needs, free, of } => format!("it needs {needs} cores, {free} of {of} are free"),
         Reason::Memory { needs, free, of } => format!("it needs {needs} of memory, {free} of {of} are free"),
         Reason::Fragmented { needs, free } => format!("it needs {needs} on one node; {free} are free, on several"),
-        Reason::Power { domain, needs, free, limit, event } => {
+        Reason::Power { domain, needs, free, limit, event, from } => {
             let event = event.as_ref().map_or_else(String::new, |id| format!(" (event {})", escape(id)));
-            format!("it needs up to {needs}, {free} of {limit} are left in {}{event}", escape(domain))
+            let when = from.map_or_else(String::new, |at| format!(" from {} on", times::short(at, now, style)));
+            format!("it needs up to {needs}, {free} of {limit} are left in {}{when}{event}", escape(domain))
         }
+        Reason::Ramp { domain, needs, started, limit } => format!(
+            "it needs up to {needs}; {started} of {limit} that may be started a minute were just started in {}",
+            escape(domain)
+        ),
         Reason::Peak { place, model, needs, free, limit } => {
             let model = model.as_ref().map_or_else(|| "GPUs".to_owned(), |model| escape(model));
             format!(

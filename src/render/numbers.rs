@@ -50,11 +50,17 @@ pub fn amount(amount: Money) -> String {
     format!("{value:.decimals$}")
 }
 
-/// What a run costs later, against now: `1.20 → 0.40 EUR, 67 % less`.
+/// What a run costs later, against now: `1.20 EUR → 0.40 EUR, 67 % less`, with what of it is paid for GPU-hours.
 #[must_use]
 pub fn costs(costs: &Costs) -> String {
     let share = costs.ratio().map_or_else(String::new, |ratio| format!(", {} less", percent(ratio)));
-    format!("{} → {}{share}", money(costs.instead_of, &costs.currency), money(costs.costs, &costs.currency))
+    let both = |then: Money, now: Money| format!("{} → {}", money(now, &costs.currency), money(then, &costs.currency));
+    let gpus = match costs.gpus {
+        None => String::new(),
+        Some(gpus) if gpus.costs == gpus.instead_of => format!(" (GPUs {})", money(gpus.costs, &costs.currency)),
+        Some(gpus) => format!(" (GPUs {})", both(gpus.costs, gpus.instead_of)),
+    };
+    format!("{}{share}{gpus}", both(costs.costs, costs.instead_of))
 }
 
 /// A price: `81.50 EUR/MWh`.

@@ -31,7 +31,8 @@ pub fn ways(rows: &[Alternative], now: DateTime<Utc>, grids: &[ZoneGrid], style:
     let energy = numbers::energy_column(Joules(most(|row| row.outlook.energy.0)));
     let carbon = numbers::carbon_column(GramsCo2e(most(|row| row.outlook.emits.0)));
     let carbon_name = format!("{}CO2e", carbon.name);
-    let mut table = Table::new(&[
+    let costs = rows.iter().any(|row| row.cost.is_some());
+    let mut heads = vec![
         ("#", Side::Left),
         ("START", Side::Left),
         ("END", Side::Left),
@@ -41,8 +42,10 @@ pub fn ways(rows: &[Alternative], now: DateTime<Utc>, grids: &[ZoneGrid], style:
         (energy.name, Side::Right),
         (carbon_name.as_str(), Side::Right),
         ("vs NOW", Side::Right),
-        ("REMARK", Side::Left),
-    ]);
+    ];
+    heads.extend(costs.then_some(("COST", Side::Right)));
+    heads.push(("REMARK", Side::Left));
+    let mut table = Table::new(&heads);
     let first = first(rows).map(|row| row.outlook.emits.in_base());
     for (n, row) in rows.iter().enumerate() {
         let outlook = &row.outlook;
@@ -55,7 +58,7 @@ pub fn ways(rows: &[Alternative], now: DateTime<Utc>, grids: &[ZoneGrid], style:
             }
             _ => "–".to_owned(),
         };
-        table.row([
+        let mut cells = vec![
             format!("{} {}", n + 1, if row.chosen { "▸" } else { " " }),
             start(outlook.start, now, style),
             times::short(outlook.end, outlook.start, style),
@@ -66,12 +69,16 @@ pub fn ways(rows: &[Alternative], now: DateTime<Utc>, grids: &[ZoneGrid], style:
             energy.of(outlook.energy.in_base()),
             carbon.of(outlook.emits.in_base()),
             versus,
-            remark(&row.remark, style),
-        ]);
+        ];
+        let cost = row.cost.as_ref().map(|cost| numbers::money(cost.total(), &cost.currency));
+        cells.extend(costs.then(|| cost.unwrap_or_else(|| "–".to_owned())));
+        cells.push(remark(&row.remark, style));
+        table.row(cells);
     }
     let zones: Vec<&ZoneGrid> =
         grids.iter().filter(|grid| rows.iter().any(|row| row.place.zone == grid.zone.name)).collect();
     let mut text = table.text(style);
+    text.push_str(&paid(rows));
     for zone in zones {
         let _ = writeln!(
             text,
@@ -83,6 +90,20 @@ pub fn ways(rows: &[Alternative], now: DateTime<Utc>, grids: &[ZoneGrid], style:
         );
     }
     style.draw(text)
+}
+
+/// What is counted in the costs.
+fn paid(rows: &[Alternative]) -> String {
+    let costs = || rows.iter().filter_map(|row| row.cost.as_ref());
+    let known = |all: bool, any: bool, what: &str| match (all, any) {
+        (true, _) => Some(what.to_owned()),
+        (false, true) => Some(format!("{what} as far as a price is known")),
+        _ => None,
+    };
+    let energy = known(costs().all(|c| c.energy.is_some()), costs().any(|c| c.energy.is_some()), "energy");
+    let gpus = known(costs().all(|c| c.gpus.is_some()), costs().any(|c| c.gpus.is_some()), "GPU-hours");
+    let parts: Vec<String> = energy.into_iter().chain(gpus).collect();
+    if costs().next().is_none() { String::new() } else { format!("cost: {}\n", parts.join(" and ")) }
 }
 
 /// The way that needs no further consent and starts first: what *now* means for this job.

@@ -7,8 +7,9 @@ use super::{Style, data, escape, footer, grid, jobs, plan, report, status, why};
 use chrono_tz::Tz;
 use neap_model::fleet::Component;
 use neap_model::lifecycle::JobEvent;
-use neap_model::protocol::{Accepted, JobPage};
-use neap_model::units::Watts;
+use neap_model::plan::RunCost;
+use neap_model::protocol::{Accepted, JobPage, PlanReport};
+use neap_model::units::{Money, Watts};
 use scene::{Scene, now};
 use std::path::Path;
 
@@ -108,6 +109,30 @@ fn golden_plan() {
     let report = Scene::new().plan(1432);
     golden("plan.txt", &plan::plan(&report, &STYLE));
     golden("plan.json", &pretty(&data::plan(&report)));
+}
+
+#[test]
+fn a_plan_shows_what_its_ways_cost_and_what_is_counted_in_that() {
+    let mut report = Scene::new().plan(1432);
+    let euro = |units: f64| Money::from_base(units).expect("money");
+    let cost = |energy: f64, gpus: Option<f64>| {
+        Some(RunCost { energy: Some(euro(energy)), gpus: gpus.map(euro), currency: "EUR".into() })
+    };
+    let told = |report: &PlanReport| {
+        let text = plan::plan(report, &STYLE);
+        let heads = text.lines().next().expect("a head").contains("COST");
+        (heads, text.lines().find(|line| line.starts_with("cost:")).map(str::to_owned), text)
+    };
+    assert_eq!((told(&report).0, told(&report).1), (false, None));
+    report.alternatives[0].cost = cost(12.5, Some(30.0));
+    let (heads, counted, text) = told(&report);
+    assert_eq!((heads, counted.as_deref()), (true, Some("cost: energy and GPU-hours")));
+    assert!(text.contains("42.50 EUR"), "{text}");
+    report.alternatives[1].cost = cost(2.5, None);
+    assert_eq!(told(&report).1.as_deref(), Some("cost: energy and GPU-hours as far as a price is known"));
+    let row = &data::plan(&report)["alternatives"][0];
+    assert_eq!((row["energy_cost"].as_f64(), row["gpu_cost"].as_f64()), (Some(12.5), Some(30.0)));
+    assert_eq!(row["currency"], "EUR");
 }
 
 #[test]

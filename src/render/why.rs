@@ -111,14 +111,17 @@ fn planned(report: &WhyReport, decision: &Decision, style: &Style) -> String {
         line(&mut text, "how sure", &format!("{} over the run; data: {data}.", grade.word()));
     }
     if let Some(Reason::CheaperLater { costs, asks, max_delay }) = decision.because() {
-        let waits = format!("it consents to wait up to {max_delay} for cheaper hours, if that saves {asks} or more.");
+        let of = if costs.gpus.is_some() { " of what energy costs" } else { "" };
+        let waits =
+            format!("it consents to wait up to {max_delay} for cheaper hours, if that saves {asks}{of} or more.");
         line(&mut text, "why it does not", &waits);
         let prices = format!(
             "{} instead of {}",
             numbers::price(costs.then, &costs.currency),
             numbers::price(costs.now, &costs.currency)
         );
-        let gain = format!("{}: {prices} over the run, energy alone.", numbers::costs(costs));
+        let alone = if costs.gpus.is_some() { "" } else { ", energy alone" };
+        let gain = format!("{}: {prices} over the run{alone}.", numbers::costs(costs));
         line(&mut text, "what that gains", &gain);
         line(&mut text, "latest start", &latest(report, decision, style));
         line(&mut text, "re-planned", &replanned(&report.history));

@@ -80,19 +80,22 @@ struct Least {
     /// mW.
     watts: u64,
     cpus: u32,
+    /// What its GPUs cost, as it is weighed.
+    hire: u128,
     /// Of what they share, in its order.
     takes: Vec<u64>,
 }
 
 impl Default for Least {
     fn default() -> Self {
-        Self { watts: u64::MAX, cpus: u32::MAX, takes: Vec::new() }
+        Self { watts: u64::MAX, cpus: u32::MAX, hire: u128::MAX, takes: Vec::new() }
     }
 }
 
 impl Least {
-    fn note(&mut self, shape: &Shape, takes: impl Iterator<Item = u64>) {
+    fn note(&mut self, shape: &Shape, hire: u128, takes: impl Iterator<Item = u64>) {
         (self.watts, self.cpus) = (self.watts.min(shape.watts.0), self.cpus.min(shape.need.cpus));
+        self.hire = self.hire.min(hire);
         for (index, takes) in takes.enumerate() {
             match self.takes.get_mut(index) {
                 Some(known) => *known = takes.min(*known),
@@ -175,10 +178,11 @@ impl<'a> Ground<'a> {
             for (index, node, _) in self.room.open(job).filter(|(_, _, of)| *of == zone) {
                 for shape in self.room.shapes(index, job) {
                     let known = least.entry((shape.length, shape.gpus(), &node.under)).or_default();
-                    known.note(&shape, node.under.iter().map(|(_, counts)| counts.of(&shape.need, shape.draws)));
+                    let hire = self.room.hire(job, node, &shape, &Lengths::of(job, shape.length));
+                    known.note(&shape, hire, node.under.iter().map(|(_, counts)| counts.of(&shape.need, shape.draws)));
                 }
             }
-            for ((length, gpus, under), Least { watts, cpus, takes }) in least {
+            for ((length, gpus, under), Least { watts, cpus, hire, takes }) in least {
                 let also = under.iter().zip(takes).filter(|(_, takes)| *takes > 0).map(|((shared, _), takes)| {
                     (2 * self.room.zones.len() + shared, self.room.shared[*shared].unit() * takes as f64)
                 });
@@ -189,7 +193,7 @@ impl<'a> Ground<'a> {
                 let hows = if job.pause.is_some() && !by_price(job) {
                     self.pieces(zone, job, window, &Lengths::of(job, length), rate).into_iter().collect()
                 } else {
-                    self.once(zone, job, window, &Lengths::of(job, length), rate)
+                    self.once(zone, job, window, &Lengths::of(job, length), (rate, hire as f64 * UNIT))
                 };
                 ways.extend(hows.into_iter().map(|how| Way { supply, units, also: Rc::clone(&also), how }));
             }
@@ -211,7 +215,7 @@ impl<'a> Ground<'a> {
 
     /// Costs are linear in the start between those at which it or the end of a likely length meets an edge of the curve, or
     /// either end of the promised room one of its prices, so these are enough. Room is taken for the planning length.
-    fn once(&self, zone: usize, job: &Job, window: Window, lengths: &Lengths, rate: f64) -> Vec<How> {
+    fn once(&self, zone: usize, job: &Job, window: Window, lengths: &Lengths, (rate, hire): (f64, f64)) -> Vec<How> {
         let (integral, length) = (self.room.zones[zone].goes_by(job).1, lengths.planned);
         let edges = self.edges(zone, job, window.from, window.last.saturating_add(length));
         let mut starts: Vec<Stamp> = edges.iter().flat_map(|at| [*at, *at - length]).collect();
@@ -222,7 +226,7 @@ impl<'a> Ground<'a> {
         starts.sort_unstable();
         starts.dedup();
         let way = |start: Stamp| {
-            let emits = integral.expected(start, lengths)?.integral as f64 * rate;
+            let emits = integral.expected(start, lengths)?.integral as f64 * rate + hire;
             let (from, until) = (self.instant(start), self.instant(start + length));
             Some(How::Once { from, until, emits })
         };

@@ -130,7 +130,7 @@ fn money_is_expected_too() {
         grade: Grade::Forecast,
     };
     let series = Series::new((0..).zip(&CURVE).map(span).collect::<Vec<_>>());
-    problem.site.zones[0].prices = Some(Arc::new(Tariff { series, currency: "EUR".to_owned() }));
+    problem.site.zones[0].prices = Some(Arc::new(Tariff { series, currency: "EUR".to_owned(), gpu_hours: Vec::new() }));
     check(&problem, &["1 waits until 2:00 on a: grid.cheaper_later 0.4000 EUR instead of 0.7200 EUR"]);
     let expected = plan(&problem, &Policy::default()).decisions[&JobId(1)].expected;
     let figures = expected.map(|outlook| (outlook.energy, outlook.intensity));

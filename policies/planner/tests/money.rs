@@ -9,7 +9,7 @@ use neap_model::grid::{Grade, Series, Span};
 use neap_model::job::Objective;
 use neap_model::plan::{Place, Verdict};
 use neap_model::reason::{Reason, WhyNow};
-use neap_model::units::{Percent, Price};
+use neap_model::units::{Money, Percent, Price};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -22,18 +22,18 @@ fn tariff(prices: &[i64], currency: &str) -> Option<Arc<Tariff>> {
         grade: Grade::Measured,
     };
     let series = Series::new((0..).zip(prices).map(span));
-    Some(Arc::new(Tariff { series, currency: currency.to_owned() }))
+    Some(Arc::new(Tariff { series, currency: currency.to_owned(), gpu_hours: Vec::new() }))
 }
 
 /// A job of one GPU, willing to wait so many hours for cheaper ones.
-fn thrifty(id: u64, minutes: u64, hours: u64) -> Job {
+pub(super) fn thrifty(id: u64, minutes: u64, hours: u64) -> Job {
     let mut job = green(id, minutes, hours);
     job.delay.objective = Objective::Price;
     job
 }
 
 /// Its cleanest hour is the second; what it costs is another thing.
-fn priced(prices: &[i64], jobs: impl IntoIterator<Item = Job>) -> Problem {
+pub(super) fn priced(prices: &[i64], jobs: impl IntoIterator<Item = Job>) -> Problem {
     let mut scene = scene(&[500, 50, 500, 500, 500, 500], 1, jobs);
     scene.site.zones[0].prices = tariff(prices, "EUR");
     scene
@@ -118,7 +118,12 @@ fn problems() -> impl Strategy<Value = Problem> {
     (problem(&[Grade::Forecast], 0.1), prices).prop_map(|(mut problem, prices)| {
         for (state, prices) in problem.site.zones.iter_mut().zip(prices) {
             let currency = if state.zone.name == "PL" { "PLN" } else { "EUR" };
-            state.prices = prices.and_then(|prices| tariff(&prices, currency));
+            let hours = [("A", 1_000_000), ("H100", 700_000_000), ("H", 5_000_000_000)];
+            let hours = hours.map(|(model, price)| (model.to_owned(), Money(price)));
+            // Of every other zone.
+            let gpu_hours = if prices.as_ref().is_some_and(|prices| prices.len() % 2 == 0) { &hours[..] } else { &[] };
+            let of = |tariff: Arc<Tariff>| Arc::new(Tariff { gpu_hours: gpu_hours.to_vec(), ..(*tariff).clone() });
+            state.prices = prices.as_ref().and_then(|prices| tariff(prices, currency)).map(of);
         }
         for job in &mut problem.waiting {
             let mut by_price = (**job).clone();

@@ -2,7 +2,9 @@
 
 use super::{at, job, node, occupant};
 use crate::machine::model_matches;
-use crate::problem::{Good, Job, NodeState, Occupant, PauseTerms, Problem, Running, Shared, Site, Way, ZoneState};
+use crate::problem::{
+    Good, Job, Level, NodeState, Occupant, PauseTerms, Problem, Running, Shared, Site, Way, ZoneState,
+};
 use neap_model::cap::Settable;
 use neap_model::fleet::Zone;
 use neap_model::grid::{Grade, Series, Span};
@@ -153,7 +155,7 @@ fn occupants() -> impl Strategy<Value = Vec<Occupant>> {
     })
 }
 
-/// What some of the nodes share: watts, of which there may be more later, or GPUs in use at once.
+/// What some of the nodes share: watts, of which there may be more later, or less for a while, or GPUs in use at once.
 fn shared() -> impl Strategy<Value = Vec<Arc<Shared>>> {
     let what = prop::sample::select(vec![
         Good::Power,
@@ -162,19 +164,29 @@ fn shared() -> impl Strategy<Value = Vec<Arc<Shared>>> {
         Good::Gpus { model: Some("A100".to_owned()) },
     ]);
     let nodes = prop::sample::subsequence((0..5).collect::<Vec<u32>>(), 1..=5);
-    let one = (what, nodes, 0u64..5, 0u64..500, prop::option::of((1i64..400, 0u64..3)));
-    let made = |(what, nodes, units, more, later): (Good, Vec<u32>, u64, u64, Option<(i64, u64)>)| {
+    let later = prop::option::of((1i64..400, 0u64..3, prop::option::of((1i64..400, 0u64..5))));
+    let one = (what, nodes, 0u64..5, 0u64..500, later);
+    type Later = Option<(i64, u64, Option<(i64, u64)>)>;
+    let made = |(what, nodes, units, more, later): (Good, Vec<u32>, u64, u64, Later)| {
         let power = what == Good::Power;
-        let level = |units: u64| if power { (units * 750 + more) * 1_000 } else { units };
-        let first = (at(-60), level(units));
-        let then = later.map(|(minutes, more)| (at(minutes), level(units + more)));
+        let level = |minutes: i64, units: u64| Level {
+            from: at(minutes),
+            most: if power { (units * 750 + more) * 1_000 } else { units },
+            event: None,
+        };
+        let first = level(-60, units);
+        // For a while there may be less, but not for ever.
+        let then = later.into_iter().flat_map(|(minutes, more, between)| {
+            let (lasts, fewer) = between.unwrap_or((0, 0));
+            let less = between.is_some().then(|| level(minutes, fewer.min(units)));
+            less.into_iter().chain([level(minutes + lasts, units + more)])
+        });
         Arc::new(Shared {
             name: "row".to_owned(),
             what,
             nodes: nodes.into_iter().map(|node| format!("n{node}")).collect(),
             levels: std::iter::once(first).chain(then).collect(),
             idle: if power { more * 500 } else { 0 },
-            event: None,
         })
     };
     prop_oneof![Just(Vec::new()), prop::collection::vec(one.prop_map(made), 1..=2)]

@@ -1,24 +1,28 @@
 //! What several nodes share: watts under one limit, and GPUs that may be in use at once.
 
 use super::{at, check, green, job, node, occupant, scene};
-use crate::problem::{Effort, Good, Job, Policy, Problem, Shared, Way};
+use crate::problem::{Effort, Good, Job, Level, Policy, Problem, Shared, Way};
 use crate::{certified, plan};
 use neap_model::cap::Settable;
 use neap_model::job::JobId;
+use neap_model::reason::Reason;
 use neap_model::units::{Percent, Watts};
 use std::sync::Arc;
 
-/// GPUs of these nodes work on so many watts, and on more from some minutes on; each takes 750 W more with work than idle.
-fn power(nodes: &[&str], watts: u64, later: Option<(i64, u64)>) -> Arc<Shared> {
-    let first = (at(-60), watts * 1_000);
-    let levels = std::iter::once(first).chain(later.map(|(minutes, watts)| (at(minutes), watts * 1_000)));
+/// GPUs of these nodes work on so many watts, and on others from some minutes on; each takes 750 W more with work than idle.
+fn power(nodes: &[&str], watts: u64, later: impl IntoIterator<Item = (i64, u64)>) -> Arc<Shared> {
+    let level = |(minutes, watts)| Level {
+        from: at(minutes),
+        most: watts * 1_000,
+        event: (minutes > 0).then(|| format!("at-{minutes}")),
+    };
+    let levels = std::iter::once((-60, watts)).chain(later).map(level);
     Arc::new(Shared {
         name: "row".to_owned(),
         what: Good::Power,
         nodes: nodes.iter().map(|&node| node.to_owned()).collect(),
         levels: levels.collect(),
         idle: 100_000,
-        event: None,
     })
 }
 
@@ -27,9 +31,8 @@ fn peak(nodes: &[&str], model: Option<&str>, most: u64) -> Arc<Shared> {
         name: "DE".to_owned(),
         what: Good::Gpus { model: model.map(str::to_owned) },
         nodes: nodes.iter().map(|&node| node.to_owned()).collect(),
-        levels: vec![(at(-60), most)],
+        levels: vec![Level { from: at(-60), most, event: None }],
         idle: 0,
-        event: None,
     })
 }
 
@@ -62,6 +65,46 @@ fn a_start_that_finds_too_little_power_is_planned_for_when_there_is_some() {
     let mut busy = under(&[400; 24], 4, power(&["a"], 1_600, None), [job(3, 60)]);
     busy.occupants = vec![occupant(8, "a", &[0], 25), occupant(9, "a", &[1], 50)];
     check(&busy, &["3 waits until 0:25 on a: capacity.power 0 W of 1600 W left in row"]);
+}
+
+#[test]
+fn a_limit_that_is_announced_for_later_is_planned_around() {
+    let called = || [(30, 850), (90, 1_600)];
+    // Two run now; by half past there is power for one. A short one is done by then.
+    let jobs = [job(1, 60), job(2, 60), job(3, 25)];
+    check(
+        &under(&[400; 24], 4, power(&["a"], 1_600, called()), jobs),
+        &[
+            "1 starts on a: not_asked",
+            "2 waits until 1:00 on a: capacity.power 0 W of 850 W left in row while it would run",
+            "3 starts on a: not_asked",
+        ],
+    );
+    let made =
+        plan(&under(&[400; 24], 4, power(&["a"], 1_600, called()), [job(1, 60), job(2, 60)]), &Policy::default());
+    let because = made.decisions[&JobId(2)].because().cloned();
+    let event = Some("at-30".to_owned());
+    let (needs, free, limit) = (Watts::whole(750), Watts::ZERO, Watts::whole(850));
+    let row = "row".to_owned();
+    assert_eq!(because, Some(Reason::Power { domain: row, needs, free, limit, event, from: Some(at(30)) }));
+    // Who waits for the grid leaves it out.
+    let curve = [500, 300, 100, 100, 200, 200, 200, 500];
+    let call = [(120, 100), (240, 1_600)];
+    check(
+        &under(&curve, 4, power(&["a"], 1_600, call), [green(1, 60, 6)]),
+        &["1 waits until 4:00 on a: grid.cleaner_later 200 g instead of 500 g"],
+    );
+}
+
+#[test]
+fn who_never_could_run_to_its_end_under_what_is_announced_says_so() {
+    check(
+        &under(&[400; 24], 4, power(&["a"], 1_600, [(30, 100)]), [job(1, 60), job(2, 20)]),
+        &[
+            "1 waits until nobody knows: capacity.power 0 W of 100 W left in row while it would run",
+            "2 starts on a: not_asked",
+        ],
+    );
 }
 
 #[test]

@@ -96,6 +96,7 @@ impl Controller {
         };
         let plan = self.make(now, &problem, turn);
         (self.planning.last, self.planning.due, self.planning.next) = (now, false, None);
+        self.planning.ramping.clear();
         self.planning.plans += 1;
         if problem.waiting.len() <= AUDITED && !neap_policies::audit(&problem, &plan).is_empty() {
             // A plan that breaks a rule is not acted on: the last good one stands until something changes.
@@ -148,7 +149,7 @@ impl Controller {
                 }
                 Err(because) => {
                     let code = because.code();
-                    self.planning.wait_for_power(decision, because);
+                    self.planning.wait_for_power(now, decision, because);
                     ("wait", code)
                 }
             },

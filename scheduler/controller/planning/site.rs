@@ -1,6 +1,7 @@
 //! What the planner is told: the places, what each waiting job asks for, and who occupies what.
 
 use super::learning::ways_left;
+use crate::config::ZoneConfig;
 use crate::controller::Controller;
 use crate::controller::leases::SILENT;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -184,7 +185,7 @@ impl Controller {
                 zone: Zone { name: zone.name.clone(), home: zone.home, pue: zone.pue },
                 curve: Arc::new(self.grid.get(&zone.name).map(|g| g.curve.series.clone()).unwrap_or_default()),
                 basis: self.kind_of_curve(&zone.name),
-                prices: self.grid.get(&zone.name).and_then(|g| g.prices.as_ref()).map(tariff),
+                prices: tariff(zone, self.grid.get(&zone.name).and_then(|g| g.prices.as_ref())),
             })
             .collect();
         self.planning.site.nodes = self
@@ -234,9 +235,16 @@ impl Controller {
     }
 }
 
-/// The prices of a zone as the planner takes them.
-fn tariff(prices: &PriceCurve) -> Arc<Tariff> {
-    Arc::new(Tariff { series: prices.series.clone(), currency: prices.currency.clone() })
+/// The prices of a zone as the planner takes them. Where energy is paid in another currency than GPU-hours, these are not counted.
+fn tariff(zone: &ZoneConfig, prices: Option<&PriceCurve>) -> Option<Arc<Tariff>> {
+    let hours = zone.gpu_hours.as_ref();
+    let currency = prices.map(|prices| &prices.currency).or(hours.map(|hours| &hours.currency))?;
+    let gpu_hours = hours.filter(|hours| hours.currency == *currency).map(|hours| hours.prices.clone());
+    Some(Arc::new(Tariff {
+        series: prices.map(|prices| prices.series.clone()).unwrap_or_default(),
+        currency: currency.clone(),
+        gpu_hours: gpu_hours.unwrap_or_default(),
+    }))
 }
 
 /// The least saving that forecasts of a zone are good for: half of what those of a day ahead were off lately, as a share of

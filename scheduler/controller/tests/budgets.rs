@@ -21,6 +21,7 @@ fn row() -> World {
         cap: Some(Watts::whole(2_000)),
         when_over: vec![WhenOver::CapGpus, WhenOver::PauseFlexible, WhenOver::StopStarting],
         min_gpu_cap: Percent::whole(50),
+        ramp: None,
     };
     let gpus = [("GPU-a", "A"), ("GPU-b", "A"), ("GPU-c", "A"), ("GPU-d", "A")];
     let mut world = World::of(Config { power_domains: vec![row], ..config() }, 8).with_gpus(&gpus).with_helper();

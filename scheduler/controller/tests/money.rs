@@ -1,7 +1,7 @@
 //! Waiting for cheaper hours, and what energy cost: by the real controller and its journal, in moved time.
 
 use super::world::{World, ada, config, curve_of, hours, job, midnight, phase_word};
-use crate::config::{Hours, Tariff};
+use crate::config::{GpuHours, Hours, Tariff};
 use crate::controller::answers::{Terms, add_to_report, completed};
 use crate::controller::{Grouping, ReportQuery, Viewer, ZoneCurve};
 use neap_model::embodied::{Factors, FunctionalUnit};
@@ -93,6 +93,50 @@ fn what_waited_for_clean_hours_may_cost_more_and_what_has_no_price_is_not_free()
     assert_eq!((bill.priced, bill.unpriced), (Joules::ZERO, done.account.actual.energy));
     assert_eq!((bill.paid, bill.run_now, bill.mean()), (Money(0), Money(0), None));
     world.check_replay();
+}
+
+#[test]
+fn of_two_models_the_one_of_the_most_work_per_cost_is_taken_once_both_are_known() {
+    // An H100 is twice as fast and twice as hungry; an hour of it costs so much, of an A100 one.
+    let chosen = |h100: i64| {
+        let mut site = config();
+        let prices = vec![("A100".to_owned(), Money(1_000_000_000)), ("H100".to_owned(), Money(h100 * 1_000_000))];
+        site.zones[0].gpu_hours = Some(GpuHours { currency: "EUR".into(), prices });
+        let mut world = World::of(site, 16).with_gpus(&[("h0", "H100"), ("a0", "A100")]);
+        world.grid(&prices_all_day());
+        world.speeds.insert("train".into(), |_, model| if model == "H100" { 2.0 } else { 1.0 });
+        world.beat();
+        let on = |models: &[&str]| {
+            let mut spec = job("train", hours(2));
+            spec.resources.gpus = 1;
+            spec.resources.gpu_model = models.iter().map(|model| (*model).to_owned()).collect();
+            spec
+        };
+        // The slowest is at 1, and the length of two hours is that of the slowest.
+        for model in ["H100", "A100"] {
+            world.submit(on(&[model])).expect("accepted");
+            world.pass(hours(3));
+        }
+        world.grid(&prices_all_day());
+        let mut spec = on(&["H100", "A100"]);
+        (spec.flex.delay, spec.flex.max_delay) = (Some(Objective::Price), Some(Seconds::hours(2)));
+        let id = world.submit(spec).expect("accepted").id;
+        let width = world.show(id).decision.and_then(|decision| decision.width).expect("a choice");
+        world.check_replay();
+        width.model
+    };
+    // Energy costs alike on both or a little more, here and there; an hour of an H100 does what two of an A100 do.
+    assert_eq!((chosen(2_500).as_str(), chosen(1_500).as_str()), ("A100", "H100"));
+}
+
+/// 0.40 a kWh.
+fn prices_all_day() -> ZoneCurve {
+    let mut curve = prices();
+    let known = curve.prices.as_mut().expect("prices");
+    let (from, until) = (midnight() - hours(48), midnight() + hours(192));
+    let (grade, value) = (Grade::Measured, Price(400_000));
+    known.series = neap_model::grid::Series::new([neap_model::grid::Span { from, until, value, grade }]);
+    curve
 }
 
 #[test]

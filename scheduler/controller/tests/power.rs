@@ -19,6 +19,7 @@ fn under(watts: u64) -> Config {
         cap: Some(Watts::whole(watts)),
         when_over: vec![WhenOver::StopStarting],
         min_gpu_cap: Percent::whole(50),
+        ramp: None,
     };
     Config { power_domains: vec![row], ..config() }
 }

@@ -24,6 +24,7 @@ fn row(watts: u64) -> PowerDomain {
         cap: Some(Watts::whole(watts)),
         when_over: vec![WhenOver::CapGpus, WhenOver::StopStarting],
         min_gpu_cap: Percent::whole(50),
+        ramp: None,
     }
 }
 

@@ -88,6 +88,7 @@ pub fn config() -> Config {
         tariff: None,
         market: None,
         peak_gpus: PeakGpus::default(),
+        gpu_hours: None,
     };
     Config {
         state_dir: "/nonexistent".into(),
