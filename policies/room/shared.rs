@@ -18,17 +18,23 @@ pub(crate) struct SharedRoom {
     pub supply: Supply<u64>,
     /// The most that there ever is of it for a job.
     most: u64,
+    /// Power of which there may be too little: with everything at work more could be drawn.
+    scarce: bool,
 }
 
 impl SharedRoom {
     /// With nothing taken yet but what is taken idle.
-    pub(super) fn of(state: &Arc<Shared>) -> Self {
+    pub(super) fn of(state: &Arc<Shared>, machines: &[NodeRoom]) -> Self {
         let jobs = |level: u64| level.saturating_sub(state.idle);
         let mut supply = Supply::new(state.levels.first().map_or(u64::MAX, |(_, level)| jobs(*level)));
         for (from, level) in state.levels.iter().skip(1) {
             supply.change(stamp(*from), Stamp::MAX, |free| *free = jobs(*level).max(*free));
         }
-        Self { most: jobs(highest(state)), state: Arc::clone(state), supply }
+        let there = machines.iter().map(|node| &node.machine).filter(|machine| state.nodes.contains(&machine.name));
+        let work: u64 = there.map(|machine| machine.draws_at_most().0).sum();
+        let least = state.levels.iter().map(|(_, level)| jobs(*level)).min().unwrap_or(u64::MAX);
+        let scarce = state.what == Good::Power && least < work;
+        Self { most: jobs(highest(state)), scarce, state: Arc::clone(state), supply }
     }
 
     /// What one mW, or GPU, of it is in the units in which it has its price: kW, or GPUs.
@@ -128,8 +134,13 @@ impl Room {
     /// The ways in which that node could run the job if all that runs were gone, there and in what it shares.
     pub(crate) fn shapes<'a>(&'a self, index: usize, job: &'a Job) -> impl Iterator<Item = Shape> + 'a {
         let node = &self.nodes[index];
+        let scarce = node.under.iter().any(|(shared, _)| self.shared[*shared].scarce);
         node.machine.shapes(job).filter(move |shape| {
-            node.under.iter().all(|(shared, counts)| counts.of(&shape.need, shape.draws) <= self.shared[*shared].most)
+            (scarce || !shape.short)
+                && node
+                    .under
+                    .iter()
+                    .all(|(shared, counts)| counts.of(&shape.need, shape.draws) <= self.shared[*shared].most)
         })
     }
 
@@ -187,6 +198,17 @@ impl Room {
                 });
             }
         }
+    }
+
+    /// The least that there is in `[from, until)` of the power which that node shares; `None`: it is under no limit.
+    pub(crate) fn spare_power(&self, index: usize, from: Stamp, until: Stamp) -> Option<Watts> {
+        let power = self.nodes[index].under.iter().filter(|(_, counts)| *counts == Counts::Draws);
+        let least = |(shared, _): &(usize, Counts)| {
+            let mut least = u64::MAX;
+            self.shared[*shared].supply.each_step(from, until, |_, _, free| least = least.min(*free));
+            Watts(least)
+        };
+        power.map(least).min()
     }
 
     /// Whether there is room on that node, and in what it shares, for the whole of `[from, until)`.

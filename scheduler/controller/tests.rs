@@ -1,6 +1,7 @@
 //! The controller in moved time: a site of one node, an executor made of arithmetic, and every turn replayed.
 
 mod arrivals;
+mod back;
 mod beside;
 mod budgets;
 mod capping;
