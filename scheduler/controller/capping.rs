@@ -66,16 +66,6 @@ struct Search {
     drift: u32,
 }
 
-impl Search {
-    /// What it would choose by itself; `None`: it does not know yet.
-    fn own(&self) -> Option<Choice> {
-        match self.probe.next()? {
-            Next::Stay(choice) => Some(choice),
-            Next::Measure(_) => None,
-        }
-    }
-}
-
 impl Capping {
     /// The attempt is over.
     pub(super) fn forget(&mut self, id: JobId) {

@@ -1,12 +1,24 @@
 //! The way back up of a job that was started with fewer watts than it would choose: once its power domain has told its GPUs more,
 //! and so reserved it, its own choice counts and no more the limit it was planned at.
 
+use super::Search;
 use super::known::percent;
 use crate::controller::{Controller, Turn};
 use chrono::{DateTime, Utc};
 use neap_model::cap::CapReason;
 use neap_model::job::JobId;
 use neap_model::units::Watts;
+use neap_policies::power::{Choice, Next};
+
+impl Search {
+    /// What it would choose by itself; `None`: it does not know yet.
+    pub(super) fn own(&self) -> Option<Choice> {
+        match self.probe.next()? {
+            Next::Stay(choice) => Some(choice),
+            Next::Measure(_) => None,
+        }
+    }
+}
 
 impl Controller {
     /// The limit that a job would be at by its own choice and its plan, whatever its power domain says; `None`: that is not known.

@@ -101,6 +101,26 @@ fn what_it_was_started_with_stands_for_half_a_minute() {
 }
 
 #[test]
+fn what_was_raised_counts_so_after_a_restart() {
+    let (mut world, first, second) = two();
+    cancel(&mut world, first);
+    pass(&mut world, 90, 920);
+    assert_eq!(limit(&world, second), Some(240));
+    world.restart();
+    world.beat();
+    let third = submit_bent(&mut world, 30);
+    world.pass_by(SECOND, SECOND);
+    let at = slowed(&world, third);
+    assert!(at.is_none_or(|at| at <= Watts::whole(210)), "the second could still draw 240 W: {at:?}");
+    for _ in 0..120 {
+        world.pass_by(SECOND, SECOND);
+        assert!(could_be_drawn(&world) <= Watts::whole(920), "{}", could_be_drawn(&world));
+    }
+    assert!(runs(&world, second) && runs(&world, third));
+    world.check_replay();
+}
+
+#[test]
 fn watts_that_are_promised_to_who_waits_are_not_taken() {
     let (mut world, first, second) = two();
     // Somebody waits already: what the first gives back is his.
