@@ -81,6 +81,22 @@ fn clean_hours_are_shared_at_it_where_their_watts_have_a_price() {
     assert_eq!(clean(800).0.iter().map(|(limit, _)| *limit).collect::<Vec<_>>(), [Some(600); 2]);
 }
 
+/// Slower, it would run for longer in the clean hours, and emit less from any start.
+#[test]
+fn nobody_takes_it_for_cleaner_hours_while_there_are_watts() {
+    for minutes in [10, 30, 240] {
+        let mut waits = lowers(1);
+        (waits.delay.objective, waits.delay.max) = (Objective::Carbon, Seconds::minutes(minutes));
+        let forecast: Vec<u64> = (0..24).map(|hour| if hour == 0 { 900 } else { 50 }).collect();
+        let made = |watts: u64, job: &Job| {
+            chosen(&holding(under(&forecast, 4, power(&["a"], watts, None), [job.clone()]), 300))[0].0
+        };
+        assert_eq!((made(450, &waits), made(449, &waits)), (Some(600), Some(450)), "{minutes} minutes");
+        let alone = Job { ways: waits.ways.iter().map(|way| Way { short: false, ..way.clone() }).collect(), ..waits };
+        assert_eq!(made(450, &alone), Some(if minutes < 60 { 450 } else { 600 }), "what it would gain: {minutes}");
+    }
+}
+
 /// The same problem without limits below the best.
 fn without(problem: &Problem) -> Problem {
     let none = |job: &Arc<Job>| {
@@ -88,6 +104,24 @@ fn without(problem: &Problem) -> Problem {
         Arc::new(Job { ways, ..(**job).clone() })
     };
     Problem { waiting: problem.waiting.iter().map(none).collect(), ..problem.clone() }
+}
+
+/// All boards start work held, and everybody with ways would like such a limit: it takes half the energy here.
+fn eager(problem: Problem) -> Problem {
+    let mut problem = holding(problem, 100);
+    let lower = |way: &Way| Way {
+        limit: Some(Watts::whole(150)),
+        watts: Some(way.watts.unwrap_or(Watts::whole(400)).scaled(1, 2)),
+        short: true,
+        ..way.clone()
+    };
+    let with = |job: &Arc<Job>| {
+        let plain: Vec<Way> = job.ways.iter().filter(|way| !way.short).cloned().collect();
+        let ways = plain.iter().cloned().chain(plain.iter().map(lower)).collect();
+        Arc::new(Job { ways, ..(**job).clone() })
+    };
+    problem.waiting = problem.waiting.iter().map(with).collect();
+    problem
 }
 
 proptest! {
@@ -100,6 +134,7 @@ proptest! {
             let power = shared.what == Good::Power;
             if power { Arc::new(Shared { levels, ..(**shared).clone() }) } else { Arc::clone(shared) }
         };
+        problem = eager(problem);
         problem.site.shared = problem.site.shared.iter().map(plenty).collect();
         let (with, without) = (plan(&problem, &Policy::default()), plan(&without(&problem), &Policy::default()));
         prop_assert_eq!(&with.decisions, &without.decisions);
@@ -107,7 +142,8 @@ proptest! {
     }
 
     #[test]
-    fn nobody_who_starts_at_once_does_so_at_it_where_there_is_room_for_more(problem in problem(ALL, 0.05)) {
+    fn nobody_is_planned_at_it_where_there_is_room_for_more(mut problem in problem(ALL, 0.05)) {
+        problem = eager(problem);
         // In the order of the queue, where nobody moves: those behind were not there when it chose.
         let policy = Policy { effort: crate::problem::Effort::Queue, ..Policy::default() };
         let made = plan(&problem, &policy);
