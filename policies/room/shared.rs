@@ -131,16 +131,18 @@ impl NodeRoom {
 }
 
 impl Room {
+    /// The ways in which that node could run the job, however much there is of what it shares. Those for where watts are short
+    /// are not among them where there never can be too few.
+    fn all_shapes<'a>(&'a self, node: &'a NodeRoom, job: &'a Job) -> impl Iterator<Item = Shape> + 'a {
+        let scarce = node.under.iter().any(|(shared, _)| self.shared[*shared].scarce);
+        node.machine.shapes(job).filter(move |shape| scarce || !shape.short)
+    }
+
     /// The ways in which that node could run the job if all that runs were gone, there and in what it shares.
     pub(crate) fn shapes<'a>(&'a self, index: usize, job: &'a Job) -> impl Iterator<Item = Shape> + 'a {
         let node = &self.nodes[index];
-        let scarce = node.under.iter().any(|(shared, _)| self.shared[*shared].scarce);
-        node.machine.shapes(job).filter(move |shape| {
-            (scarce || !shape.short)
-                && node
-                    .under
-                    .iter()
-                    .all(|(shared, counts)| counts.of(&shape.need, shape.draws) <= self.shared[*shared].most)
+        self.all_shapes(node, job).filter(move |shape| {
+            node.under.iter().all(|(shared, counts)| counts.of(&shape.need, shape.draws) <= self.shared[*shared].most)
         })
     }
 
@@ -262,7 +264,7 @@ impl Room {
     /// What is shared and of which there never is enough for any way to run the job on a node that could else run it.
     pub(crate) fn never_enough(&self, job: &Job) -> Option<Reason> {
         self.open(job).find_map(|(_, node, _)| {
-            let mut shapes = node.machine.shapes(job);
+            let mut shapes = self.all_shapes(node, job);
             let fewest = shapes.next().map(|first| shapes.fold(first, |a, b| if b.draws < a.draws { b } else { a }))?;
             let mut all = node.under.iter().map(|(shared, counts)| (*shared, counts.of(&fewest.need, fewest.draws)));
             let (shared, takes) = all.find(|(shared, takes)| *takes > self.shared[*shared].most)?;
