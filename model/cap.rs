@@ -252,6 +252,17 @@ pub enum CapReason {
         /// What it consents to.
         slowdown: Percent,
     },
+    /// The plan that started it chose another limit than the one of least energy: a higher one to be done sooner or within clean
+    /// hours, or a lower one where watts are short.
+    #[serde(rename = "power.planned")]
+    Planned {
+        /// Its time against that at the highest limit: `103%` takes 3 % longer.
+        time: Percent,
+        /// Its GPU energy against that.
+        energy: Percent,
+        /// What it consents to.
+        slowdown: Percent,
+    },
     /// Its power domain is at its limit.
     #[serde(rename = "power.domain_cap")]
     Domain {
@@ -281,9 +292,19 @@ impl CapReason {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::LeastEnergy { .. } => "power.least_energy",
+            Self::Planned { .. } => "power.planned",
             Self::Domain { .. } => "power.domain_cap",
             Self::Node { .. } => "power.node_cap",
             Self::Free => "power.free",
+        }
+    }
+
+    /// Time and GPU energy against those at the highest limit, where the job is held for its own good by what its own steps showed.
+    #[must_use]
+    pub const fn own(&self) -> Option<(Percent, Percent)> {
+        match self {
+            Self::LeastEnergy { time, energy, .. } | Self::Planned { time, energy, .. } => Some((*time, *energy)),
+            Self::Domain { .. } | Self::Node { .. } | Self::Free => None,
         }
     }
 }

@@ -330,7 +330,8 @@ impl Auditor<'_> {
         let from = self.now.max(stamp(run.job.eligible));
         let open = self.machines.iter().enumerate().filter(|(_, m)| m.up && self.allows(run.job, &m.zone));
         open.flat_map(move |(node, machine)| {
-            machine.shapes(run.job).filter_map(move |shape| {
+            // Nobody has to start at a limit for where watts are short.
+            machine.shapes(run.job).filter(|shape| !shape.short).filter_map(move |shape| {
                 let start = self.start(run, books, (node, &shape), from, limit)?;
                 Some((start, shape.millis()))
             })

@@ -107,6 +107,8 @@ pub(crate) struct Shape {
     pub length: Seconds,
     /// The power limit of each of its GPUs, where it is part of the choice.
     pub limit: Option<Watts>,
+    /// For where watts are short, and nowhere else.
+    pub short: bool,
 }
 
 impl Shape {
@@ -192,7 +194,8 @@ impl Machine {
     pub fn shapes<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = Shape> + 'a {
         let without = (job.gpus == 0).then(|| {
             let (need, watts) = self.without_gpus(job, 0);
-            Shape { need, rank: 0, watts, draws: self.draws(&need, None), length: length(job), limit: None }
+            let draws = self.draws(&need, None);
+            Shape { need, rank: 0, watts, draws, length: length(job), limit: None, short: false }
         });
         let fixed = job.gpus > 0 && job.ways.is_empty();
         let alike = fixed.then_some(()).into_iter().flat_map(move |()| {
@@ -203,7 +206,11 @@ impl Machine {
         });
         let chosen = job.ways.iter().filter_map(move |way| {
             let index = self.models.iter().position(|model| model.name == way.model)?;
-            self.shape(job, index, way.gpus, (way.watts, way.limit), (way.rank, way.length.max(Seconds(1))))
+            // Where work does not start held a lower limit needs no fewer watts.
+            let length =
+                Some(way.length.max(Seconds(1))).filter(|_| !way.short || self.models[index].held.is_some())?;
+            let shape = self.shape(job, index, way.gpus, (way.watts, way.limit), (way.rank, length))?;
+            Some(Shape { short: way.short, ..shape })
         });
         without.into_iter().chain(alike).chain(chosen).filter(|shape| self.total.covers(&shape.need))
     }
@@ -223,7 +230,8 @@ impl Machine {
             Some(watts) => watts.scaled(u64::from(width), 1),
             None => of.limits.scaled(u64::from(width), u64::from(of.count)),
         };
-        Some(Shape { need, rank, watts: host + gpus, draws: self.draws(&need, limit), length, limit })
+        let draws = self.draws(&need, limit);
+        Some(Shape { need, rank, watts: host + gpus, draws, length, limit, short: false })
     }
 
     /// The most that this could add to what the machine draws idle, with its GPUs held at that limit from the start.
@@ -231,6 +239,12 @@ impl Machine {
         let taken = self.models.iter().zip(&need.gpus).filter(|(_, count)| **count > 0);
         let gpus = taken.map(|(model, count)| Watts(model.adds(limit).0.saturating_mul(u64::from(*count))));
         draw::cores_add(self.watts_per_cpu, need.cpus) + gpus.sum()
+    }
+
+    /// The most that all of it at work could add to what it draws idle.
+    pub fn draws_at_most(&self) -> Watts {
+        let gpus = self.models.iter().map(|model| Watts(model.adds(None).0.saturating_mul(u64::from(model.count))));
+        draw::cores_add(self.watts_per_cpu, self.total.cpus) + gpus.sum()
     }
 
     /// What a job of that width takes beside its GPUs, and its power.
@@ -253,7 +267,7 @@ impl Machine {
         let exact = self.shapes(job).any(|shape| self.kit(job, &shape) == kit);
         self.shapes(job).filter(move |shape| {
             let this = self.kit(job, shape);
-            if exact { this == kit } else { kit.is_none() || wide(this) == wide(kit) }
+            if exact { this == kit } else { !shape.short && (kit.is_none() || wide(this) == wide(kit)) }
         })
     }
 

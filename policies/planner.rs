@@ -21,6 +21,7 @@ mod pausing;
 pub(crate) mod priced;
 pub(crate) mod reasons;
 pub(crate) mod search;
+mod short;
 mod stand_ins;
 mod steady;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub(crate) mod tests;
 use crate::order::{Turn, turn};
 use crate::problem::{Effort, Job, Policy, Problem, Site};
 use crate::room::{Booking, Room, Slot};
+use crate::stamp::stamp;
 use better::{Told, in_order};
 pub use certificate::certified;
 use chrono::{DateTime, Utc};
@@ -37,6 +39,7 @@ use line::{Line, Wish};
 use neap_model::job::JobId;
 use neap_model::plan::{Blocker, Decision, Verdict};
 use neap_model::reason::Reason;
+use neap_model::units::Watts;
 pub use pausing::Pausing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,6 +64,12 @@ impl Plan {
     #[must_use]
     pub fn booking(&self, job: JobId) -> Option<Booking> {
         self.room.booking(job)
+    }
+
+    /// The least of the power that a node shares which nobody is promised in `[from, until)`; `None`: it is under no limit.
+    #[must_use]
+    pub fn spare_power(&self, node: &str, (from, until): (DateTime<Utc>, DateTime<Utc>)) -> Option<Watts> {
+        self.room.spare_power(self.room.node(node)?, stamp(from), stamp(until))
     }
 
     /// A job that left the queue without starting gives its room back.

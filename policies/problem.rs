@@ -140,7 +140,7 @@ pub struct Job {
     /// A blocker outside the planner's reach (hold, dependency); it then gets no room.
     pub blocked: Option<Reason>,
     /// Planning length; of a job that ran before and saved its work, what is left of it. Where there are `ways`, that of the
-    /// longest: promises are kept on any of them.
+    /// longest, those aside that are for where watts are short: promises are kept on any of them.
     pub length: Seconds,
     /// Lengths that are equally likely, where its length was learned from earlier runs: in thousandths of the planning length,
     /// rising; above 1000 where some ran longer than is promised. Of a job with `ways` these are shares of the length of each.
@@ -229,6 +229,14 @@ pub struct Way {
     pub watts: Option<Watts>,
     /// Place of the model among those that it would take, best 0.
     pub rank: usize,
+    /// At a limit below that of least energy: taken only where watts are short, and no promise goes by how long it takes.
+    pub short: bool,
+}
+
+/// How long the longest of some ways takes that a job may be given anywhere; `None`: there are none.
+#[must_use]
+pub fn slowest(ways: &[Way]) -> Option<Seconds> {
+    ways.iter().filter(|way| !way.short).map(|way| way.length).max()
 }
 
 /// What a job may wait for.

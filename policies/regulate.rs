@@ -138,6 +138,9 @@ pub struct Job {
     pub weight: f64,
     /// The speed it consented to, of that at the highest limit: 1, 0.9, 0.75, 0.5.
     pub least_speed: f64,
+    /// It neither begins nor is raised above that: it was started with fewer watts, and gets back so many by now. `None`: as
+    /// high as its GPUs go.
+    pub most: Option<Watts>,
     /// It may be paused.
     pub may_pause: bool,
     /// It saves itself now, to leave.

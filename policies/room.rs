@@ -151,8 +151,9 @@ impl Room {
             let hires = zone.map(|zone| zones[zone].money.hires(&machine)).unwrap_or_default();
             NodeRoom { zone, free: Supply::new(machine.total), under: shared::under(site, &machine), machine, hires }
         });
-        let shared = site.shared.iter().map(SharedRoom::of).collect();
-        let mut room = Self { nodes: nodes.collect(), shared, home: home(site), zones, slots: BTreeMap::new() };
+        let nodes: Vec<NodeRoom> = nodes.collect();
+        let shared = site.shared.iter().map(|state| SharedRoom::of(state, &nodes)).collect();
+        let mut room = Self { nodes, shared, home: home(site), zones, slots: BTreeMap::new() };
         let now = stamp(site.now);
         for occupant in occupants {
             let Some(index) = site.nodes.iter().position(|node| node.name == occupant.node) else {

@@ -28,6 +28,7 @@ fn main() {
             gpus: vec![name(n)],
             weight: 1.0,
             least_speed: [1.0, 0.9, 0.75, 0.5][n / 2],
+            most: None,
             may_pause: false,
             pausing: false,
             points: points.map(|(watts, speed)| (Watts::whole(watts), speed)).to_vec(),

@@ -92,6 +92,7 @@ pub fn ways<'a>(asked: &Asked<'_>, runs: impl IntoIterator<Item = &'a Ran>) -> V
             Objective::Carbon | Objective::Price | Objective::Energy if judged => 0,
             _ => model_rank(asked.models, model).unwrap_or_default(),
         },
+        short: false,
     };
     let at_limits = |one: &(&String, u32, f64)| {
         let whole = way(one);
@@ -111,7 +112,7 @@ pub fn ways<'a>(asked: &Asked<'_>, runs: impl IntoIterator<Item = &'a Ran>) -> V
 fn at_limit(way: &Way, watts: Watts, rung: &Rung) -> Way {
     let length = Seconds(((way.length.0 as f64 * rung.time).ceil() as u64).max(1));
     let watts = Watts((watts.0 as f64 * rung.power).round() as u64);
-    Way { limit: Some(rung.limit), length, watts: Some(watts), ..way.clone() }
+    Way { limit: Some(rung.limit), length, watts: Some(watts), short: rung.short, ..way.clone() }
 }
 
 /// How long the run in the middle took on each way that was measured, by model and width: in seconds or, where it was said of

@@ -6,7 +6,7 @@ use crate::integral::Integral;
 use crate::machine::Shape;
 use crate::order::by_price;
 use crate::problem::Job;
-use crate::room::Room;
+use crate::room::{Counts, Room};
 use crate::stamp::{Stamp, stamp, time};
 use neap_model::grid::{Series, Span};
 use neap_model::units::Intensity;
@@ -37,6 +37,13 @@ impl<'a> Curves<'a> {
     /// Room costs that share of its price.
     pub(super) fn at(prices: &'a Prices, share: f64) -> Self {
         Self { prices: Some((prices, share)), made: RefCell::default() }
+    }
+
+    /// Whether power that the node shares has a price.
+    pub(super) fn dear(&self, room: &Room, node: usize) -> bool {
+        let Some((prices, _)) = self.prices else { return false };
+        let power = room.nodes[node].under.iter().filter(|(_, counts)| *counts == Counts::Draws);
+        power.filter_map(|(shared, _)| prices.shared.get(*shared)).flatten().any(|price| *price > 0.0)
     }
 
     /// The curve of a node that may run it, for a job of that shape.

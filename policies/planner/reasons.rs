@@ -178,7 +178,11 @@ pub(crate) fn until_first(room: &Room, job: &Job, now: DateTime<Utc>, first: &Ch
             let to = room.open(job).find_map(|(_, node, _)| {
                 let free = &node.free;
                 let fits = |s: &Shape| free.fits(&s.need, from, 1) && !free.fits(&s.need, from, s.millis());
-                node.machine.shapes(job).find(fits).and_then(|s| free.promised_to(&s.need, from))
+                node.machine
+                    .shapes(job)
+                    .filter(|shape| !shape.short)
+                    .find(fits)
+                    .and_then(|s| free.promised_to(&s.need, from))
             });
             to.map(|job| Reason::Reserved { job })
         };

@@ -2,6 +2,7 @@
 
 use super::broken::{self, Begins, Broken, Terms, Window};
 use super::priced::Curves;
+use super::short;
 use crate::integral::Cleanest;
 use crate::likely::Lengths;
 use crate::machine::{Kit, Shape};
@@ -120,8 +121,13 @@ fn first_end(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
     if choices.is_empty() {
         choices = first_ends(room, job, from, Stamp::MAX);
     }
-    let (end, Reverse(length)) = choices.iter().map(|choice| (choice.end(), Reverse(choice.shape.millis()))).min()?;
-    let end = slowed(job, end, length);
+    let ends = |short: bool| {
+        let some = choices.iter().filter(|choice| short || !choice.shape.short);
+        let first = some.map(|choice| (choice.end(), Reverse(choice.shape.millis()))).min();
+        first.map(|(end, Reverse(length))| slowed(job, end, length))
+    };
+    // Nobody consents to end later for a limit that is taken because watts are short.
+    let end = ends(true)?.min(ends(false).unwrap_or(Stamp::MAX));
     let energy = |c: &Choice| room.zones[c.zone].rate(&c.shape).saturating_mul(u128::from(c.shape.length.0));
     let key = |c: &Choice| (c.shape.rank, energy(c), c.end(), c.start, c.taste(room, job));
     let best = choices.into_iter().filter(|choice| choice.end() <= end).min_by_key(key)?;
@@ -137,7 +143,8 @@ fn first_ends(room: &Room, job: &Job, from: Stamp, by: Stamp) -> Vec<Choice> {
             if by < from {
                 continue;
             }
-            if let Some(start) = room.earliest(node, &shape, from, by) {
+            let start = room.earliest(node, &shape, from, by);
+            if let Some(start) = start.filter(|start| short::may(room, node, job, &shape, *start)) {
                 let choice = Choice { node, zone, shape, start, price: None };
                 // None consents to more than this one's end and its share of the longest.
                 last = last.min(slowed(job, choice.end(), millis(length(job))));
@@ -172,7 +179,8 @@ fn first_start(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
             if limit < from {
                 continue;
             }
-            let Some(start) = room.earliest(index, &shape, from, limit) else {
+            let start = room.earliest(index, &shape, from, limit);
+            let Some(start) = start.filter(|start| short::may(room, index, job, &shape, *start)) else {
                 continue;
             };
             let found = Choice::at(room, job, index, zone, shape, start);
@@ -224,7 +232,8 @@ pub(crate) fn cleanest(
         for shape in room.shapes(index, job).filter(|shape| shape.rank <= rank) {
             let integral = curves.of(room, index, &shape, job);
             let (lengths, mut found) = (Lengths::of(job, shape.length), Cleanest::default());
-            room.gaps(index, &shape, (from, until), lengths.planned, |first, last| {
+            let dear = curves.dear(room, index);
+            short::gaps(room, (index, dear), job, &shape, (from, until), |first, last| {
                 integral.cleanest(first, last, &lengths, &mut found)
             });
             let (rate, hire) = (room.zones[zone].rate(&shape), room.hire(job, node, &shape, &lengths));
@@ -262,7 +271,7 @@ pub(crate) fn none_below(
     // The least power, and what its GPUs cost, by zone, length and that.
     let mut least: BTreeMap<(usize, Seconds, u128), u128> = BTreeMap::new();
     for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
-        for shape in room.shapes(index, job) {
+        for shape in room.shapes(index, job).filter(|shape| !shape.short) {
             let (rate, lengths) = (room.zones[zone].rate(&shape), Lengths::of(job, shape.length));
             let key = (zone, shape.length, room.hire(job, node, &shape, &lengths));
             least.entry(key).and_modify(|known| *known = rate.min(*known)).or_insert(rate);
@@ -321,7 +330,7 @@ pub(crate) fn broken(
     let mut tries = CLOSER_LOOKS;
     let mut best: Option<(Choice, Broken)> = None;
     for (index, _, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
-        for shape in room.shapes(index, job).filter(|shape| shape.rank <= rank) {
+        for shape in room.shapes(index, job).filter(|shape| shape.rank <= rank && !shape.short) {
             let integral = &*curves.of(room, index, &shape, job);
             let lengths = Lengths::of(job, shape.length);
             let window = reach.window(lengths.planned);
@@ -398,7 +407,7 @@ pub(crate) fn there(room: &Room, job: &Job, (node, kit): (&str, Kit<'_>), start:
 pub(crate) fn last(room: &Room, job: &Job, from: Stamp, until: Stamp) -> Option<Choice> {
     let mut best: Option<Choice> = None;
     for (index, _, zone) in room.open(job) {
-        for shape in room.shapes(index, job) {
+        for shape in room.shapes(index, job).filter(|shape| !shape.short) {
             let mut latest = None;
             room.gaps(index, &shape, (from, until), shape.millis(), |_, last| latest = Some(last));
             let Some(start) = latest else { continue };

@@ -10,6 +10,7 @@ mod money;
 mod properties;
 mod random;
 mod shared;
+mod short;
 mod starving;
 mod widths;
 

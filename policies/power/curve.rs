@@ -75,6 +75,8 @@ pub struct Rung {
     pub time: f64,
     /// Mean power against that at the highest limit.
     pub power: f64,
+    /// It lies below the one of least cost: fewer watts at more energy, for where watts are short.
+    pub short: bool,
 }
 
 /// Measured points, lowest limit first, one a limit.
@@ -146,7 +148,7 @@ impl Curve {
     }
 
     /// As it was measured, else as it lies between two that were.
-    fn point(&self, limit: Watts) -> Option<Point> {
+    pub(super) fn point(&self, limit: Watts) -> Option<Point> {
         self.at(limit).copied().or_else(|| self.between(limit))
     }
 
@@ -179,10 +181,30 @@ impl Curve {
         }
         let (have, most) = (frontier.len(), most.max(2));
         let kept = (0..have.min(most)).map(|n| frontier[n * (have - 1) / (have.min(most) - 1).max(1)]);
-        let power = highest.power.max(f64::MIN_POSITIVE);
-        let rung =
-            |point: Point| Rung { limit: point.limit, time: highest.rate / point.rate, power: point.power / power };
-        kept.map(rung).collect()
+        kept.map(|point| rung(highest, &point, false)).collect()
+    }
+
+    /// The limits below that of least cost which a plan may take where watts are short, at most `most`, highest first: within
+    /// the slowdown, not below `least`, measured or in `limits` between measured ones, each with less power than every one
+    /// above it.
+    #[must_use]
+    pub fn short_rungs(&self, limits: &[Watts], terms: &Terms, least: Watts, most: usize) -> Vec<Rung> {
+        let Some((highest, chosen)) = self.highest().zip(self.choose(limits, terms)) else { return Vec::new() };
+        let mut all: Vec<Watts> = self.points.iter().map(|point| point.limit).chain(limits.iter().copied()).collect();
+        all.retain(|limit| (least..chosen.limit).contains(limit));
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.dedup();
+        let mut power = self.point(chosen.limit).map_or(0.0, |point| point.power);
+        let mut below: Vec<Point> = Vec::new();
+        for point in all.into_iter().filter_map(|limit| self.point(limit)) {
+            if point.power < power && highest.rate <= point.rate * (1.0 + terms.slowdown.max(0.0)) {
+                power = point.power;
+                below.push(point);
+            }
+        }
+        // The lowest of them, and what lies evenly above it.
+        let (have, kept) = (below.len(), below.len().min(most));
+        (1..=kept).map(|n| rung(highest, &below[n * have / kept - 1], true)).collect()
     }
 
     /// The limit of least cost within the slowdown, of `limits` that lie between measured ones and of those that were
@@ -200,6 +222,11 @@ impl Curve {
             within.min_by(|(a, _), (b, _)| terms.cost(a).total_cmp(&terms.cost(b)).then(b.limit.cmp(&a.limit)))?;
         Some(against(&highest, &best, measured))
     }
+}
+
+fn rung(highest: &Point, point: &Point, short: bool) -> Rung {
+    let power = point.power / highest.power.max(f64::MIN_POSITIVE);
+    Rung { limit: point.limit, time: highest.rate / point.rate, power, short }
 }
 
 fn against(highest: &Point, point: &Point, measured: bool) -> Choice {

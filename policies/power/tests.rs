@@ -150,6 +150,24 @@ fn a_plan_is_offered_the_highest_limit_the_best_and_some_between() {
 }
 
 #[test]
+fn limits_below_the_best_are_the_lowest_and_what_lies_evenly_above_it() {
+    // 180 W take the least energy; below it speed falls faster than power.
+    let points = [(300, 10.0), (240, 9.6), (210, 9.3), (180, 9.0), (150, 7.4), (120, 5.8), (90, 4.2)];
+    let curve = Curve::new(points.map(|(limit, rate)| point(limit, rate, limit as f64)));
+    let limits: Vec<Watts> = (90..=300).step_by(30).map(Watts::whole).collect();
+    let short = |slowdown: f64, least: u64, most: usize| {
+        let rungs = curve.short_rungs(&limits, &Terms::within(slowdown), Watts::whole(least), most);
+        rungs.iter().map(|rung| rung.limit.0 / 1_000).collect::<Vec<_>>()
+    };
+    assert_eq!(curve.choose(&limits, &Terms::within(2.0)).map(|choice| choice.limit), Some(Watts::whole(180)));
+    assert_eq!((short(2.0, 0, 2), short(2.0, 0, 1), short(2.0, 0, 9)), (vec![150, 90], vec![90], vec![150, 120, 90]));
+    assert_eq!(short(2.0, 100, 2), [150, 120], "not below what boards are left at");
+    assert_eq!(short(0.5, 0, 2), [150], "within the slowdown");
+    assert_eq!(short(0.1, 0, 2), [0; 0]);
+    assert_eq!(Curve::default().short_rungs(&limits, &Terms::within(1.0), Watts::ZERO, 2), []);
+}
+
+#[test]
 fn another_phase_is_seen_and_what_is_known_is_not_measured_again() {
     let limits = [100, 150, 200, 250].map(Watts::whole);
     let known = Curve::new([
@@ -204,6 +222,18 @@ proptest! {
         for pair in rungs[..inner].windows(2) {
             prop_assert!(pair[1].limit < pair[0].limit && pair[1].time > pair[0].time, "{rungs:?}");
             prop_assert!(pair[1].time * pair[1].power < pair[0].time * pair[0].power, "{rungs:?}");
+        }
+        // Below the best: fewer watts, none cheaper, all within the slowdown.
+        let short = curve.short_rungs(&limits, &terms, Watts::whole(120), most);
+        let best = curve.point(chosen.limit).expect("it was chosen");
+        prop_assert!(short.len() <= most);
+        let mut last = (chosen.limit, best.power);
+        for rung in short {
+            let point = curve.point(rung.limit).expect("measured, or between what was");
+            prop_assert!(rung.short && rung.limit < last.0 && point.power < last.1, "{rung:?} below {last:?}");
+            prop_assert!(rung.limit >= Watts::whole(120) && rung.time <= 1.0 + slowdown + 1e-9, "{rung:?}");
+            prop_assert!(terms.cost(&point) >= terms.cost(&best), "{rung:?}");
+            last = (rung.limit, point.power);
         }
     }
 

@@ -117,8 +117,13 @@ impl Regulator {
         }
     }
 
-    /// The most that a job has a use for, as far as what its GPUs draw shows.
+    /// The most that a job has a use for, as far as what its GPUs draw shows, and may have by now.
     fn useful(&self, now: Duration, seat: &Seat) -> Watts {
+        let most = seat.job.most.map_or(Watts(u64::MAX), |most| most.max(seat.limit));
+        self.has_a_use_for(now, seat).min(most)
+    }
+
+    fn has_a_use_for(&self, now: Duration, seat: &Seat) -> Watts {
         if seat.ranks.iter().any(|n| self.gpus[*n].is_stale(now)) {
             return seat.limit;
         }

@@ -1,7 +1,7 @@
 //! One turn: take in what was read, lower at once, raise when all lowerings are confirmed, send again what was not.
 
 use super::ledger::Gpu;
-use super::pace::{Pace, mixed};
+use super::pace::{Pace, Way, mixed};
 use super::shares::{Stake, consent, relative};
 use super::{BLIND, Because, Board, Config, EVERY, Job, Readings, Slowed, Stand, Turn};
 use neap_model::job::JobId;
@@ -211,9 +211,14 @@ impl Regulator {
         // Nothing is known of its GPUs yet: idle ones are held low, or else it came to them as they stand.
         let first = if self.config.hold_idle { floor } else { highest };
         let limit = stands.map(|gpu| gpu.future().unwrap_or(gpu.reserved())).min().unwrap_or(first);
+        let limit = limit.min(job.most.unwrap_or(Watts(u64::MAX)));
         let limit = Watts(limit.0 / 1_000 * 1_000).clamp(floor, highest);
         ranks.iter().for_each(|n| self.gpus[*n].forget_power());
-        let (pace, because, leaves) = (Pace::default(), Because::Began, false);
+        let (mut pace, because, leaves) = (Pace::default(), Because::Began, false);
+        if job.most.is_some() {
+            // What it began with counts as a change: it rises from there in steps.
+            pace.change(Way::Up, now);
+        }
         let seed = mixed(self.config.seed ^ mixed(job.id.0));
         Seat { job, ranks, floor, highest, points, consent, limit, pace, because, since: now, leaves, seed }
     }

@@ -18,17 +18,28 @@ pub(crate) struct SharedRoom {
     pub supply: Supply<u64>,
     /// The most that there ever is of it for a job.
     most: u64,
+    /// Power of which there may be too little: with everything at work more could be drawn.
+    scarce: bool,
 }
 
 impl SharedRoom {
     /// With nothing taken yet but what is taken idle.
-    pub(super) fn of(state: &Arc<Shared>) -> Self {
+    pub(super) fn of(state: &Arc<Shared>, machines: &[NodeRoom]) -> Self {
         let jobs = |level: u64| level.saturating_sub(state.idle);
         let mut supply = Supply::new(state.levels.first().map_or(u64::MAX, |level| jobs(level.most)));
         for level in state.levels.iter().skip(1) {
             supply.change(stamp(level.from), Stamp::MAX, |free| *free = jobs(level.most));
         }
-        Self { most: jobs(highest(state).map_or(u64::MAX, |level| level.most)), state: Arc::clone(state), supply }
+        let there = machines.iter().map(|node| &node.machine).filter(|machine| state.nodes.contains(&machine.name));
+        let work: u64 = there.map(|machine| machine.draws_at_most().0).sum();
+        let least = state.levels.iter().map(|level| jobs(level.most)).min().unwrap_or(u64::MAX);
+        let scarce = state.what == Good::Power && least < work;
+        Self {
+            most: jobs(highest(state).map_or(u64::MAX, |level| level.most)),
+            scarce,
+            state: Arc::clone(state),
+            supply,
+        }
     }
 
     /// What one mW, or GPU, of it is in the units in which it has its price: kW, or GPUs.
@@ -125,10 +136,17 @@ impl NodeRoom {
 }
 
 impl Room {
+    /// The ways in which that node could run the job, however much there is of what it shares. Those for where watts are short
+    /// are not among them where there never can be too few.
+    fn all_shapes<'a>(&'a self, node: &'a NodeRoom, job: &'a Job) -> impl Iterator<Item = Shape> + 'a {
+        let scarce = node.under.iter().any(|(shared, _)| self.shared[*shared].scarce);
+        node.machine.shapes(job).filter(move |shape| scarce || !shape.short)
+    }
+
     /// The ways in which that node could run the job if all that runs were gone, there and in what it shares.
     pub(crate) fn shapes<'a>(&'a self, index: usize, job: &'a Job) -> impl Iterator<Item = Shape> + 'a {
         let node = &self.nodes[index];
-        node.machine.shapes(job).filter(move |shape| {
+        self.all_shapes(node, job).filter(move |shape| {
             node.under.iter().all(|(shared, counts)| counts.of(&shape.need, shape.draws) <= self.shared[*shared].most)
         })
     }
@@ -189,6 +207,17 @@ impl Room {
         }
     }
 
+    /// The least that there is in `[from, until)` of the power which that node shares; `None`: it is under no limit.
+    pub(crate) fn spare_power(&self, index: usize, from: Stamp, until: Stamp) -> Option<Watts> {
+        let power = self.nodes[index].under.iter().filter(|(_, counts)| *counts == Counts::Draws);
+        let least = |(shared, _): &(usize, Counts)| {
+            let mut least = u64::MAX;
+            self.shared[*shared].supply.each_step(from, until, |_, _, free| least = least.min(*free));
+            Watts(least)
+        };
+        power.map(least).min()
+    }
+
     /// Whether there is room on that node, and in what it shares, for the whole of `[from, until)`.
     pub(crate) fn has_room(&self, index: usize, shape: &Shape, from: Stamp, until: Stamp) -> bool {
         self.fits(&Slot { node: index, need: shape.need, draws: shape.draws, from, until })
@@ -247,7 +276,7 @@ impl Room {
     /// What is shared and of which there never is enough for any way to run the job on a node that could else run it.
     pub(crate) fn never_enough(&self, job: &Job) -> Option<Reason> {
         self.open(job).find_map(|(_, node, _)| {
-            let mut shapes = node.machine.shapes(job);
+            let mut shapes = self.all_shapes(node, job);
             let fewest = shapes.next().map(|first| shapes.fold(first, |a, b| if b.draws < a.draws { b } else { a }))?;
             let mut all = node.under.iter().map(|(shared, counts)| (*shared, counts.of(&fewest.need, fewest.draws)));
             let (shared, takes) = all.find(|(shared, takes)| *takes > self.shared[*shared].most)?;

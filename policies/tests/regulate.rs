@@ -151,6 +151,7 @@ fn job(n: usize, least_speed: f64) -> Job {
         gpus: vec![format!("GPU-{n}")],
         weight: 1.0,
         least_speed,
+        most: None,
         may_pause: false,
         pausing: false,
         points: points.map(|(watts, speed)| (Watts::whole(watts), speed)).to_vec(),
@@ -230,6 +231,33 @@ fn who_consented_to_least_is_cut_last() {
     }
     eprintln!("{beyond} pairs beyond consent in order, {kept} cuts of 500 within what was consented to");
     assert!(beyond > 100 && kept > 100);
+}
+
+#[test]
+fn who_began_with_fewer_watts_gets_more_only_as_far_as_it_may_and_in_steps() {
+    let mut bench = Bench::new(vec![Job { most: Some(Watts::whole(300)), ..job(0, 0.5) }, job(1, 1.0)]);
+    (0..300).for_each(|_| drop(bench.turn(2_000, &[700, 700])));
+    let whole = |watts: [u64; 2]| watts.map(Watts::whole);
+    assert_eq!([bench.limits[0].1, bench.limits[1].1], whole([300, 700]), "there is room for more");
+    bench.jobs[0].most = Some(Watts::whole(650));
+    let mut steps = vec![(bench.now, bench.limits[0].1)];
+    for _ in 0..600 {
+        bench.turn(2_000, &[700, 700]);
+        if steps.last().is_some_and(|(_, limit)| *limit != bench.limits[0].1) {
+            steps.push((bench.now, bench.limits[0].1));
+        }
+    }
+    assert_eq!(steps.last().map(|(_, limit)| *limit), Some(Watts::whole(650)), "{steps:?}");
+    for pair in steps[1..].windows(2) {
+        let ((before, low), (after, high)) = (pair[0], pair[1]);
+        assert!(after - before >= 30 && high.0 - low.0 >= low.0 / 20, "{steps:?}");
+        assert!(high.0 - low.0 <= 140_000, "a fifth of the highest: {steps:?}");
+    }
+    assert!(steps.len() >= 4, "{steps:?}");
+    // What it has it keeps, whatever it may have.
+    bench.jobs[0].most = Some(Watts::whole(300));
+    (0..120).for_each(|_| drop(bench.turn(2_000, &[700, 700])));
+    assert_eq!(bench.limits[0].1, Watts::whole(650));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use neap_model::job::JobId;
 use neap_model::lifecycle::Phase;
 use neap_model::protocol::AttemptReport;
 use neap_model::units::Watts;
-use neap_policies::regulate::{Board, Config, Job as Claim, Readings, Regulator, Seen};
+use neap_policies::regulate::{Because, Board, Config, Job as Claim, Readings, Regulator, Seen};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,6 +117,11 @@ impl Budgets {
     /// Whether a domain told a job's GPUs anything since this start.
     pub(super) fn has_told(&self, id: JobId) -> bool {
         self.told(id).is_some()
+    }
+
+    /// The limit that a domain told a job's GPUs last, which is reserved for them; `None`: none did since this start.
+    pub(super) fn told_limit(&self, id: JobId) -> Option<Watts> {
+        self.told(id).map(|told| told.limit)
     }
 
     /// The number of what a job's GPUs were told last; 0: no domain told them anything.
@@ -241,6 +246,10 @@ impl Controller {
             (known.may_start, known.due) = (orders.may_start, known.regulator.due());
             asked.extend(orders.set.iter().map(|order| order.node.clone()));
             self.budgets.next = orders.set.iter().map(|order| order.order + 1).fold(first, u64::max);
+            if orders.set.iter().any(|order| order.because == Because::Raised) {
+                // The plan knew them lower.
+                self.planning.news();
+            }
             take(&mut known.told, (group, budget), &readings.jobs, &orders);
             for id in orders.pause {
                 self.pause_for_power(now, id, group, turn);
@@ -298,7 +307,7 @@ impl Controller {
             (node.clone(), at.unwrap_or_default())
         };
         let lost: Vec<(String, Duration)> = group.nodes.iter().filter(silent).map(since).collect();
-        let (mut gpus, mut claims, mut drawn) = (Vec::new(), Vec::new(), others);
+        let (mut gpus, mut claims, mut drawn, mut given) = (Vec::new(), Vec::new(), others, Watts::ZERO);
         for job in jobs {
             let Some(known) = self.gpus_of(job) else { continue };
             let here = job.place.as_ref().is_some_and(|place| !lost.iter().any(|(node, _)| *node == place.node));
@@ -322,7 +331,8 @@ impl Controller {
                 drawn += power;
                 gpus.push(Seen { gpu: gpu.uuid.clone(), at, stand, limit, power: Some(power) });
             }
-            claims.push(self.claim(job, rules.when_over.contains(&WhenOver::PauseFlexible)));
+            let most = self.may_have(now, job, told.map(|told| told.limit), &mut given);
+            claims.push(Claim { most, ..self.claim(job, rules.when_over.contains(&WhenOver::PauseFlexible)) });
         }
         Readings { budget: domain.budget, others, site: Some((drawn, at)), gpus, lost, jobs: claims }
     }
@@ -335,6 +345,7 @@ impl Controller {
             // A unit of speed of a job on many GPUs is as much work as that of many jobs.
             weight: job.gpus.len() as f64,
             least_speed: 1.0 / (1.0 + job.spec.flex.slowdown.ratio()),
+            most: None,
             may_pause: may_pause && self.may_pause_now(job),
             pausing,
             points: self.points_of(job),

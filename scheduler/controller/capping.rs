@@ -4,6 +4,7 @@
 //! A job is watched as it was found first, so one that counts no steps is never slowed to save energy. What was learned of a
 //! project's job on a board is used at the next start. An operator's limit for a node goes before all of it.
 
+mod back;
 mod clocks;
 mod known;
 pub(super) mod rungs;
@@ -262,7 +263,13 @@ impl Controller {
         (search.stays, search.drift) = (true, 0);
         let (limit, clock_ceiling) = (search.want, search.ceiling);
         let (time, energy) = (percent(time), percent(energy));
-        let because = CapReason::LeastEnergy { time, energy, slowdown: job.spec.flex.slowdown };
+        let slowdown = job.spec.flex.slowdown;
+        let because = match search.planned {
+            Some(planned) if search.own().is_some_and(|own| own.limit != planned) => {
+                CapReason::Planned { time, energy, slowdown }
+            }
+            _ => CapReason::LeastEnergy { time, energy, slowdown },
+        };
         search.because = Some(because.clone());
         if (job.capped.as_ref(), job.clock_ceiling) != (Some(&(limit, because.clone())), clock_ceiling) {
             self.happens(now, id, JobEvent::Capped { epoch, limit, clock_ceiling, because, points }, turn);
@@ -275,7 +282,7 @@ impl Controller {
             Some(search) => search.want,
             // Not heard of since this start: it stays as it was decided.
             None => {
-                let decided = job.capped.as_ref().filter(|(_, why)| matches!(why, CapReason::LeastEnergy { .. }));
+                let decided = job.capped.as_ref().filter(|(_, why)| why.own().is_some());
                 decided.and_then(|(limit, _)| *limit)
             }
         };
@@ -318,6 +325,10 @@ impl Controller {
             let Some(job) = self.state.jobs.get(&id).filter(|job| !job.gpus.is_empty()) else { continue };
             let Phase::Running { epoch, node, .. } = &job.phase else { continue };
             let (epoch, node) = (*epoch, node.clone());
+            if self.give_back(now, id, turn) {
+                self.wake(&node, turn);
+            }
+            let Some(job) = self.state.jobs.get(&id) else { continue };
             let search = self.capping.searches.get(&id);
             let searched = search.and_then(|search| search.want);
             let over = self.held_over(job).filter(|(limit, _)| searched.is_none_or(|searched| *limit < searched));

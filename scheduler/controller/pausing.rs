@@ -103,7 +103,8 @@ fn as_it_runs(job: &Job, ways: &[Way], (whole, left): (Seconds, Seconds)) -> Arc
     let all = known.map_or_else(|| width.time_of(whole), |way| way.length).0;
     let length = Seconds((all.saturating_mul(left.0) / whole.0.max(1)).max(1));
     let (watts, rank) = known.map_or((None, 0), |way| (way.watts, way.rank));
-    Arc::new([Way { model: width.model.clone(), gpus: width.gpus, limit: width.limit, length, watts, rank }])
+    let model = width.model.clone();
+    Arc::new([Way { model, gpus: width.gpus, limit: width.limit, length, watts, rank, short: false }])
 }
 
 /// Whether a job may be paused again: it has saved its work every time, and was not paused too often.

@@ -190,6 +190,16 @@ impl Planning {
         self.plan.booking(job).map_or(Watts::ZERO, |booking| booking.draws)
     }
 
+    /// Whether something changed that the plan does not know.
+    pub(super) const fn is_due(&self) -> bool {
+        self.due
+    }
+
+    /// The least of the power that a node shares which nobody is promised within that time; all of it where there is no limit.
+    pub(super) fn spare_power(&self, node: &str, span: (DateTime<Utc>, DateTime<Utc>)) -> Watts {
+        self.plan.spare_power(node, span).unwrap_or(Watts(u64::MAX))
+    }
+
     /// The decision on a job that waits.
     #[must_use]
     pub fn decision(&self, job: JobId) -> Option<&Decision> {

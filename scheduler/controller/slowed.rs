@@ -104,12 +104,35 @@ impl Controller {
     /// The highest limit that could be in force on a GPU of a job.
     pub(super) fn may_draw(&self, job: &Job, gpu: &Gpu) -> Watts {
         let reserved = self.budgets.reserved(&gpu.uuid);
-        let first = job.slowed.map(|most| most.min(gpu.limit));
+        let first = job.slowed.max(job.slowed.and(job.raised)).map(|most| most.min(gpu.limit));
         match (&job.phase, first) {
             // What is known of it may be of who had it before.
             (Phase::Leased { .. }, Some(first)) => reserved.map_or(first, |reserved| reserved.max(first)),
             _ => reserved.or(first).unwrap_or(gpu.limit),
         }
+    }
+
+    /// The highest limit that a job which was started with fewer watts may be told now, of which it has `told`: its own choice, as
+    /// far as nobody who waits is promised those watts before it is expected to end. `given` of them went to others just now.
+    /// `None`: it took all it could at its start.
+    pub(super) fn may_have(
+        &self,
+        now: DateTime<Utc>,
+        job: &Job,
+        told: Option<Watts>,
+        given: &mut Watts,
+    ) -> Option<Watts> {
+        let has = told.or(job.slowed).filter(|_| job.slowed.is_some())?;
+        let own = self.own_limit(job.id).filter(|own| *own > has && !matches!(job.phase, Phase::Leased { .. }));
+        // What the plan knows by now: after a change it is made anew first.
+        let Some(own) = own.filter(|_| !self.planning.is_due()) else { return Some(has) };
+        let place = job.place.as_ref()?;
+        let until = self.expected_until(job, now);
+        let spare = self.planning.spare_power(&place.node, (now, until)).saturating_sub(*given);
+        let gpus = job.gpus.len().max(1) as u64;
+        let more = Watts(own.saturating_sub(has).0.min(spare.0 / gpus) / 1_000 * 1_000);
+        *given += Watts(more.0 * gpus);
+        Some(has + more)
     }
 
     /// The limit that a job was let start at, while its domain has not told it another one since this start of the scheduler.

@@ -69,6 +69,9 @@ pub struct Job {
     /// The most that each GPU of the present or last attempt was let draw when it started, where there were watts for no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slowed: Option<Watts>,
+    /// The most that each was let draw since, where that was decided after it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<Watts>,
     /// What was seen of it at which limits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cap_points: Vec<CapPoint>,
@@ -312,6 +315,7 @@ impl State {
             accounted: Joules::ZERO,
             capped: None,
             slowed: None,
+            raised: None,
             clock_ceiling: None,
             cap_points: Vec::new(),
             cpus: 0,
@@ -365,7 +369,8 @@ impl State {
                 job.booked = None;
                 job.leased = Some(at);
                 job.place = Some(Place { zone: zone.clone(), node: node.clone() });
-                (job.capped, job.clock_ceiling, job.slowed) = (None, None, *slowed);
+                (job.capped, job.clock_ceiling) = (None, None);
+                (job.slowed, job.raised) = (*slowed, None);
                 (job.cpus, job.gpus, job.log) = (*cpus, gpus.clone(), None);
                 match (before, job.first_leased) {
                     (Phase::Paused { since }, Some(_)) => {
@@ -389,6 +394,9 @@ impl State {
             JobEvent::Capped { limit, clock_ceiling, because, points, .. } => {
                 (job.capped, job.clock_ceiling) = (Some((*limit, because.clone())), *clock_ceiling);
                 job.cap_points.clone_from(points);
+                if job.slowed.is_some() && !matches!(before, Phase::Leased { .. }) {
+                    job.raised = job.raised.max(Some(limit.unwrap_or(Watts(u64::MAX))));
+                }
             }
             JobEvent::AttemptLost { .. } => {
                 job.losses += 1;

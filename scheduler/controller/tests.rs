@@ -2,6 +2,7 @@
 
 mod ahead;
 mod arrivals;
+mod back;
 mod beside;
 mod budgets;
 mod capping;

@@ -32,6 +32,12 @@ pub fn because(reason: &CapReason) -> String {
         CapReason::LeastEnergy { time, energy, slowdown } => {
             format!("{} by its own steps, within --slowdown {slowdown}", effect(*time, *energy))
         }
+        CapReason::Planned { time, energy, slowdown } => {
+            format!(
+                "as planned with its start; {} by its own steps, within --slowdown {slowdown}",
+                effect(*time, *energy)
+            )
+        }
         CapReason::Domain { domain, limit, time, event } => {
             let by = event.as_ref().map_or(String::new(), |event| format!(", event {}", super::escape(event)));
             let slower = time.map_or_else(

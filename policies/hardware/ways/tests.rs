@@ -43,7 +43,12 @@ fn check(case: &Case<'_>, runs: &[Ran], lines: &[&str]) {
     let mut rungs: BTreeMap<String, Vec<Rung>> = BTreeMap::new();
     for (model, limit, time, power) in case.rungs {
         let (time, power) = (f64::from(*time) / 100.0, f64::from(*power) / 100.0);
-        rungs.entry((*model).to_owned()).or_default().push(Rung { limit: Watts::whole(*limit), time, power });
+        rungs.entry((*model).to_owned()).or_default().push(Rung {
+            limit: Watts::whole(*limit),
+            time,
+            power,
+            short: false,
+        });
     }
     let asked = Asked {
         rungs: &rungs,

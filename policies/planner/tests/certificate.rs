@@ -134,7 +134,7 @@ proptest! {
             let mut job = green(id, alone * 60, *wait);
             let way = |gpus, hours| {
                 let model = "H100".to_owned();
-                Way { model, gpus, length: Seconds::hours(hours), limit: None, watts: None, rank: 0 }
+                Way { model, gpus, length: Seconds::hours(hours), limit: None, watts: None, rank: 0, short: false }
             };
             job.ways = Arc::new([way(1, *alone), way(2, *wide)]);
             job.likely = likely.clone().into();

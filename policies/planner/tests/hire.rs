@@ -19,7 +19,7 @@ fn euro(units: f64) -> Money {
 
 fn way(model: &str, gpus: u32, minutes: u64) -> Way {
     let watts = Some(Watts::whole(1_000));
-    Way { model: model.to_owned(), gpus, length: Seconds::minutes(minutes), limit: None, watts, rank: 0 }
+    Way { model: model.to_owned(), gpus, length: Seconds::minutes(minutes), limit: None, watts, rank: 0, short: false }
 }
 
 /// An H100 takes an hour of it, an A100 two.

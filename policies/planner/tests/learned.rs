@@ -74,6 +74,7 @@ fn every_way_has_its_share() {
         limit: None,
         watts: None,
         rank: 0,
+        short: false,
     };
     job.ways = Arc::new([way(1, 240), way(2, 120)]);
     let (expected, _) = one(&scene(&CURVE, 2, [job.clone()]));

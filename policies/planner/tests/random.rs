@@ -3,7 +3,7 @@
 use super::{at, job, node, occupant};
 use crate::machine::model_matches;
 use crate::problem::{
-    Good, Job, Level, NodeState, Occupant, PauseTerms, Problem, Running, Shared, Site, Way, ZoneState,
+    Good, Job, Level, NodeState, Occupant, PauseTerms, Problem, Running, Shared, Site, Way, ZoneState, slowest,
 };
 use neap_model::cap::Settable;
 use neap_model::fleet::Zone;
@@ -101,7 +101,7 @@ pub(crate) fn jobs() -> impl Strategy<Value = Vec<Job>> {
             let mut likely = likely.unwrap_or_default();
             likely.sort_unstable();
             job.likely = likely.into();
-            job.length = job.ways.iter().map(|way| way.length).max().unwrap_or(job.length);
+            job.length = slowest(&job.ways).unwrap_or(job.length);
             job
         },
     );
@@ -122,13 +122,17 @@ fn ways(job: &Job, speeds: &[(u64, Option<u64>, usize)]) -> Arc<[Way]> {
         length: Seconds((job.length.0 * share / 100).max(1)),
         watts: watts.map(Watts::whole),
         rank: *rank,
+        short: false,
     };
     let at_limits = |way: Way| match way.watts.filter(|_| way.length.0 % 2 == 1) {
         None => vec![way],
         Some(watts) => {
             let (length, watts) = (Seconds(way.length.0 * 110 / 100), Some(watts.scaled(3, 4)));
             let lower = Way { limit: Some(Watts::whole(200)), length, watts, ..way.clone() };
-            vec![Way { limit: Some(Watts::whole(300)), ..way }, lower]
+            // More energy for fewer watts.
+            let (length, watts) = (Seconds(way.length.0 * 125 / 100), lower.watts.map(|watts| watts.scaled(9, 10)));
+            let short = Way { limit: Some(Watts::whole(150)), length, watts, short: true, ..way.clone() };
+            vec![Way { limit: Some(Watts::whole(300)), ..way }, lower, short]
         }
     };
     if job.gpus == 0 { Arc::default() } else { all.zip(speeds).map(way).flat_map(at_limits).collect() }

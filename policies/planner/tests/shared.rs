@@ -10,7 +10,7 @@ use neap_model::units::{Percent, Watts};
 use std::sync::Arc;
 
 /// GPUs of these nodes work on so many watts, and on others from some minutes on; each takes 750 W more with work than idle.
-fn power(nodes: &[&str], watts: u64, later: impl IntoIterator<Item = (i64, u64)>) -> Arc<Shared> {
+pub(super) fn power(nodes: &[&str], watts: u64, later: impl IntoIterator<Item = (i64, u64)>) -> Arc<Shared> {
     let level = |(minutes, watts)| Level {
         from: at(minutes),
         most: watts * 1_000,
@@ -36,7 +36,7 @@ fn peak(nodes: &[&str], model: Option<&str>, most: u64) -> Arc<Shared> {
     })
 }
 
-fn under(forecast: &[u64], gpus: u32, shared: Arc<Shared>, jobs: impl IntoIterator<Item = Job>) -> Problem {
+pub(super) fn under(forecast: &[u64], gpus: u32, shared: Arc<Shared>, jobs: impl IntoIterator<Item = Job>) -> Problem {
     let mut problem = scene(forecast, gpus, jobs);
     problem.site.shared = vec![shared];
     problem
@@ -166,6 +166,7 @@ fn an_elastic_job_takes_the_width_for_which_there_is_power() {
         length: neap_model::seconds::Seconds::minutes(minutes),
         watts: Some(Watts::whole(900)),
         rank: 0,
+        short: false,
     };
     let mut wide = job(1, 100);
     wide.ways = Arc::new([way(1, 100), way(2, 60), way(4, 40)]);
@@ -250,7 +251,7 @@ fn whoever_runs_may_pause_beside_it_and_go_on() {
 }
 
 /// A job that consents to a tenth: an hour at full power, or 64 minutes at 600 of 1,000 W.
-fn consents(id: u64) -> Job {
+pub(super) fn consents(id: u64) -> Job {
     let way = |limit: u64, minutes: u64| Way {
         model: "H100".to_owned(),
         gpus: 1,
@@ -258,13 +259,14 @@ fn consents(id: u64) -> Job {
         length: neap_model::seconds::Seconds::minutes(minutes),
         watts: Some(Watts::whole(limit * 9 / 10)),
         rank: 0,
+        short: false,
     };
     let slowdown = Percent::whole(10);
     Job { ways: Arc::new([way(1_000, 60), way(600, 64)]), slowdown, ..job(id, 64) }
 }
 
 /// Such boards, which start work held, down to that limit.
-fn holding(mut problem: Problem, safe: u64) -> Problem {
+pub(super) fn holding(mut problem: Problem, safe: u64) -> Problem {
     let range =
         |safe| Settable { least: Watts::whole(200), most: Watts::whole(1_000), clocks: None, safe, found: None };
     for gpu in problem.site.nodes.iter_mut().flat_map(|node| &mut node.gpus) {
@@ -274,7 +276,7 @@ fn holding(mut problem: Problem, safe: u64) -> Problem {
 }
 
 /// Limits and starts in minutes from now.
-fn chosen(problem: &Problem) -> Vec<(Option<u64>, i64)> {
+pub(super) fn chosen(problem: &Problem) -> Vec<(Option<u64>, i64)> {
     let made = plan(problem, &Policy::default());
     assert_eq!(crate::audit(problem, &made), vec![]);
     let one = |job: &Arc<Job>| {

@@ -42,6 +42,7 @@ fn jobs() -> impl Strategy<Value = Vec<Job>> {
                 length: Seconds((job.length.0 * share).div_ceil(100)),
                 watts: None,
                 rank: 0,
+                short: false,
             };
             let lower = |way: Way| Way { limit: Some(Watts::whole(200)), watts: Some(Watts::whole(190)), ..way };
             let all = |share| [way((1, 100)), way((2, share)), lower(way((2, share + 5)))].into();

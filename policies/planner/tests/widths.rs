@@ -10,7 +10,15 @@ use neap_model::units::{Percent, Watts};
 use std::sync::Arc;
 
 fn way(model: &str, gpus: u32, minutes: u64) -> Way {
-    Way { model: model.to_owned(), gpus, length: Seconds::minutes(minutes), limit: None, watts: None, rank: 0 }
+    Way {
+        model: model.to_owned(),
+        gpus,
+        length: Seconds::minutes(minutes),
+        limit: None,
+        watts: None,
+        rank: 0,
+        short: false,
+    }
 }
 
 /// The job on one, two or four H100, each doubling 1.6 times as fast.

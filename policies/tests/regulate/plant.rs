@@ -496,6 +496,7 @@ impl Plant {
             gpus: gpus.iter().map(|n| self.devices[*n].board.gpu.clone()).collect(),
             weight: self.dice.between(0.5, 2.0),
             least_speed: [1.0, 0.9, 0.75, 0.5][self.dice.below(4)],
+            most: None,
             may_pause: self.dice.chance(0.4),
             pausing: false,
             points: if known { [0.45, 0.7, 1.0].map(point).to_vec() } else { Vec::new() },

@@ -12,6 +12,8 @@ use neap_policies::power::{Next, Probe, Rung, Terms};
 
 /// Limits that a plan chooses from at most: each is one more way to look at for every width, model, node and hour.
 const OFFERED: usize = 4;
+/// Limits below the best that are offered beside them, where work starts held and watts may be short.
+const SHORT: usize = 2;
 /// What its hardware's making weighs is reckoned at the mean intensity of so long from now on.
 const A_DAY: TimeDelta = TimeDelta::days(1);
 
@@ -22,13 +24,15 @@ pub(in crate::controller) struct Boards {
     pub most: u32,
     /// Lowest limit that all of them may be told, and the one that was found on each; `None`: they differ, or may be told none.
     limits: Option<(Watts, Watts)>,
+    /// The lowest limit at which work on one of them may be reckoned with from its start; `None`: none starts work held.
+    held: Option<Watts>,
     /// Cores and GPUs of one of their nodes, and the power of a core.
     node: (u32, u32, Watts),
 }
 
 impl Boards {
     pub fn of(gpu: &Gpu, node: (u32, u32, Watts)) -> Self {
-        Self { most: 0, limits: limits(gpu), node }
+        Self { most: 0, limits: limits(gpu), held: held(gpu), node }
     }
 
     /// Another one of the model.
@@ -36,6 +40,7 @@ impl Boards {
         if self.limits != limits(gpu) {
             self.limits = None;
         }
+        self.held = [self.held, held(gpu)].into_iter().flatten().min();
     }
 
     /// Cores that a job gets there.
@@ -48,6 +53,10 @@ impl Boards {
 
 fn limits(gpu: &Gpu) -> Option<(Watts, Watts)> {
     gpu.settable.map(|range| (range.least, range.nearest(gpu.limit)))
+}
+
+fn held(gpu: &Gpu) -> Option<Watts> {
+    gpu.settable.and_then(|range| range.safe)
 }
 
 /// The limits that are tried, highest first; empty where there is no choice.
@@ -78,8 +87,14 @@ impl Controller {
         let terms = Terms { host: host.in_base(), delay, ..Terms::within(spec.flex.slowdown.ratio()) };
         let probe = Probe::new(&limits, terms, curve.clone(), 0);
         let known = matches!(probe.next(), Some(Next::Stay(_)));
-        let rungs = known.then(|| probe.curve().rungs(&limits, &terms, OFFERED))?;
-        (rungs.len() > 1).then_some(rungs)
+        let mut rungs = known.then(|| probe.curve().rungs(&limits, &terms, OFFERED))?;
+        if rungs.len() < 2 {
+            return None;
+        }
+        if let Some(held) = boards.held {
+            rungs.extend(probe.curve().short_rungs(&limits, &terms, held.max(least), SHORT));
+        }
+        Some(rungs)
     }
 
     /// Facility energy for each unit of the computers'.

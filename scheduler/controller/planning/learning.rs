@@ -5,7 +5,6 @@ use crate::controller::Controller;
 use crate::controller::capping::rungs::Boards;
 use crate::controller::state::Job;
 use chrono::{DateTime, Utc};
-use neap_model::cap::CapReason;
 use neap_model::fleet::Component;
 use neap_model::job::{JobId, JobSpec, Objective};
 use neap_model::lifecycle::{Outcome, Phase};
@@ -13,7 +12,7 @@ use neap_model::seconds::Seconds;
 use neap_model::units::{Percent, Watts};
 use neap_policies::hardware::{Asked, Ran, ways};
 use neap_policies::power::Rung;
-use neap_policies::problem::Way;
+use neap_policies::problem::{Way, slowest};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -152,12 +151,16 @@ impl Controller {
         // Boards of unlike limits in its zones are left to the search while it runs.
         let of = |(model, _): &(String, u32)| {
             let mut all = self.zones_for(spec).iter().filter(|zone| self.planning.boards(zone, model).is_some());
-            let first = self.rungs_of(spec, all.next()?, model)?;
+            let mut rungs = self.rungs_of(spec, all.next()?, model)?;
             let limits = |rungs: &[Rung]| rungs.first().map(|rung| rung.limit);
-            let alike = |zone: &String| {
-                self.rungs_of(spec, zone, model).as_deref().is_some_and(|r| limits(r) == limits(&first))
-            };
-            all.all(alike).then(|| (model.clone(), first))
+            for zone in all {
+                let there = self.rungs_of(spec, zone, model).filter(|there| limits(there) == limits(&rungs))?;
+                // Those for where watts are short are taken there alone.
+                if !rungs.iter().any(|rung| rung.short) {
+                    rungs.extend(there.into_iter().filter(|rung| rung.short));
+                }
+            }
+            Some((model.clone(), rungs))
         };
         offered.iter().filter_map(of).collect()
     }
@@ -175,7 +178,7 @@ impl Controller {
 
     /// The same, where its ways are known.
     pub(super) fn length_by(&self, spec: &JobSpec, ways: &[Way]) -> Seconds {
-        if let Some(longest) = ways.iter().map(|way| way.length).max() {
+        if let Some(longest) = slowest(ways) {
             return longest;
         }
         let limit = spec.time.limit.unwrap_or(Seconds::hours(24));
@@ -199,8 +202,7 @@ impl Controller {
     pub(super) fn likely_of(&self, spec: &JobSpec, job: Option<&Job>, ways: &[Way], left: Seconds) -> Arc<[u32]> {
         let known = self.planning.known.get(&kind_of(spec));
         let Some(known) = known.filter(|_| spec.time.expect.is_none()) else { return Arc::default() };
-        let slowest = ways.iter().map(|way| way.length.0).max();
-        let whole: Vec<u64> = match slowest {
+        let whole: Vec<u64> = match slowest(ways).map(|slowest| slowest.0) {
             None => known.lengths.iter().copied().collect(),
             Some(slowest) => {
                 let there = |ran: &Ran| {
@@ -273,8 +275,10 @@ impl Controller {
 /// How much longer a run took than at the highest limit, and how much power it drew against that, by what was measured at the
 /// limit it was held at for its own good. Both 1 where it was not.
 fn held_at(job: &Job, took: Seconds) -> (f64, f64) {
-    let Some((Some(_), CapReason::LeastEnergy { time, energy, .. })) = &job.capped else { return (1.0, 1.0) };
-    let (time, energy) = (time.ratio(), energy.ratio());
+    let Some((Some(_), because)) = &job.capped else { return (1.0, 1.0) };
+    let Some((time, energy)) = because.own().map(|(time, energy)| (time.ratio(), energy.ratio())) else {
+        return (1.0, 1.0);
+    };
     let held = (job.account.cap.capped_ms as f64 / (took.0.max(1) as f64 * 1e3)).min(1.0);
     if time <= 0.0 || energy <= 0.0 {
         return (1.0, 1.0);
@@ -311,7 +315,7 @@ pub(in crate::controller) fn still_likely(
 
 /// The same ways for what is left of a job.
 pub(super) fn ways_left(ways: Vec<Way>, left: Seconds) -> Vec<Way> {
-    let whole = ways.iter().map(|way| way.length.0).max().unwrap_or(1).max(1);
+    let whole = slowest(&ways).map_or(1, |slowest| slowest.0.max(1));
     let part = |way: Way| Way { length: Seconds((way.length.0 * left.0).div_ceil(whole).max(1)), ..way };
     ways.into_iter().map(part).collect()
 }

@@ -4,6 +4,7 @@ use super::learning::ways_left;
 use crate::config::ZoneConfig;
 use crate::controller::Controller;
 use crate::controller::leases::SILENT;
+use crate::controller::state::Job;
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::Zone;
 use neap_model::grid::{Curve, Grade, PriceCurve};
@@ -15,7 +16,7 @@ use neap_model::refusal::Refusal;
 use neap_model::seconds::Seconds;
 use neap_model::units::{Percent, Watts};
 use neap_policies::forecast::Guard;
-use neap_policies::problem::{Delay, Job as Ask, NodeState, Occupant, Tariff, Way, ZoneState};
+use neap_policies::problem::{Delay, Job as Ask, NodeState, Occupant, Tariff, Way, ZoneState, slowest};
 use std::sync::Arc;
 
 /// Days over which the feeds judge forecasts.
@@ -75,7 +76,7 @@ impl Controller {
             submitted,
             eligible: not_before.map_or(submitted, |at| at.max(submitted)),
             blocked,
-            length: ways.iter().map(|way| way.length).max().unwrap_or(left),
+            length: slowest(&ways).unwrap_or(left),
             likely,
             ways,
             slowdown: spec.flex.slowdown,
@@ -209,25 +210,28 @@ impl Controller {
         self.planning.due = true;
     }
 
+    /// When a job that holds room is expected to end.
+    pub(in crate::controller) fn expected_until(&self, job: &Job, now: DateTime<Utc>) -> DateTime<Utc> {
+        let since = job.started.filter(|_| !matches!(job.phase, Phase::Leased { .. })).or(job.leased).unwrap_or(now);
+        let expected = self.still_runs(job, since).map(|left| now + left.delta());
+        let limit = job.spec.time.limit.unwrap_or(Seconds::hours(24));
+        let limit = since + Seconds(limit.0.saturating_sub(job.ran.0)).delta();
+        // Where nobody can say a job is reckoned with up to its limit, past that for another minute.
+        expected.unwrap_or_else(|| limit.max(now + TimeDelta::seconds(60)))
+    }
+
     pub(in crate::controller) fn occupants(&self, now: DateTime<Utc>) -> Vec<Occupant> {
         let mut occupants = Vec::new();
         for id in self.planning.placed.values().flatten() {
             let Some(job) = self.state.jobs.get(id) else { continue };
             let Some((_, node)) = job.phase.attempt() else { continue };
-            let since =
-                job.started.filter(|_| !matches!(job.phase, Phase::Leased { .. })).or(job.leased).unwrap_or(now);
-            let expected = self.still_runs(job, since).map(|left| now + left.delta());
-            let limit = job.spec.time.limit.unwrap_or(Seconds::hours(24));
-            let limit = since + Seconds(limit.0.saturating_sub(job.ran.0)).delta();
-            // Where nobody can say a job is reckoned with up to its limit, past that for another minute.
-            let until = expected.unwrap_or_else(|| limit.max(now + TimeDelta::seconds(60)));
             occupants.push(Occupant {
                 job: *id,
                 node: node.to_owned(),
                 cpus: job.cpus,
                 memory: job.spec.resources.memory.unwrap_or_default(),
                 gpus: job.gpus.clone(),
-                until,
+                until: self.expected_until(job, now),
                 draws: if self.planning.site.shared.is_empty() { Watts::ZERO } else { self.adds_at_most(node, *id) },
             });
         }

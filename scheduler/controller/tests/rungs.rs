@@ -75,6 +75,15 @@ fn who_has_to_hurry_runs_at_full_power() {
     assert_eq!(limit(&mut world, id), Watts::whole(300));
     world.pass(hours(1));
     assert_eq!(world.cap(id), None, "and stays there");
+    let capped = world.show(id).capped.expect("decided");
+    let CapReason::Planned { time, energy, slowdown } = capped.because else { panic!("{capped:?}") };
+    let full = Percent::whole(100);
+    assert_eq!((capped.limit, time, energy, slowdown), (None, full, full, Percent::whole(10)));
+    world.restart();
+    world.beat();
+    world.pass(hours(1));
+    assert_eq!(world.cap(id), None);
+    world.check_replay();
 }
 
 #[test]

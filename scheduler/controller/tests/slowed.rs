@@ -14,10 +14,10 @@ use neap_model::protocol::Ask;
 use neap_model::units::{Percent, Watts};
 use proptest::prelude::*;
 
-const SECOND: TimeDelta = TimeDelta::seconds(1);
-const SAFE: Watts = Watts::whole(150);
+pub(super) const SECOND: TimeDelta = TimeDelta::seconds(1);
+pub(super) const SAFE: Watts = Watts::whole(150);
 
-fn row(watts: u64) -> PowerDomain {
+pub(super) fn row(watts: u64) -> PowerDomain {
     PowerDomain {
         name: "row".into(),
         nodes: vec!["n1".into()],
@@ -28,17 +28,25 @@ fn row(watts: u64) -> PowerDomain {
     }
 }
 
-/// A world under that limit, in which one such job ran to its end when there was more.
-fn taught(under: PowerDomain, safe: Option<Watts>) -> World {
+/// Takes least energy at 240 W beside its core, and more below: 210 W are a quarter slower than 300 W.
+fn bent(limit: Option<Watts>) -> (f64, f64) {
+    let limit = limit.map_or(300.0, |limit| limit.0 as f64 / 1e3).min(300.0);
+    let rate = if limit >= 240.0 { 10.0 - (300.0 - limit) / 120.0 } else { 9.5 - (240.0 - limit) / 20.0 };
+    (rate.max(0.5), limit)
+}
+
+/// A world under that limit, in which one job of either kind ran to its end when there was more.
+pub(super) fn taught(under: PowerDomain, safe: Option<Watts>) -> World {
     let gpus = [("GPU-a", "A"), ("GPU-b", "A"), ("GPU-c", "A"), ("GPU-d", "A")];
     let mut world = World::of(Config { power_domains: vec![row(2_000)], ..config() }, 8).with_gpus(&gpus).with_helper();
     world.on_feeder(safe);
     world.paces.insert("hungry".into(), hungry);
+    world.paces.insert("bent".into(), bent);
     world.beat();
     world.grid(&curve_of(&[300], Grade::Forecast));
-    let first = submit(&mut world, 10);
-    world.pass(hours(4) + hours(1));
-    assert!(world.show(first).phase.is_final());
+    let first = [submit(&mut world, 10), submit_bent(&mut world, 30)];
+    world.pass(hours(4) + hours(2));
+    assert!(first.iter().all(|id| world.show(*id).phase.is_final()));
     world.restart_as(Config { power_domains: vec![under], ..config() });
     world.grid(&curve_of(&[300], Grade::Forecast));
     world.beat();
@@ -47,29 +55,37 @@ fn taught(under: PowerDomain, safe: Option<Watts>) -> World {
 }
 
 fn submit(world: &mut World, slowdown: u32) -> JobId {
-    let mut spec = job("hungry", hours(4));
+    submit_as(world, "hungry", slowdown)
+}
+
+pub(super) fn submit_bent(world: &mut World, slowdown: u32) -> JobId {
+    submit_as(world, "bent", slowdown)
+}
+
+fn submit_as(world: &mut World, name: &str, slowdown: u32) -> JobId {
+    let mut spec = job(name, hours(4));
     spec.resources.gpus = 1;
     spec.flex.slowdown = Percent::whole(slowdown);
     world.submit(spec).expect("accepted").id
 }
 
-fn runs(world: &World, id: JobId) -> bool {
+pub(super) fn runs(world: &World, id: JobId) -> bool {
     matches!(world.controller.state().jobs[&id].phase, Phase::Running { .. })
 }
 
-fn slowed(world: &World, id: JobId) -> Option<Watts> {
+pub(super) fn slowed(world: &World, id: JobId) -> Option<Watts> {
     world.controller.state().jobs[&id].slowed
 }
 
 /// What could be drawn, if boards went to what they are left at without a lease, too.
-fn could_be_drawn(world: &World) -> Watts {
+pub(super) fn could_be_drawn(world: &World) -> Watts {
     let gpus = world.in_force();
     let cores = gpus.len() as u64;
     let work: Watts = gpus.iter().map(|(_, limit)| (*limit).max(SAFE)).sum();
     Watts::whole(160 + 80 * cores + 75 * (4 - cores)) + work
 }
 
-fn within(world: &World, watts: u64) {
+pub(super) fn within(world: &World, watts: u64) {
     let groups = world.controller.power_groups(world.now);
     let committed = groups[0].committed;
     let could = could_be_drawn(world);
@@ -234,7 +250,8 @@ proptest! {
         let mut world = taught(row(watts), Some(SAFE));
         for (act, seconds) in acts {
             match act {
-                0..=2 => drop(submit(&mut world, 10)),
+                0 | 1 => drop(submit_bent(&mut world, 30)),
+                2 => drop(submit(&mut world, 10)),
                 3 => drop(submit(&mut world, 0)),
                 4 => world.restart(),
                 5 => world.executor_up = !world.executor_up,
