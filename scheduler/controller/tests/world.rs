@@ -403,6 +403,8 @@ impl World {
             watts_per_cpu: Watts::whole(100),
             meters: vec![Meter { component: Component::Cpu, source: Source::CpuTime }],
             boot: "boot".into(),
+            driver: None,
+            sensor_windows: BTreeMap::new(),
         }
     }
 
