@@ -253,7 +253,15 @@ fn a_silent_node_counts_at_what_it_was_told_where_its_boards_are_brought_down() 
             }
         }
         // It takes what it was told again, and is told anything else only then.
-        world.executor_up = true;
+        (world.executor_up, world.lapsed) = (true, true);
+        for _ in 0..2 {
+            world.pass_by(SECOND, SECOND);
+            let lower = safe != Some(SAFE);
+            assert!(
+                lower || (world.cap(id), committed(&world)) == (Some(Watts::whole(told)), Watts::whole(470 + 2 * told))
+            );
+        }
+        world.lapsed = false;
         world.pass_by(SECOND * 5, SECOND);
         let board = world.cap(id).expect("held").0 / 1_000;
         assert_eq!(committed(&world), Watts::whole(160 + 80 * 2 + 75 * 2 + 2 * board));
