@@ -93,6 +93,8 @@ struct Executor {
     /// Started with the first limit that is wanted.
     caps: Option<Caps>,
     seeker: Seeker,
+    /// When the helper answered last, since boot, and the number of its start.
+    helper: Option<(Duration, u64)>,
     session: u64,
     beats: u64,
     /// The scheduler we believe: its incarnation and nonce.
@@ -120,6 +122,7 @@ pub async fn run(config: Config, link: Arc<dyn Link>, notice: Notice) -> Result<
         node_meter: NodeMeter::resume(run.read(NODE), Utc::now(), rand::rng().random()),
         caps: None,
         seeker: Seeker::default(),
+        helper: None,
         session: rand::rng().random(),
         beats: 0,
         scheduler: None,

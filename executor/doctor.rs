@@ -61,7 +61,10 @@ pub fn examine(config: &Config) -> Vec<Finding> {
         Err(why) => all.push(finding(Level::Warn, "gpu", format!("none: {why}"))),
     }
     match Rapl::find(&config.rapl_root) {
-        Ok(rapl) => all.push(finding(Level::Ok, "cpu", format!("RAPL readable, {} zones counted", rapl.zones()))),
+        Ok(rapl) => {
+            let memory = if rapl.counts_memory() { "memory apart" } else { "none of them of memory" };
+            all.push(finding(Level::Ok, "cpu", format!("RAPL readable, {} zones counted, {memory}", rapl.zones())));
+        }
         Err(why) => {
             let text = format!("estimated from processor time at {} a core: {why}", config.watts_per_cpu);
             all.push(finding(Level::Warn, "cpu", text));

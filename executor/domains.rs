@@ -3,6 +3,7 @@
 mod cap;
 pub mod nvml;
 pub mod rapl;
+pub mod sensor;
 pub mod simulated;
 
 pub use cap::{Cap, CapRange, CapState, Uncapped};

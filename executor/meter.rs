@@ -1,8 +1,9 @@
 //! Counter readings → energy spans. Pure: it is told what was read and when.
 //!
-//! A GPU's energy belongs to the attempt that holds it, idle or not; where several hold it, `share.rs` divides. A measured processor package is divided by processor time; what
-//! no attempt used stays unattributed, and the parts add up to the whole, millijoule by millijoule. Without a counter an
-//! attempt's energy is its processor time times a stated figure per core, and says `cpu_time`.
+//! A GPU's energy belongs to the attempt that holds it, idle or not; where several hold it, `share.rs` divides. Measured processor
+//! packages, and memory where it is measured, are divided by processor time; what no attempt used stays unattributed, and the
+//! parts add up to the whole, millijoule by millijoule. Without a counter an attempt's energy is its processor time times a stated
+//! figure per core, and says `cpu_time`.
 
 pub mod apportion;
 pub mod edge;
@@ -42,6 +43,8 @@ const GAP: TimeDelta = TimeDelta::seconds(10);
 pub struct Interval {
     /// Energy of the processor packages, where a counter says so.
     pub cpu: Option<Joules>,
+    /// Energy of memory, where a counter says so.
+    pub dram: Option<Joules>,
     /// Busy processor time of the whole host, in milliseconds.
     pub busy_ms: u64,
     /// What each GPU used and for whom, by UUID.
@@ -80,23 +83,16 @@ pub fn divide(interval: &Interval, holders: &Holders, watts_per_cpu: Watts) -> S
     // Host and attempts are read one after the other: the attempts may seem to have used more than the host.
     let busy = interval.busy_ms.max(used);
     let estimate = |ms: u64| watts_per_cpu * Duration::from_millis(ms);
-    let (source, whole) = match interval.cpu {
+    let (source, energy) = match interval.cpu {
         Some(energy) => (Source::Rapl, energy),
         None => (Source::CpuTime, estimate(busy)),
     };
-    let (mut passed, mut given) = (0, Joules::ZERO);
-    for (attempt, ms) in &interval.attempts {
-        // Cumulative shares: rounding never makes the parts more than the whole.
-        passed += ms;
-        let upto = whole.scaled(passed, busy);
-        let energy = upto.saturating_sub(given);
-        given = upto;
-        shares.attempts.entry(*attempt).or_default().push(Part { component: Component::Cpu, source, energy });
-        let off = if source == Source::Rapl { RAPL_OFF } else { ESTIMATE_OFF };
-        shares.metering.entry(*attempt).or_default().uncertain += share::times(energy, off);
+    by_time(&mut shares, &interval.attempts, busy, Part { component: Component::Cpu, source, energy });
+    if let Some(energy) = interval.dram {
+        // Nothing says who reads and writes: memory goes as its processors do.
+        let whole = Part { component: Component::Dram, source: Source::Rapl, energy };
+        by_time(&mut shares, &interval.attempts, busy, whole);
     }
-    add(&mut shares.node, Part { component: Component::Cpu, source, energy: whole });
-    add(&mut shares.attributed, Part { component: Component::Cpu, source, energy: given });
     for (uuid, used) in &interval.gpus {
         let parted = share(uuid, used, holders);
         shares.draws.board(&used.tally, &parted);
@@ -116,6 +112,24 @@ pub fn divide(interval: &Interval, holders: &Holders, watts_per_cpu: Watts) -> S
         shares.unattributed.add(&parted.unattributed);
     }
     shares
+}
+
+/// Divides what processors or memory used by processor time of `busy` milliseconds in all; what no attempt used is nobody's.
+fn by_time(shares: &mut Shares, attempts: &BTreeMap<AttemptId, u64>, busy: u64, whole: Part) {
+    let used: u64 = attempts.values().sum();
+    let mut weights: Vec<u64> = attempts.values().copied().collect();
+    weights.push(busy.saturating_sub(used));
+    let amounts = apportion::apportion(whole.energy.0, &weights);
+    let off = if whole.source == Source::Rapl { RAPL_OFF } else { ESTIMATE_OFF };
+    let mut given = Joules::ZERO;
+    for (attempt, amount) in attempts.keys().zip(amounts) {
+        let part = Part { energy: Joules(amount), ..whole };
+        given += part.energy;
+        shares.attempts.entry(*attempt).or_default().push(part);
+        shares.metering.entry(*attempt).or_default().uncertain += share::times(part.energy, off);
+    }
+    add(&mut shares.node, whole);
+    add(&mut shares.attributed, Part { energy: given, ..whole });
 }
 
 fn add(parts: &mut Vec<Part>, part: Part) {

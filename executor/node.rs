@@ -2,12 +2,12 @@
 
 use crate::clock::{Boot, Clock, millis};
 use crate::config::Config;
-use crate::domains::PowerDomain;
 use crate::domains::nvml::Gpus;
 use crate::domains::nvml::sampler::Live;
-use crate::domains::rapl::Rapl;
+use crate::domains::rapl::{Rapl, Split};
+use crate::domains::sensor;
 use crate::meter::power::mean;
-use crate::meter::rest::{Stated, add_stated};
+use crate::meter::rest::{Measured, Stated, add_stated};
 use crate::meter::share::{BoardPart, GpuUse, Work};
 use crate::meter::track::Tally;
 use crate::meter::{Holders, Interval, Shares, divide};
@@ -32,7 +32,7 @@ pub enum NodeError {
 pub struct Node {
     /// What it has.
     pub inventory: Inventory,
-    rapl: Option<(Rapl, Joules)>,
+    rapl: Option<(Rapl, Split)>,
     /// The processors' counter answered the last time.
     rapl_answered: bool,
     gpus: Option<Gpus>,
@@ -76,7 +76,7 @@ impl Node {
             }
         }
         let rapl = match Rapl::find(&config.rapl_root) {
-            Ok(rapl) => Some((rapl, Joules::ZERO)),
+            Ok(rapl) => Some((rapl, Split::default())),
             Err(why) => {
                 notes.push(format!(
                     "processors are estimated from their time at {} a core: {why}",
@@ -87,6 +87,11 @@ impl Node {
         };
         let source = if rapl.is_some() { Source::Rapl } else { Source::CpuTime };
         meters.push(Meter { component: Component::Cpu, source });
+        if rapl.as_ref().is_some_and(|(rapl, _)| rapl.counts_memory()) {
+            meters.push(Meter { component: Component::Dram, source });
+        } else if config.watts_per_gib > Watts::ZERO {
+            meters.push(Meter { component: Component::Dram, source: Source::Estimated });
+        }
         let threads = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let inventory = Inventory {
             cpus: config.cpus.unwrap_or(threads),
@@ -95,6 +100,11 @@ impl Node {
             watts_per_cpu: config.watts_per_cpu,
             meters,
             boot: boot_id(),
+            driver: gpus.as_ref().and_then(Gpus::driver),
+            sensor_windows: found
+                .iter()
+                .filter_map(|gpu| Some((gpu.model.clone(), sensor::window(&gpu.model)?)))
+                .collect(),
         };
         Ok(Self {
             rapl,
@@ -103,10 +113,8 @@ impl Node {
             gpus,
             busy_ms: host_busy_ms().ok_or(NodeError::Facts("/proc/stat"))?,
             stated: Stated {
-                idle: Watts(
-                    config.idle_watts_per_cpu.0.saturating_mul(u64::from(threads))
-                        + config.watts_per_gib.scaled(inventory.memory.0 >> 20, 1 << 10).0,
-                ),
+                idle: Watts(config.idle_watts_per_cpu.0.saturating_mul(u64::from(threads))),
+                memory: config.watts_per_gib.scaled(inventory.memory.0 >> 20, 1 << 10),
                 rest: config.rest_watts,
                 supply_efficiency: config.supply_efficiency,
             },
@@ -195,6 +203,8 @@ impl Node {
             }
             stays
         });
+        // It may have been loaded anew.
+        self.inventory.driver = gpus.driver().or(self.inventory.driver.take());
         let mut now: BTreeMap<String, String> =
             gpus.live().into_iter().filter_map(|(uuid, live)| Some((uuid, live.trouble?))).collect();
         if gpus.stale().is_some() {
@@ -228,10 +238,12 @@ impl Node {
         self.busy_ms = busy;
         let mut whole = true;
         if let Some((rapl, before)) = &mut self.rapl {
-            let reading = rapl.energy();
+            let reading = rapl.split();
             whole = std::mem::replace(&mut self.rapl_answered, reading.is_ok()) && reading.is_ok();
-            let now = reading.map_or(*before, |reading| reading.energy);
-            interval.cpu = Some(now.saturating_sub(*before));
+            let now = reading.unwrap_or(*before);
+            interval.cpu = Some(now.packages.saturating_sub(before.packages));
+            let memory = |memory: Joules| memory.saturating_sub(before.memory.unwrap_or_default());
+            interval.dram = if rapl.counts_memory() { Some(now.memory.map_or(Joules::ZERO, memory)) } else { None };
             *before = now;
         }
         if let Some(gpus) = &mut self.gpus {
@@ -250,7 +262,8 @@ impl Node {
             }
         }
         let mut shares = divide(&interval, holders, self.inventory.watts_per_cpu);
-        add_stated(&mut shares, &self.stated, time, interval.cpu.is_some(), reserved, self.inventory.cpus);
+        let measured = Measured { processors: interval.cpu.is_some(), memory: interval.dram.is_some() };
+        add_stated(&mut shares, &self.stated, time, measured, reserved, self.inventory.cpus);
         shares.draws.rest(&shares.attempts, time, whole);
         shares
     }

@@ -1,8 +1,9 @@
 //! The places where work can run: zones and the nodes in them.
 
 use crate::cap::{Settable, Uncapped};
-use crate::units::{Bytes, Pue, Watts};
+use crate::units::{Bytes, Percent, Pue, Watts};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A place with one electricity grid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,41 @@ pub struct Inventory {
     pub meters: Vec<Meter>,
     /// The boot this inventory belongs to.
     pub boot: String,
+    /// Version of the graphics driver when the executor started; `None`: there is none, or an earlier version did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// The share of the time for which the power sensors of its boards look, by model; models of which nothing is known are absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sensor_windows: BTreeMap<String, Percent>,
+}
+
+impl Inventory {
+    /// A board of this node as it is told with a job; with its name alone if it is none of them.
+    #[must_use]
+    pub fn board(&self, uuid: &str) -> Board {
+        let gpu = self.gpus.iter().find(|gpu| gpu.uuid == uuid);
+        Board {
+            uuid: uuid.to_owned(),
+            model: gpu.map(|gpu| gpu.model.clone()),
+            driver: gpu.and(self.driver.clone()),
+            sensor_window: gpu.and_then(|gpu| self.sensor_windows.get(&gpu.model).copied()),
+        }
+    }
+}
+
+/// A graphics processor that a job holds or held.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Board {
+    /// The driver's unique name.
+    pub uuid: String,
+    /// Model name without spaces; `None`: its node does not list it.
+    pub model: Option<String>,
+    /// Version of the driver; `None`: its executor did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// The share of the time for which its power sensor looks; `None`: nobody measured that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensor_window: Option<Percent>,
 }
 
 /// Which part of a node. The parts are disjoint.
@@ -57,8 +93,10 @@ pub struct Inventory {
 pub enum Component {
     /// Graphics processors.
     Gpu,
-    /// Processor packages and memory.
+    /// Processor packages; with memory where earlier versions metered, and where both are estimated.
     Cpu,
+    /// Memory, where a counter of its own or a stated figure tells of it.
+    Dram,
     /// The rest.
     Other,
 }
@@ -70,6 +108,7 @@ impl Component {
         match self {
             Self::Gpu => "gpu",
             Self::Cpu => "cpu",
+            Self::Dram => "dram",
             Self::Other => "other",
         }
     }
@@ -83,7 +122,7 @@ pub enum Source {
     NvmlEnergy,
     /// Integral of the GPU's power readings.
     NvmlPower,
-    /// The processor's energy counter.
+    /// The energy counters of processor packages and memory.
     Rapl,
     /// Processor time times a figure per core.
     CpuTime,

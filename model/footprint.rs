@@ -3,7 +3,7 @@
 //! Each energy span is spread evenly over its time and meets the intensity of each part of that time;
 //! rounding happens once per part.
 
-use crate::grid::{Grade, Quantity, Series, Span};
+use crate::grid::{Curve, Grade, Quantity, Series, Span};
 use crate::units::{GramsCo2e, Intensity, Joules, Money, Price};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,36 @@ fn spread<Q: Quantity>(
     span.energy.saturating_sub(given)
 }
 
+/// The feeds whose intensities a span of energy meets, in the order of time, and what of it met each: spread evenly over its
+/// time, so that the parts add up to what the curve covers.
+#[must_use]
+pub fn by_feed(span: &EnergyOver, curve: &Curve) -> Vec<(String, Joules)> {
+    let mut feeds: Vec<(String, Joules)> = Vec::new();
+    spread(span, &curve.series, TimeDelta::zero(), |energy, part| {
+        // A part may reach over the end of one feed's time.
+        let mut at = part.from;
+        let (whole, mut given) = (millis(part.until - part.from), Joules::ZERO);
+        while at < part.until {
+            let next = curve.whose.iter().map(|(from, _)| *from).find(|from| *from > at);
+            let until = next.map_or(part.until, |next| next.min(part.until));
+            let upto = energy.scaled(millis(until - part.from), whole);
+            if let Some(feed) = curve.feed_at(at) {
+                add_feed(&mut feeds, feed, upto.saturating_sub(given));
+            }
+            (at, given) = (until, upto);
+        }
+    });
+    feeds
+}
+
+/// Adds energy that met a feed's intensities to what did before.
+pub(crate) fn add_feed(feeds: &mut Vec<(String, Joules)>, feed: &str, energy: Joules) {
+    match feeds.iter_mut().find(|(known, _)| known == feed) {
+        Some((_, sum)) => *sum += energy,
+        None => feeds.push((feed.to_owned(), energy)),
+    }
+}
+
 /// What energy cost, in one currency: at the prices of its time, and at those from when the job first could have started.
 /// Prices are as their source says them; a price below zero gives money back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +202,9 @@ pub struct Beside {
     /// The feeds whose intensities it met; earlier versions do not say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signals: Vec<String>,
+    /// Facility energy that met those of each; earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_signal: Vec<(String, Joules)>,
 }
 
 /// Emissions by the market-based method (GHG Protocol, Scope 2 Guidance, 2015): energy times the factor of the site's contract

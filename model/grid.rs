@@ -159,19 +159,13 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// The feeds that the values between two instants come from, each once.
+    /// The feed that the value of that instant comes from, where that is known.
     #[must_use]
-    pub fn feeds(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<String> {
-        let mut feeds: Vec<String> = Vec::new();
-        for span in self.series.within(from, until) {
-            let before = self.whose.partition_point(|(at, _)| *at <= span.from);
-            let said = before.checked_sub(1).map(|place| &self.whose[place].1);
-            let only = self.origins.first().filter(|_| self.origins.len() == 1).map(|origin| &origin.feed);
-            if let Some(feed) = said.or(only).filter(|feed| !feeds.contains(feed)) {
-                feeds.push(feed.clone());
-            }
-        }
-        feeds
+    pub fn feed_at(&self, at: DateTime<Utc>) -> Option<&str> {
+        let before = self.whose.partition_point(|(from, _)| *from <= at);
+        let said = before.checked_sub(1).map(|place| &self.whose[place].1);
+        let only = self.origins.first().filter(|_| self.origins.len() == 1).map(|origin| &origin.feed);
+        said.or(only).map(String::as_str)
     }
 }
 

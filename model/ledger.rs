@@ -2,7 +2,7 @@
 
 use crate::cap::CapUse;
 use crate::fleet::{Component, Quality, Source};
-use crate::footprint::{Beside, Bill, Footprint, Market, Savings};
+use crate::footprint::{Beside, Bill, Footprint, Market, Savings, add_feed};
 use crate::units::{GpuSeconds, GramsCo2e, Joules, Watts};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -274,6 +274,9 @@ pub struct Account {
     /// The feeds whose intensities its energy met, in the order first seen; earlier versions did not keep them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signals: Vec<String>,
+    /// Facility energy that met those of each; earlier versions did not keep it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_signal: Vec<(String, Joules)>,
     /// Spans whose intensity may still be replaced by a better one.
     pub provisional: bool,
 }
@@ -315,6 +318,9 @@ impl Account {
             if !self.signals.contains(feed) {
                 self.signals.push(feed.clone());
             }
+        }
+        for (feed, energy) in &beside.by_signal {
+            add_feed(&mut self.by_signal, feed, *energy);
         }
     }
 

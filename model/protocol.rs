@@ -60,6 +60,9 @@ pub struct JobReport {
     pub place: Option<crate::plan::Place>,
     /// GPUs of the present or last attempt, by UUID.
     pub gpus: Vec<String>,
+    /// The same boards, with what is known of each; earlier versions did not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boards: Vec<crate::fleet::Board>,
     /// The file on its node that the output of the present or last attempt goes to.
     pub log: Option<String>,
     /// Attempts so far.

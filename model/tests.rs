@@ -1,7 +1,7 @@
 //! What the vocabulary promises: exact sums, units that are read as they are written, and one life for every job.
 
 use crate::footprint::{EnergyOver, Savings, footprint};
-use crate::grid::{Grade, Series, Span};
+use crate::grid::{Curve, Grade, Series, Span};
 use crate::job::{AttemptId, Epoch, JobId, Person, is_name};
 use crate::lifecycle::{AttemptEnd, Exit, ExitFrom, JobEvent, Outcome, Phase, StopCause};
 use crate::refusal::Code;
@@ -197,6 +197,26 @@ proptest! {
         let expected = upper.at(at(minute)).or(lower.at(at(minute))).map(|s| (s.value, s.grade));
         prop_assert_eq!(both.at(at(minute)).map(|s| (s.value, s.grade)), expected);
         prop_assert!(both.spans().windows(2).all(|pair| pair[0].until <= pair[1].from));
+    }
+
+    #[test]
+    fn what_met_each_feed_is_what_the_curve_covers(
+        series in any_series(), from in 0i64..400, length in 0i64..200, joules in 0u64..1 << 50,
+        changes in proptest::collection::btree_map(-10i64..600, 0usize..3, 1..6),
+    ) {
+        let span = EnergyOver { from: at(from), until: at(from + length), energy: Joules(joules) };
+        let whose = changes.iter().map(|(minute, feed)| (at(*minute), format!("feed {feed}"))).collect();
+        let curve = Curve { series: series.clone(), origins: Vec::new(), whose };
+        let feeds = crate::footprint::by_feed(&span, &curve);
+        let met: u64 = feeds.iter().map(|(_, energy)| energy.0).sum();
+        let covered = joules - footprint(&[span], &series, TimeDelta::zero()).uncovered.0;
+        let first = at(*changes.keys().next().expect("one"));
+        prop_assert!(met <= covered);
+        // Before the first of them nobody said whose it is.
+        if span.from >= first {
+            prop_assert_eq!(met, covered);
+        }
+        prop_assert_eq!(feeds.iter().map(|(feed, _)| feed).collect::<std::collections::BTreeSet<_>>().len(), feeds.len());
     }
 
     #[test]

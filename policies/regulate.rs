@@ -72,6 +72,8 @@ pub struct Board {
     pub vouched: Option<Watts>,
     /// The limit it is brought to when nobody holds a lease on it; `None`: then it is at whatever was found.
     pub safe: Option<Watts>,
+    /// The limit it is brought to once its node was not heard for so long that its leases have ended; `None`: as without a lease.
+    pub unheard: Option<Watts>,
 }
 
 impl Board {
@@ -92,6 +94,12 @@ impl Board {
     #[must_use]
     pub fn left(&self) -> Watts {
         self.safe.map_or(self.most(), |safe| safe.min(self.most()))
+    }
+
+    /// The most that could be in force while its node is not heard, beside what it was told.
+    #[must_use]
+    pub fn left_unheard(&self) -> Watts {
+        self.unheard.map_or(self.left(), |safe| safe.min(self.most()))
     }
 }
 

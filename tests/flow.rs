@@ -231,14 +231,15 @@ fn a7_a_job_with_a_finish_by_waits_for_its_cleanest_window_and_now_overrides() {
 #[test]
 fn a10_a_rapl_counter_that_wraps_is_measured_and_says_so_everywhere() {
     let tree = tempfile::tempdir_in("/tmp").expect("a directory");
-    let zone = tree.path().join("intel-rapl:0");
-    std::fs::create_dir_all(&zone).expect("a powercap zone");
+    let (zone, memory) = (tree.path().join("intel-rapl:0"), tree.path().join("intel-rapl:0:0"));
     let range: u64 = 20_000_000;
-    let write = |name: &str, text: &str| std::fs::write(zone.join(name), format!("{text}\n")).expect("a powercap file");
-    write("name", "package-0");
-    write("max_energy_range_uj", &range.to_string());
-    write("energy_uj", "0");
-    let counter = zone.join("energy_uj");
+    for (zone, name) in [(&zone, "package-0"), (&memory, "dram")] {
+        std::fs::create_dir_all(zone).expect("a powercap zone");
+        for (file, text) in [("name", name), ("max_energy_range_uj", &range.to_string()), ("energy_uj", "0")] {
+            std::fs::write(zone.join(file), format!("{text}\n")).expect("a powercap file");
+        }
+    }
+    let (counter, memory) = (zone.join("energy_uj"), memory.join("energy_uj"));
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let stopping = std::sync::Arc::clone(&stop);
     // 10 W: the counter wraps every two seconds, and is read every second.
@@ -246,9 +247,14 @@ fn a10_a_rapl_counter_that_wraps_is_measured_and_says_so_everywhere() {
         let began = std::time::Instant::now();
         while !stopping.load(std::sync::atomic::Ordering::Relaxed) {
             let microjoules = began.elapsed().as_micros() as u64 * 10;
-            let text = format!("{}\n", microjoules % range);
-            let aside = counter.with_extension("new");
-            std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, &counter)).expect("the counter moves");
+            // Memory takes a fifth of that.
+            for (counter, microjoules) in [(&counter, microjoules), (&memory, microjoules / 5)] {
+                let text = format!("{}\n", microjoules % range);
+                let aside = counter.with_extension("new");
+                std::fs::write(&aside, text)
+                    .and_then(|()| std::fs::rename(&aside, counter))
+                    .expect("the counter moves");
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
     });
@@ -269,6 +275,11 @@ fn a10_a_rapl_counter_that_wraps_is_measured_and_says_so_everywhere() {
     let joules = job["energy_joules"].as_f64().expect("a figure");
     // 10 W for about five seconds, shared with whatever else ran on this host meanwhile.
     assert!((1.0..=80.0).contains(&joules), "{joules} J");
+    let of = |part: &str| job[format!("{part}_energy_joules")].as_f64().expect("measured");
+    let (cpu, dram) = (of("cpu"), of("dram"));
+    assert!((0.1..=0.3).contains(&(dram / cpu)), "{dram} J of memory beside {cpu} J of packages");
+    assert!((cpu + dram - of("it")).abs() < 1e-6, "the parts are the whole: {job}");
+    assert!(out.contains("memory "), "{out}");
     let (_, metrics) = site.connect().call("GET", "/metrics", b"").expect("metrics");
     let metrics = text(&metrics);
     let info = metrics.lines().find(|line| line.starts_with("neap_meter_info")).expect("the meter is described");

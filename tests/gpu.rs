@@ -117,6 +117,16 @@ fn an_elastic_job_gets_what_ends_it_first() {
     assert_eq!(said, "2 0,1", "{}", site.log("executor"));
     assert_eq!((&shown["gpus"], &shown["gpus_up_to"]), (&1.into(), &2.into()), "{shown}");
     assert_eq!(shown["gpu_uuids"].as_array().map(Vec::len), Some(2));
+    let board = &shown["gpu_boards"][1];
+    assert_eq!((&board["uuid"], &board["model"]), (&shown["gpu_uuids"][1], &"Tesla-V100-SXM2-32GB".into()));
+    assert!(
+        board["driver"].as_str().is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit())),
+        "{board}"
+    );
+    assert!(shown["sensor_window_ratio"].is_null(), "the 16 GB board was measured, this one was not");
+    assert!(
+        shown["unknown_because"]["sensor_window_ratio"].is_string() && shown["unknown_because"]["gpu_boards"].is_null()
+    );
     let args = ["plan", "--gpus", "1..2", "--expect", "10 min", "-o", "json", "--", "true"];
     let plan = json(site.neap().args(args));
     // Nothing long enough was measured to differ from what is assumed by much; the widths stand side by side.

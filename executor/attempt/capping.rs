@@ -5,8 +5,9 @@ use crate::cap::{Caps, Socket, Sought, UNHEARD, Wanted};
 use crate::clock::{Boot, Clock, millis};
 use crate::domains::Cap;
 use crate::pace;
-use crate::powerd::TERM;
+use crate::powerd::{Held, TERM};
 use neap_model::cap::{CapHeld, CapOrder, CapUse, Uncapped};
+use neap_model::fleet::Gpu;
 use neap_model::job::AttemptId;
 use neap_model::units::{Joules, Watts};
 use std::collections::BTreeMap;
@@ -84,38 +85,39 @@ impl Capping {
 }
 
 impl Executor {
-    /// Looks for the helper, and says in the inventory what may be asked of it. Waits at most so long for an answer.
+    /// Looks for the helper, and says in the inventory what may be asked of it; asks it again from time to time, for it may be
+    /// started anew with another file. Waits at most so long for an answer. Says whether the scheduler should hear of it.
     pub(super) fn find_helper(&mut self, at_most: Duration) -> bool {
-        let open = self.node.inventory.gpus.iter().any(|gpu| matches!(gpu.uncapped, None | Some(Uncapped::NoHelper)));
-        let known = self.node.inventory.gpus.iter().any(|gpu| gpu.settable.is_some());
-        if !open || known {
+        if self.node.inventory.gpus.is_empty() {
             return false;
         }
         let Some(sought) = self.seeker.seek(&Socket(self.config.power_socket.clone()), at_most) else { return false };
-        let status = match sought {
-            Sought::Found(gpus) => Some(gpus),
-            Sought::Away => None,
+        let at = self.config.power_socket.display();
+        let now = Boot.now();
+        let said = match sought {
+            Sought::Found(answer) => {
+                let anew = self.helper.is_some_and(|(_, epoch)| epoch != answer.epoch);
+                let back = self.node.inventory.gpus.iter().any(|gpu| gpu.uncapped == Some(Uncapped::NoHelper));
+                if anew || back {
+                    (self.notice)(&format!("the helper at {at} answers: limits of GPUs are what it allows"));
+                }
+                self.helper = Some((now, answer.epoch));
+                Some((answer.gpus, anew))
+            }
+            // Within the term of a lease it may be on its way back, and nothing that it holds has ended.
+            Sought::Away if self.helper.is_some_and(|(heard, _)| now < heard + TERM) => return false,
+            Sought::Away => {
+                let first = self.helper.take().is_some() || self.node.inventory.gpus.iter().all(is_unsaid);
+                if first {
+                    (self.notice)(&format!("no power limits: nobody answers at {at}; jobs run uncapped"));
+                }
+                None
+            }
         };
-        let first = self.node.inventory.gpus.iter().any(|gpu| gpu.uncapped.is_none());
+        let said = said.as_ref().map(|(gpus, anew)| (gpus.as_slice(), *anew));
         let mut news = false;
         for gpu in &mut self.node.inventory.gpus {
-            let said = status.as_ref().and_then(|gpus| gpus.iter().find(|held| held.gpu == gpu.uuid));
-            let settable = said.and_then(crate::powerd::Held::settable);
-            let uncapped = match (&status, settable) {
-                (None, _) => Some(Uncapped::NoHelper),
-                (Some(_), None) => Some(Uncapped::NotSupported),
-                (Some(_), Some(_)) => None,
-            };
-            news |= (gpu.settable, gpu.uncapped) != (settable, uncapped);
-            (gpu.settable, gpu.uncapped) = (settable, uncapped);
-            // Held for an earlier life of this executor: what was found is what it stands at without us.
-            if let Some(found) = said.filter(|held| held.state == "leased").and_then(|held| held.found_milliwatts) {
-                gpu.limit = Watts(found);
-            }
-        }
-        if first && status.is_none() {
-            let at = self.config.power_socket.display();
-            (self.notice)(&format!("no power limits: nobody answers at {at}; jobs run uncapped"));
+            news |= take_word(gpu, said);
         }
         news
     }
@@ -238,6 +240,36 @@ impl Executor {
     }
 }
 
+/// The helper was never heard of it.
+fn is_unsaid(gpu: &Gpu) -> bool {
+    gpu.settable.is_none() && gpu.uncapped.is_none()
+}
+
+/// What the helper says of a board, and whether it was started anew since; `None`: it does not answer. Says whether that is news.
+fn take_word(gpu: &mut Gpu, said: Option<(&[Held], bool)>) -> bool {
+    let before = (gpu.settable, gpu.uncapped);
+    let (held, anew) = match said {
+        Some((gpus, anew)) => (gpus.iter().find(|held| held.gpu == gpu.uuid), anew),
+        None => (None, false),
+    };
+    // Without permission nobody asks again and again: it is asked once more when the helper was started anew.
+    if before.1 == Some(Uncapped::NoPermission) && !anew {
+        return false;
+    }
+    let settable = held.and_then(Held::settable);
+    (gpu.settable, gpu.uncapped) = match (said, settable) {
+        (None, _) => (None, Some(Uncapped::NoHelper)),
+        (Some(_), None) => (None, Some(Uncapped::NotSupported)),
+        (Some(_), Some(_)) => (settable, None),
+    };
+    // Held for an earlier life of this executor: what was found is what it stands at without us.
+    let found = held.filter(|held| held.state == "leased").and_then(|held| held.found_milliwatts);
+    if let Some(found) = found.filter(|_| before.0.is_none()) {
+        gpu.limit = Watts(found);
+    }
+    before != (gpu.settable, gpu.uncapped)
+}
+
 /// What is held changed: the job's steps are counted anew.
 fn settle(attempt: &mut Attempt, stand: Vec<CapHeld>) {
     let cap = |held: &CapHeld| Cap { limit: held.requested, clock_ceiling: held.clock_ceiling };
@@ -248,5 +280,78 @@ fn settle(attempt: &mut Attempt, stand: Vec<CapHeld>) {
         let one = after.first().copied().unwrap_or_default();
         let equal = after.iter().all(|cap| *cap == one);
         attempt.capping.windows.held(if equal { one } else { Cap::default() }, equal, Boot.now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOUND: Watts = Watts::whole(500);
+    const SAFE: u64 = 350_000;
+
+    fn board() -> Gpu {
+        let (uuid, model) = ("GPU-a".to_owned(), "A40".to_owned());
+        Gpu { uuid, index: 0, model, limit: FOUND, settable: None, uncapped: None }
+    }
+
+    fn held(state: &str, requested: u64, safe: Option<u64>) -> Held {
+        Held {
+            gpu: "GPU-a".into(),
+            state: state.into(),
+            found_milliwatts: (state != "free").then_some(FOUND.0),
+            requested_milliwatts: Some(requested),
+            attempt: None,
+            settable_milliwatts: Some((100_000, 600_000)),
+            safe_milliwatts: safe,
+            clock_ceiling_megahertz: None,
+            settable_megahertz: None,
+        }
+    }
+
+    fn safe(gpu: &Gpu) -> Option<u64> {
+        gpu.settable.and_then(|range| range.safe).map(|safe| safe.0)
+    }
+
+    #[test]
+    fn a_helper_that_comes_back_with_another_file_is_believed() {
+        let mut gpu = board();
+        assert!(take_word(&mut gpu, None) && gpu.uncapped == Some(Uncapped::NoHelper));
+        assert!(!take_word(&mut gpu, None), "that is no news");
+        let plain = [held("free", FOUND.0, None)];
+        assert!(take_word(&mut gpu, Some((&plain, false))));
+        assert_eq!((safe(&gpu), gpu.uncapped, gpu.settable.map(|range| range.found)), (None, None, Some(None)));
+        assert!(!take_word(&mut gpu, Some((&plain, false))));
+        let feeder = [held("safe_cap", SAFE, Some(SAFE))];
+        assert!(take_word(&mut gpu, Some((&feeder, true))));
+        assert_eq!((safe(&gpu), gpu.settable.and_then(|range| range.found)), (Some(SAFE), Some(FOUND)));
+        assert_eq!(gpu.limit, FOUND, "what this executor found stays what it found");
+        // And one that is gone for good promises nothing any more.
+        assert!(take_word(&mut gpu, None) && gpu.settable.is_none());
+    }
+
+    #[test]
+    fn a_board_that_stands_above_its_safe_cap_and_is_not_ours_is_promised_nothing() {
+        for (state, requested, safe_at) in [
+            ("leased", 500_000, Some(SAFE)),
+            ("safe_cap", SAFE, Some(SAFE)),
+            ("free", 300_000, Some(SAFE)),
+            ("free", 500_000, None),
+            ("foreign", 444_000, None),
+            ("inconclusive", 444_000, None),
+        ] {
+            let mut gpu = board();
+            take_word(&mut gpu, Some((&[held(state, requested, Some(SAFE))], false)));
+            assert_eq!(safe(&gpu), safe_at, "{state} at {requested} mW");
+        }
+    }
+
+    #[test]
+    fn without_permission_it_is_asked_again_when_the_helper_was_started_anew() {
+        let mut gpu = board();
+        gpu.uncapped = Some(Uncapped::NoPermission);
+        let said = [held("free", FOUND.0, None)];
+        assert!(!take_word(&mut gpu, Some((&said, false))) && !take_word(&mut gpu, None));
+        assert!(take_word(&mut gpu, Some((&said, true))) && gpu.settable.is_some());
     }
 }

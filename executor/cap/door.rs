@@ -42,8 +42,16 @@ impl Socket {
     /// # Errors
     /// Its refusal; `None`: nobody answers.
     pub fn status(&self) -> Result<Vec<Held>, Option<Refusal>> {
+        self.look().map(|answer| answer.gpus)
+    }
+
+    /// The same, with the number of its start.
+    ///
+    /// # Errors
+    /// As [`Socket::status`].
+    pub fn look(&self) -> Result<Answer, Option<Refusal>> {
         let answer = self.exchange(&Request::Status).map_err(|_| None)?;
-        if answer.ok { Ok(answer.gpus) } else { Err(answer.error) }
+        if answer.ok { Ok(answer) } else { Err(answer.error) }
     }
 }
 
@@ -58,7 +66,11 @@ impl Held {
     #[must_use]
     pub fn settable(&self) -> Option<Settable> {
         let clocks = self.settable_megahertz;
-        let safe = self.safe_milliwatts.map(Watts);
+        // A limit that somebody else set, or a board that could not be brought down, stays where it is.
+        let brought = matches!(self.state.as_str(), "leased" | "safe_cap");
+        let stands =
+            brought || self.requested_milliwatts.is_some_and(|at| self.safe_milliwatts.is_some_and(|to| at <= to));
+        let safe = self.safe_milliwatts.filter(|_| stands).map(Watts);
         let found = self.found_milliwatts.map(Watts).filter(|found| safe.is_some_and(|safe| *found > safe));
         let range = |(least, most)| Settable { least: Watts(least), most: Watts(most), clocks, safe, found };
         self.settable_milliwatts.map(range)

@@ -1,27 +1,31 @@
 //! Looking for the helper: asked on a thread of its own, so that a helper that takes a connection and says nothing holds up nobody.
 
+use super::RENEW;
 use super::door::Socket;
 use crate::clock::{Boot, Clock};
-use crate::powerd::{Held, Refusal};
+use crate::powerd::{Answer, Refusal};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// Pauses between two questions: the first, and the longest that doubling comes to.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
+/// Whoever answered is asked again after so long: it may be started anew, with another file.
+const AGAIN: Duration = RENEW;
+
 /// What came of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sought {
-    /// It answered: every GPU it knows.
-    Found(Vec<Held>),
+    /// It answered: the number of its start, and every GPU it knows.
+    Found(Answer),
     /// Nobody answers there, or not to this user. It is asked again.
     Away,
 }
 
-/// Asks until there is an answer, with growing pauses.
+/// Asks with growing pauses until there is an answer, and from then on every [`AGAIN`].
 #[derive(Debug, Default)]
 pub struct Seeker {
-    asked: Option<Receiver<Result<Vec<Held>, Option<Refusal>>>>,
+    asked: Option<Receiver<Result<Answer, Option<Refusal>>>>,
     next: Duration,
     pause: Duration,
 }
@@ -35,7 +39,7 @@ impl Seeker {
             let socket = socket.clone();
             let thread = std::thread::Builder::new().name("neap-seeks".to_owned());
             // Who asked may be gone by then. Without a thread it is asked again later.
-            drop(thread.spawn(move || drop(answer.send(socket.status()))));
+            drop(thread.spawn(move || drop(answer.send(socket.look()))));
             self.asked = Some(asked);
         }
         let answer = match self.asked.as_ref()?.recv_timeout(at_most) {
@@ -47,7 +51,10 @@ impl Seeker {
         self.pause = (self.pause * 2).clamp(PAUSES.0, PAUSES.1);
         self.next = now + self.pause;
         match answer {
-            Ok(gpus) => Some(Sought::Found(gpus)),
+            Ok(answer) => {
+                (self.pause, self.next) = (Duration::ZERO, now + AGAIN);
+                Some(Sought::Found(answer))
+            }
             // It is there, and has much to do.
             Err(Some(Refusal::RateLimited)) => {
                 self.pause = Duration::ZERO;

@@ -70,6 +70,12 @@ impl Gpus {
         self.shared.with(|gpus| gpus.iter().map(|(uuid, live)| (uuid.clone(), live.clone())).collect())
     }
 
+    /// Version of the driver that was loaded last, where it says one.
+    #[must_use]
+    pub fn driver(&self) -> Option<String> {
+        self.shared.driver()
+    }
+
     /// How a GPU is measured.
     #[must_use]
     pub fn source(&self, uuid: &str) -> Source {

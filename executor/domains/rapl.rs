@@ -15,14 +15,22 @@ struct Zone {
     path: PathBuf,
     range: u64,
     counter: Unwrapped,
+    memory: bool,
+}
+
+/// Energy since the counters were found, by what used it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// Processor packages.
+    pub packages: Joules,
+    /// Memory; `None`: no counter tells of it.
+    pub memory: Option<Joules>,
 }
 
 /// All counted zones of a host.
 #[derive(Debug)]
 pub struct Rapl {
     zones: Vec<Zone>,
-    /// Energy at the last complete reading.
-    last: Joules,
 }
 
 /// Why a host has no RAPL.
@@ -65,12 +73,12 @@ impl Rapl {
                 return Err(NoRapl::NotAllowed(energy.display().to_string()));
             }
             let range = number(&path.join("max_energy_range_uj")).unwrap_or(0);
-            zones.push(Zone { path, range, counter: Unwrapped::default() });
+            zones.push(Zone { path, range, counter: Unwrapped::default(), memory: name == "dram" });
         }
         if zones.is_empty() {
             return Err(NoRapl::Empty(shown));
         }
-        let mut rapl = Self { zones, last: Joules::ZERO };
+        let mut rapl = Self { zones };
         // The first reading sets the zero; if it fails now it does so again and is told then.
         let _ = rapl.energy();
         Ok(rapl)
@@ -80,6 +88,25 @@ impl Rapl {
     #[must_use]
     pub fn zones(&self) -> usize {
         self.zones.len()
+    }
+
+    /// Whether memory has a counter of its own.
+    #[must_use]
+    pub fn counts_memory(&self) -> bool {
+        self.zones.iter().any(|zone| zone.memory)
+    }
+
+    /// Reads packages and memory apart.
+    ///
+    /// # Errors
+    /// [`DomainError`] if one of them cannot be read now; a later reading covers the time between.
+    pub fn split(&mut self) -> Result<Split, DomainError> {
+        let mut split = Split { memory: self.counts_memory().then_some(Joules::ZERO), ..Split::default() };
+        for zone in &mut self.zones {
+            let energy = zone.counter.microjoules(number(&zone.path.join("energy_uj"))?, zone.range);
+            *split.memory.as_mut().filter(|_| zone.memory).unwrap_or(&mut split.packages) += energy;
+        }
+        Ok(split)
     }
 }
 
@@ -91,12 +118,9 @@ impl Rapl {
 
 impl PowerDomain for Rapl {
     fn energy(&mut self) -> Result<Reading, DomainError> {
-        let mut total = Joules::ZERO;
-        for zone in &mut self.zones {
-            total += zone.counter.microjoules(number(&zone.path.join("energy_uj"))?, zone.range);
-        }
-        self.last = total;
-        Ok(Reading { energy: total, at: Boot.now(), source: Source::Rapl, watts_now: None, segment: 0 })
+        let split = self.split()?;
+        let energy = split.packages + split.memory.unwrap_or_default();
+        Ok(Reading { energy, at: Boot.now(), source: Source::Rapl, watts_now: None, segment: 0 })
     }
 
     /// Neap sets no limits of processors.
@@ -159,6 +183,16 @@ mod tests {
         assert_eq!(rapl.energy().expect("read").energy, Joules(3_000));
         set(&dir, "intel-rapl:0", 1_671_149 + 500_000);
         assert_eq!(rapl.energy().expect("read").energy, Joules(3_500));
+        assert_eq!(rapl.split().expect("read"), Split { packages: Joules(2_500), memory: Some(Joules(1_000)) });
+    }
+
+    #[test]
+    fn memory_without_a_counter_is_not_known_and_not_zero() {
+        let dir = tree(&[("intel-rapl:0", "package-0", 5)]);
+        let mut rapl = Rapl::find(dir.path()).expect("a zone");
+        set(&dir, "intel-rapl:0", 7_000_005);
+        assert_eq!(rapl.split().expect("read"), Split { packages: Joules(7_000), memory: None });
+        assert!(!rapl.counts_memory());
     }
 
     #[test]

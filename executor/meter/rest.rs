@@ -16,12 +16,23 @@ const STATED_OFF: f64 = 0.5;
 /// What the node's owner states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stated {
-    /// Power of the idle host, counted where no counter measures it.
+    /// Power of idle processors, counted where no counter measures them.
     pub idle: Watts,
+    /// Power of memory, counted where no counter measures it.
+    pub memory: Watts,
     /// Fans, network cards, disks.
     pub rest: Watts,
     /// Power that leaves the power supply for each watt that enters it.
     pub supply_efficiency: Percent,
+}
+
+/// What of the host counters measure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// Processor packages.
+    pub processors: bool,
+    /// Memory.
+    pub memory: bool,
 }
 
 /// Adds what is stated for an interval. Idle power and the rest go by the cores each attempt reserved of `cores`, the loss
@@ -30,12 +41,13 @@ pub fn add_stated(
     shares: &mut Shares,
     stated: &Stated,
     time: Duration,
-    measured: bool,
+    measured: Measured,
     reserved: &BTreeMap<AttemptId, u32>,
     cores: u32,
 ) {
-    let idle = if measured { Joules::ZERO } else { stated.idle * time };
-    split(shares, Component::Cpu, idle, &by_cores(reserved, cores));
+    let unless = |measured: bool, watts: Watts| if measured { Joules::ZERO } else { watts * time };
+    split(shares, Component::Cpu, unless(measured.processors, stated.idle), &by_cores(reserved, cores));
+    split(shares, Component::Dram, unless(measured.memory, stated.memory), &by_cores(reserved, cores));
     split(shares, Component::Other, stated.rest * time, &by_cores(reserved, cores));
     let efficiency = u64::from(stated.supply_efficiency.0).clamp(1, FULL);
     let sum = |parts: &[Part]| parts.iter().map(|part| part.energy).sum::<Joules>();
@@ -91,31 +103,47 @@ mod tests {
 
     #[test]
     fn nothing_stated_is_nothing_added() {
-        let none = Stated { idle: Watts(0), rest: Watts(0), supply_efficiency: Percent::whole(100) };
+        let none = Stated { idle: Watts(0), memory: Watts(0), rest: Watts(0), supply_efficiency: Percent::whole(100) };
         let mut shares = drawn(500);
-        add_stated(&mut shares, &none, Duration::from_secs(1), false, &[(attempt(1), 4)].into(), 16);
+        add_stated(&mut shares, &none, Duration::from_secs(1), Measured::default(), &[(attempt(1), 4)].into(), 16);
         assert_eq!(shares, drawn(500));
     }
 
     #[test]
     fn the_rest_goes_by_cores_and_the_loss_by_energy() {
-        let stated = Stated { idle: Watts(8_000), rest: Watts(40_000), supply_efficiency: Percent::whole(80) };
+        let (idle, memory, rest) = (Watts(8_000), Watts(1_000), Watts(40_000));
+        let stated = Stated { idle, memory, rest, supply_efficiency: Percent::whole(80) };
         let mut shares = drawn(1_000_000);
-        add_stated(&mut shares, &stated, Duration::from_secs(10), true, &[(attempt(1), 4)].into(), 16);
+        let all = Measured { processors: true, memory: true };
+        add_stated(&mut shares, &stated, Duration::from_secs(10), all, &[(attempt(1), 4)].into(), 16);
         let other = |parts: &[Part]| parts.iter().filter(|p| p.component == Component::Other).map(|p| p.energy.0).sum();
         let (node, job): (u64, u64) = (other(&shares.node), other(&shares.attempts[&attempt(1)]));
         // 400 J of rest; then a quarter of the 1,400 J behind the supply again: 350 J.
         assert_eq!((node, job), (400_000 + 350_000, 100_000 + 275_000));
-        assert!(shares.node.iter().all(|part| part.component != Component::Cpu), "the processors are measured");
+        let host = |part: &Part| matches!(part.component, Component::Cpu | Component::Dram);
+        assert!(!shares.node.iter().any(host), "processors and memory are measured");
+    }
+
+    #[test]
+    fn memory_that_no_counter_measures_is_as_stated_beside_measured_processors() {
+        let (idle, memory, rest) = (Watts(8_000), Watts(1_600), Watts(0));
+        let stated = Stated { idle, memory, rest, supply_efficiency: Percent::whole(100) };
+        let mut shares = drawn(0);
+        let processors = Measured { processors: true, memory: false };
+        add_stated(&mut shares, &stated, Duration::from_secs(10), processors, &[(attempt(1), 4)].into(), 16);
+        let memory = |joules| Part { component: Component::Dram, source: Source::Estimated, energy: Joules(joules) };
+        assert!(shares.node.contains(&memory(16_000)) && shares.attempts[&attempt(1)].contains(&memory(4_000)));
+        assert!(shares.node.iter().all(|part| part.component != Component::Cpu));
     }
 
     proptest! {
         #[test]
         fn jobs_and_unattributed_are_the_node(
             joules in 0u64..10_000_000, rest in 0u64..500_000, idle in 0u64..50_000, efficiency in 50u32..101,
-            cores in proptest::collection::vec(0u32..20, 0..6), millis in 0u64..100_000, measured: bool,
+            cores in proptest::collection::vec(0u32..20, 0..6), millis in 0u64..100_000, processors: bool, memory: bool,
         ) {
-            let stated = Stated { idle: Watts(idle), rest: Watts(rest), supply_efficiency: Percent::whole(efficiency) };
+            let (idle, rest, measured) = (Watts(idle), Watts(rest), Measured { processors, memory });
+            let stated = Stated { idle, memory: idle, rest, supply_efficiency: Percent::whole(efficiency) };
             let reserved = cores.iter().enumerate().map(|(n, cores)| (attempt(n as u64), *cores)).collect();
             let mut shares = drawn(joules);
             add_stated(&mut shares, &stated, Duration::from_millis(millis), measured, &reserved, 32);

@@ -74,17 +74,25 @@ fn what_it_drew_counts_where_it_ran_from_one_reading_to_the_next() {
 proptest! {
     #[test]
     fn jobs_and_unattributed_are_the_device_exactly(
-        package in 0u64..1_000_000_000, busy in 0u64..100_000,
+        package in 0u64..1_000_000_000, memory in proptest::option::of(0u64..100_000_000), busy in 0u64..100_000,
         used in proptest::collection::vec(0u64..50_000, 0..8),
     ) {
         let attempts: BTreeMap<_, _> = used.iter().enumerate().map(|(n, ms)| (attempt(n as u64), *ms)).collect();
-        let interval = Interval { cpu: Some(Joules(package)), busy_ms: busy, attempts, ..Interval::default() };
+        let (cpu, dram) = (Some(Joules(package)), memory.map(Joules));
+        let interval = Interval { cpu, dram, busy_ms: busy, attempts, ..Interval::default() };
         let shares = divide(&interval, &BTreeMap::new(), Watts::whole(5));
         let jobs: Joules = shares.attempts.values().flatten().map(|p| p.energy).sum();
         let attributed: Joules = shares.attributed.iter().map(|p| p.energy).sum();
         let node: Joules = shares.node.iter().map(|p| p.energy).sum();
         prop_assert_eq!(jobs, attributed);
-        prop_assert_eq!(node, Joules(package));
+        prop_assert_eq!(node, Joules(package + memory.unwrap_or_default()));
+        let of = |parts: &[Part], which| parts.iter().filter(|p| p.component == which).map(|p| p.energy).sum::<Joules>();
+        for component in [Component::Cpu, Component::Dram] {
+            let jobs: Joules = shares.attempts.values().map(|parts| of(parts, component)).sum();
+            prop_assert_eq!(jobs, of(&shares.attributed, component));
+            prop_assert!(jobs <= of(&shares.node, component));
+        }
+        prop_assert_eq!(shares.node.iter().any(|p| p.component == Component::Dram), memory.is_some());
         prop_assert!(attributed <= node);
     }
 }

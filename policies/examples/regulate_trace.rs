@@ -20,6 +20,7 @@ fn main() {
         highest: Watts::whole(700),
         vouched: None,
         safe: Some(Watts::whole(350)),
+        unheard: None,
     });
     let points = [(200, 0.50), (300, 0.72), (400, 0.86), (500, 0.94), (700, 1.0)];
     let jobs: Vec<Job> = (0..BOARDS)

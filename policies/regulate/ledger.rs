@@ -147,7 +147,9 @@ impl Gpu {
         let ours = self.carried.1.max(self.pending());
         match self.known {
             Known::Told(Stand::Held { .. }) => ours,
-            Known::Told(Stand::Free) | Known::Lost { ours: true } => ours.max(self.board.left()),
+            Known::Told(Stand::Free) => ours.max(self.board.left()),
+            // What it was told counts on: its node takes that again once it is back, before it can be told otherwise.
+            Known::Lost { ours: true } => ours.max(self.board.left_unheard()),
             Known::Never
             | Known::Strange
             | Known::Lost { ours: false }

@@ -141,6 +141,7 @@ fn board(n: usize) -> Board {
         highest: Watts::whole(700),
         vouched: None,
         safe: Some(Watts::whole(300)),
+        unheard: None,
     }
 }
 

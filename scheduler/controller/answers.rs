@@ -81,6 +81,7 @@ pub fn report_of(job: &Job, decision: Option<neap_model::plan::Decision>, terms:
         first_told: job.first_told.clone(),
         place: job.place.clone(),
         gpus: job.gpus.clone(),
+        boards: job.boards.clone(),
         log: job.log.clone(),
         attempts: job.epoch.0,
         overridden: job.forced_by.is_some(),

@@ -15,7 +15,7 @@ use crate::config::{PowerDomain, WhenOver};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::cap::{CapHeld, CapReason};
 use neap_model::fleet::Gpu;
-use neap_model::job::JobId;
+use neap_model::job::{Epoch, JobId};
 use neap_model::lifecycle::Phase;
 use neap_model::protocol::AttemptReport;
 use neap_model::units::Watts;
@@ -55,6 +55,8 @@ struct Domain {
     budget: Watts,
     /// The last order of each job, and of its GPUs.
     told: BTreeMap<JobId, Told>,
+    /// The attempts it was reckoned with last.
+    reckoned: BTreeSet<(JobId, Epoch)>,
     may_start: bool,
     due: Duration,
 }
@@ -143,9 +145,13 @@ impl Budgets {
         }
     }
 
-    /// The highest limit that could be in force on a GPU of a job in such a domain.
-    pub(super) fn reserved(&self, gpu: &str) -> Option<Watts> {
-        self.domains.values().find_map(|domain| domain.regulator.reserved(gpu))
+    /// The highest limit that could be in force on a GPU in such a domain, and whether that was reckoned with that attempt on it:
+    /// else it is of who had it before.
+    pub(super) fn reserved(&self, gpu: &str, attempt: Option<(JobId, Epoch)>) -> Option<(Watts, bool)> {
+        self.domains.values().find_map(|domain| {
+            let known = attempt.is_some_and(|attempt| domain.reckoned.contains(&attempt));
+            Some((domain.regulator.reserved(gpu)?, known))
+        })
     }
 
     /// Whether work may start in a domain: not while what runs there cannot have what it consented to.
@@ -207,6 +213,12 @@ impl Controller {
         Group { limit, event, ..domain.clone() }
     }
 
+    /// What a board is brought to once no lease is left on it, as its helper said; `None`: that is not promised.
+    fn safe_cap(&self, node: &str, uuid: &str) -> Option<Watts> {
+        let boards = &self.state.nodes.get(node)?.inventory.gpus;
+        boards.iter().find(|gpu| gpu.uuid == uuid)?.settable?.safe
+    }
+
     /// The nodes whose executors have something to do.
     fn regulate_one(
         &mut self,
@@ -222,14 +234,16 @@ impl Controller {
         let at = (now - self.budgets.began).to_std().unwrap_or_default();
         let mut first = (self.state.incarnation << ORDERS).max(self.budgets.next);
         let mut known = self.budgets.domains.remove(&domain.name).unwrap_or_else(|| {
-            // The budget is kept by limits, so no reading can be wrong about it. No safe cap is known here: a GPU of a node that
-            // is lost counts at what was found from then on, so nothing hangs on when its lease ends.
+            // The budget is kept by limits, so no reading can be wrong about it. A GPU of a node that is lost counts at the higher
+            // of what it was told and its safe cap, where its helper says one, else at what was found, however long that lasts: so
+            // nothing hangs on when its lease ends.
             let margin = 0.0;
             let (hold_idle, lease, seed) = (false, Duration::MAX, self.state.nonce);
             let config = Config { margin, hold_idle, lease, seed, ..Config::default() };
             first += 1;
             let regulator = Regulator::new(config, boards.clone(), first, at);
-            Domain { regulator, boards: boards.clone(), budget, told: BTreeMap::new(), may_start: true, due: at }
+            let (told, reckoned) = (BTreeMap::new(), BTreeSet::new());
+            Domain { regulator, boards: boards.clone(), budget, told, reckoned, may_start: true, due: at }
         });
         self.budgets.next = first;
         self.budgets.next = told::begin(&mut known.told, &jobs, self.budgets.next, (group, budget));
@@ -239,8 +253,9 @@ impl Controller {
             known.boards = boards;
         }
         let mut asked = Vec::new();
-        if news || others || known.budget != budget || at >= known.due {
-            known.budget = budget;
+        let attempts = jobs.iter().filter_map(|job| Some((job.id, job.phase.attempt()?.0))).collect();
+        if news || others || known.reckoned != attempts || known.budget != budget || at >= known.due {
+            (known.budget, known.reckoned) = (budget, attempts);
             let readings = self.readings(now, at, (domain, group), &jobs, &mut known);
             let orders = known.regulator.regulate(at, &readings);
             (known.may_start, known.due) = (orders.may_start, known.regulator.due());
@@ -277,7 +292,9 @@ impl Controller {
                 highest: gpu.settable.map_or(gpu.limit, |range| range.most.max(gpu.limit)),
                 // What was found is what it goes back to, and nobody is known who would set more.
                 vouched: Some(gpu.limit),
+                // A board whose job was told nothing has a lease on what was found.
                 safe: None,
+                unheard: self.safe_cap(node, &gpu.uuid),
             }
         };
         let mut boards: Vec<Board> = jobs

@@ -6,7 +6,7 @@ use super::state::Job;
 use super::{Controller, Turn};
 use chrono::{DateTime, TimeDelta, Utc};
 use neap_model::fleet::{Component, Quality, Source};
-use neap_model::footprint::{Beside, Bill, EnergyOver, Footprint, Market, footprint};
+use neap_model::footprint::{Beside, Bill, EnergyOver, Footprint, Market, by_feed, footprint};
 use neap_model::grid::Grade;
 use neap_model::job::AttemptId;
 use neap_model::ledger::{EnergySpan, GpuSpan, NodeSpan};
@@ -236,9 +236,10 @@ impl Controller {
         let bill = prices.map(|prices| Bill::of(&over[0], &prices.series, &prices.currency, shift));
         let any = self.config.zones.iter().any(|zone| zone.market.is_some());
         let market = any.then(|| Market::of(energy, known.and_then(|zone| zone.market)));
-        let signals = self.grid.get(zone).map(|grid| grid.curve.feeds(span.from, span.until)).unwrap_or_default();
+        let by_signal = self.grid.get(zone).map(|grid| by_feed(&over[0], &grid.curve)).unwrap_or_default();
+        let signals: Vec<String> = by_signal.iter().map(|(feed, _)| feed.clone()).collect();
         let known = bill.is_some() || market.is_some() || !signals.is_empty();
-        let beside = known.then(|| Box::new(Beside { bill, market, signals }));
+        let beside = known.then(|| Box::new(Beside { bill, market, signals, by_signal }));
         let (actual, run_now) = match self.grid.get(zone) {
             Some(grid) => (footprint(&over, &grid.past, TimeDelta::zero()), footprint(&over, &grid.past, shift)),
             None => {

@@ -58,6 +58,9 @@ impl Controller {
                 self.record(now, Event::Noticed { notice: Box::new(notice.clone()) }, turn);
                 self.heed_holding(&notice);
                 self.planning.stale_site();
+                // Running work may be told of it with the next beat: what it is told is in its history, however soon it is taken back.
+                self.planning.site.now = now;
+                self.tend_caps(now, turn);
             }
             Heard::Known => {}
         }

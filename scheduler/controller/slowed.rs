@@ -103,12 +103,14 @@ impl Controller {
 
     /// The highest limit that could be in force on a GPU of a job.
     pub(super) fn may_draw(&self, job: &Job, gpu: &Gpu) -> Watts {
-        let reserved = self.budgets.reserved(&gpu.uuid);
-        let first = job.slowed.max(job.slowed.and(job.raised)).map(|most| most.min(gpu.limit));
-        match (&job.phase, first) {
+        let reserved = self.budgets.reserved(&gpu.uuid, job.phase.attempt().map(|(epoch, _)| (job.id, epoch)));
+        let first = job.slowed.max(job.slowed.and(job.raised)).map_or(gpu.limit, |most| most.min(gpu.limit));
+        let waits = matches!(job.phase, Phase::Leased { .. }) && job.slowed.is_some();
+        match reserved {
+            Some((reserved, true)) if !waits => reserved,
             // What is known of it may be of who had it before.
-            (Phase::Leased { .. }, Some(first)) => reserved.map_or(first, |reserved| reserved.max(first)),
-            _ => reserved.or(first).unwrap_or(gpu.limit),
+            Some((reserved, _)) => reserved.max(first),
+            None => first,
         }
     }
 

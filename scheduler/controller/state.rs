@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use neap_model::cap::{CapPoint, CapReason};
-use neap_model::fleet::Inventory;
+use neap_model::fleet::{Board, Inventory};
 use neap_model::job::{Epoch, JobId, JobSpec, Person};
 use neap_model::ledger::Account;
 use neap_model::lifecycle::{AttemptEnd, Event, Illegal, JobEvent, Outcome, Phase};
@@ -79,6 +79,9 @@ pub struct Job {
     pub cpus: u32,
     /// GPUs of that attempt.
     pub gpus: Vec<String>,
+    /// What was known of them when it was leased.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boards: Vec<Board>,
     /// File its output goes to.
     pub log: Option<String>,
     /// Highest epoch given out.
@@ -320,6 +323,7 @@ impl State {
             cap_points: Vec::new(),
             cpus: 0,
             gpus: Vec::new(),
+            boards: Vec::new(),
             log: None,
             epoch: Epoch(0),
             losses: 0,
@@ -372,6 +376,8 @@ impl State {
                 (job.capped, job.clock_ceiling) = (None, None);
                 (job.slowed, job.raised) = (*slowed, None);
                 (job.cpus, job.gpus, job.log) = (*cpus, gpus.clone(), None);
+                let known = self.nodes.get(node).map(|node| &node.inventory);
+                job.boards = known.map_or_else(Vec::new, |node| gpus.iter().map(|uuid| node.board(uuid)).collect());
                 match (before, job.first_leased) {
                     (Phase::Paused { since }, Some(_)) => {
                         let rest = Seconds::between(since, at);

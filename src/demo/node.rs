@@ -90,6 +90,8 @@ impl Node {
             watts_per_cpu: WATTS_PER_CORE,
             meters: vec![meter(Component::Gpu, Source::Estimated), meter(Component::Cpu, Source::CpuTime)],
             boot: "simulated".to_owned(),
+            driver: None,
+            sensor_windows: BTreeMap::new(),
         };
         let gpus = vec![Simulated::new(board); GPUS];
         let books =

@@ -419,11 +419,13 @@ pub fn status(status: &StatusReport) -> Value {
             "cpus": node.inventory.cpus, "memory_bytes": node.inventory.memory.0,
             "gpus": node.inventory.gpus.iter().map(|gpu| json!({
                 "uuid": gpu.uuid, "index": gpu.index, "model": gpu.model, "limit_watts": gpu.limit.in_base(),
+                "safe_cap_watts": gpu.settable.and_then(|range| range.safe).map(neap_model::units::Watts::in_base),
             })).collect::<Vec<_>>(),
             "meters": node.inventory.meters.iter().map(|meter| json!({
                 "component": meter.component.word(), "source": meter.source.word(),
                 "quality": meter.source.quality().word(),
             })).collect::<Vec<_>>(),
+            "driver": node.inventory.driver,
             "attempts": node.attempts,
         })).collect::<Vec<_>>(),
         "power": status.power.iter().map(|group| json!({

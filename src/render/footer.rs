@@ -48,9 +48,13 @@ pub fn used(job: &JobReport) -> String {
     let (account, pue) = (&job.account, job.pue);
     let total = account.actual.energy;
     let mut parts = vec![format!("energy  {}", numbers::energy(total))];
-    for (component, name) in
-        [(Component::Gpu, "GPUs"), (Component::Cpu, "processors"), (Component::Other, "rest of node")]
-    {
+    let named = [
+        (Component::Gpu, "GPUs"),
+        (Component::Cpu, "processors"),
+        (Component::Dram, "memory"),
+        (Component::Other, "rest of node"),
+    ];
+    for (component, name) in named {
         let energy = account.component(component);
         if let Some(quality) = quality_of(account, component) {
             parts.push(format!("{name} {} {}", numbers::energy(energy), quality.word()));

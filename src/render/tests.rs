@@ -5,11 +5,12 @@ mod scene;
 
 use super::{Style, data, escape, footer, grid, jobs, plan, report, status, why};
 use chrono_tz::Tz;
-use neap_model::fleet::Component;
+use neap_model::fleet::{Board, Component};
+use neap_model::ledger::Part;
 use neap_model::lifecycle::JobEvent;
 use neap_model::plan::RunCost;
 use neap_model::protocol::{Accepted, JobPage, PlanReport};
-use neap_model::units::{Money, Watts};
+use neap_model::units::{Joules, Money, Watts};
 use scene::{Scene, now};
 use std::path::Path;
 
@@ -215,6 +216,48 @@ proptest::proptest! {
     }
 }
 
+/// A job of which everything is known.
+fn board_and_memory_known(job: &mut neap_model::protocol::JobReport) -> serde_json::Value {
+    let why = &data::job(job)["unknown_because"];
+    assert_eq!(why["sensor_window_ratio"], "an earlier version ran it");
+    assert_eq!(data::job(job)["gpu_boards"][0]["model"], serde_json::Value::Null, "{why}");
+    let source = neap_model::fleet::Source::Rapl;
+    job.account.parts.push(Part { component: Component::Dram, source, energy: Joules(1_500) });
+    let energy = job.account.actual.energy.saturating_sub(job.account.actual.uncovered);
+    job.account.by_signal = vec![("file".to_owned(), energy)];
+    let (model, driver) = (Some("H100-PCIe".to_owned()), Some("535.54.03".to_owned()));
+    let sensor_window = Some(neap_model::units::Percent::whole(22));
+    let uuid = job.gpus[0].clone();
+    job.boards = vec![Board { uuid: uuid.clone(), model, driver, sensor_window }];
+    let value = data::job(job);
+    assert_eq!((&value["dram_energy_joules"], &value["sensor_window_ratio"]), (&1.5.into(), &0.22.into()));
+    let board = serde_json::json!({"uuid": uuid, "model": "H100-PCIe", "driver": "535.54.03"});
+    assert_eq!(value["gpu_boards"], serde_json::json!([board]));
+    assert_eq!(value["signal_energy_joules"], serde_json::json!({"file": energy.in_base()}));
+    let parts = ["gpu", "cpu", "dram"].map(|part| value[format!("{part}_energy_joules")].as_f64().expect("known"));
+    assert_eq!(Some(parts.iter().sum::<f64>()), value["it_energy_joules"].as_f64(), "the parts are the whole");
+    value
+}
+
+#[test]
+fn a_job_on_two_boards_is_as_blind_as_the_worse_and_one_that_nobody_measured_is_not_guessed() {
+    let mut job = Scene::new().job(1431);
+    let board = |uuid: &str, percent: Option<u32>| Board {
+        uuid: uuid.to_owned(),
+        model: Some("some".to_owned()),
+        driver: None,
+        sensor_window: percent.map(neap_model::units::Percent::whole),
+    };
+    job.gpus = vec!["a".to_owned(), "b".to_owned()];
+    job.boards = vec![board("a", Some(53)), board("b", Some(22))];
+    assert_eq!(data::job(&job)["sensor_window_ratio"], 0.22);
+    job.boards[0] = board("a", None);
+    let value = data::job(&job);
+    assert_eq!(value["sensor_window_ratio"], serde_json::Value::Null);
+    assert!(value["unknown_because"]["sensor_window_ratio"].as_str().is_some_and(|why| why.contains("model")));
+    assert!(value["unknown_because"]["gpu_boards"].is_string(), "no driver is told, and why");
+}
+
 #[test]
 fn what_a_job_drew_and_whose_intensities_it_met_is_told_or_why_not() {
     let mut job = Scene::new().job(1431);
@@ -223,7 +266,7 @@ fn what_a_job_drew_and_whose_intensities_it_met_is_told_or_why_not() {
         value["mean_power_watts"].is_null() && value["max_power_watts"].is_null() && value["signal_source"].is_null()
     );
     let why = value["unknown_because"].as_object().expect("reasons");
-    assert!(why.len() == 5 && why["max_power_watts"].as_str().is_some_and(|why| why.contains("readings")), "{why:?}");
+    assert!(why.len() == 9 && why["max_power_watts"].as_str().is_some_and(|why| why.contains("readings")), "{why:?}");
     let second = std::time::Duration::from_secs(1);
     job.account.power.drew(Watts::whole(300), second * 3);
     job.account.power.drew(Watts::whole(100), second);
@@ -233,10 +276,12 @@ fn what_a_job_drew_and_whose_intensities_it_met_is_told_or_why_not() {
     let value = data::job(&job);
     assert_eq!((&value["mean_power_watts"], &value["max_power_watts"]), (&250.0.into(), &300.0.into()));
     assert_eq!((&value["signal_source"], value.get("signal_sources")), (&"file".into(), None));
-    assert!(value.get("unknown_because").is_none(), "{value}");
+    assert_eq!(value["unknown_because"].as_object().map(|why| why.len()), Some(4), "{value}");
     let joules = |name: &str| value[name].as_f64().expect("known");
     assert_eq!(joules("gpu_active_joules"), 3.0 * joules("gpu_idle_share_joules"));
     assert_eq!(joules("gpu_active_joules") + joules("gpu_idle_share_joules"), joules("gpu_energy_joules"));
+    let value = board_and_memory_known(&mut job);
+    assert!(value.get("unknown_because").is_none(), "{value}");
     job.account.signals.push("table".to_owned());
     let value = data::job(&job);
     assert_eq!(value["signal_source"], "mixed");

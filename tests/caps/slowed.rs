@@ -124,7 +124,7 @@ fn lease(place: &Place, id: u64, gpu: &str, limit: u64) -> Lease {
 fn until(place: &Place, what: &str, mut done: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
     while !done() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what}\n{}", place.site.log("executor"));
+        assert!(began.elapsed() < Duration::from_secs(30), "{what}\n{}", place.site.log("executor"));
         std::thread::sleep(Duration::from_millis(10));
     }
     began.elapsed()
@@ -175,4 +175,33 @@ fn a_start_that_counts_at_a_limit_is_held_there_before_its_process_starts_or_doe
     let report = played.report(id).expect("held");
     assert!(matches!(report.ended, Some((AttemptEnd::Exited { .. }, _))), "{report:?}\n{}", place.site.log("executor"));
     assert_eq!([2, 3].map(|id| place.site.path(&format!("began-{id}")).exists()), [false, true]);
+}
+
+/// An executor asks its helper again: one that was started anew may have another file.
+#[test]
+fn what_a_helper_allows_since_it_was_started_anew_is_known_without_a_start_of_the_executor() {
+    let mut place = Place::new();
+    place.start_helper();
+    let played = Played::at(&place);
+    place.site.start_executor();
+    let range = || played.beat().and_then(|beat| beat.inventory.gpus.first()?.settable);
+    until(&place, "it says what the helper said", || range().is_some());
+    assert_eq!(range().and_then(|range| range.safe), None, "without a word on loss what was found comes back");
+    let session = played.beat().expect("heard").session;
+    place.kill_helper();
+    let file = place.site.path("powerd.toml");
+    let text = std::fs::read_to_string(&file).expect("it was written");
+    std::fs::write(&file, text + "on_loss = \"safe_cap\"\nsafe_cap = \"150 W\"\n").expect("written");
+    place.start_helper();
+    let took = until(&place, "it says the news", || range().is_some_and(|range| range.safe.is_some()));
+    let told = range().expect("known");
+    assert_eq!((told.safe, told.found), (Some(Watts::whole(150)), Some(Watts::whole(250))), "after {took:?}");
+    // A slowed start is possible from now on.
+    let gpu = played.beat().expect("heard").inventory.gpus[0].uuid.clone();
+    let first = lease(&place, 1, &gpu, 200);
+    let id = first.attempt;
+    played.offer(first);
+    until(&place, "it ran", || played.report(id).is_some_and(|report| report.ended.is_some()));
+    assert!(place.site.path("began-1").exists());
+    assert_eq!(played.beat().expect("heard").session, session, "it is the same executor");
 }

@@ -105,6 +105,12 @@ impl<'n> Driver<'n> {
         (0..count).map(|index| self.describe(index).map_err(|error| format!("GPU {index}: {error}"))).collect()
     }
 
+    /// The driver's version, where it says one.
+    #[must_use]
+    pub fn version(&self) -> Option<String> {
+        self.nvml.sys_driver_version().ok().filter(|version| !version.is_empty())
+    }
+
     fn describe(&self, index: u32) -> Result<(Gpu, Watts), NvmlError> {
         let device = self.nvml.device_by_index(index)?;
         let name = device.name()?;

@@ -30,6 +30,8 @@ pub(super) enum Ask {
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     gpus: Mutex<BTreeMap<String, Live>>,
+    /// Version of the driver that was loaded last.
+    driver: Mutex<Option<String>>,
     /// Milliseconds since boot at which the owner last showed that it is alive.
     beat: AtomicU64,
     /// Owners with another number have been left behind.
@@ -39,6 +41,10 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut BTreeMap<String, Live>) -> R) -> R {
         act(&mut self.gpus.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn driver(&self) -> Option<String> {
+        self.driver.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn beaten(&self) -> Duration {
@@ -73,11 +79,15 @@ impl Owner<'_> {
         let mut told = false;
         loop {
             let opened = Library::open(self.library.as_deref()).and_then(|library| {
-                let found = library.driver().list()?;
-                Ok((library, found))
+                let (found, version) = {
+                    let driver = library.driver();
+                    (driver.list()?, driver.version())
+                };
+                Ok((library, found, version))
             });
             match opened {
-                Ok((library, found)) => {
+                Ok((library, found, version)) => {
+                    *self.shared.driver.lock().unwrap_or_else(PoisonError::into_inner) = version;
                     let limits: Vec<_> = found.iter().map(|(gpu, most)| (gpu.uuid.clone(), *most)).collect();
                     self.shared.with(|gpus| add_known(gpus, &limits));
                     if !told {

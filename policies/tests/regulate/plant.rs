@@ -153,6 +153,7 @@ impl Plant {
                     highest: Watts::whole(highest),
                     vouched: None,
                     safe: Some(Watts::whole(safe.max(lowest))),
+                    unheard: None,
                 };
                 let refuses = dice.chance(faults.refused);
                 // Where the helper may set it, it stood at its safe cap before anybody came.

@@ -73,13 +73,19 @@ pub(super) fn stands(job: &Job, gpu: &Gpu, said: Option<&Heard>, told: Option<&T
         return (Stand::Held { order: *order }, *limit);
     }
     let held = said.and_then(|said| said.caps.iter().find(|held| held.gpu == gpu.uuid));
+    let carried = told.and_then(|told| Some((told.highest, *told.carried.get(&gpu.uuid)?)));
+    // Its lease ran out while its executor heard nobody: its helper brought it down, and it takes what it was told again at once.
+    if let (Some(Uncapped::NoScheduler), Some((_, (order, limit)))) = (held.and_then(|held| held.because), carried)
+        && gpu.settable.and_then(|range| range.safe).is_some_and(|safe| safe <= limit)
+    {
+        return (Stand::Held { order }, limit);
+    }
     match held.and_then(|held| held.because) {
         Some(Uncapped::Foreign) => return (Stand::Foreign, gpu.limit),
         Some(_) => return (Stand::Refused, gpu.limit),
         None if gpu.settable.is_none() => return (Stand::Refused, gpu.limit),
         None => {}
     }
-    let carried = told.and_then(|told| Some((told.highest, *told.carried.get(&gpu.uuid)?)));
     match carried {
         Some((highest, (order, limit))) if keeps(said, &gpu.uuid, limit, highest) => (Stand::Held { order }, limit),
         _ => (Stand::Free, gpu.limit),

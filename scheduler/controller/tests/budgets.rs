@@ -112,6 +112,30 @@ fn a_limit_below_all_consents_slows_the_strict_last_and_nobody_below_the_floor()
     world.check_replay();
 }
 
+/// Between two looks at the domain a board goes from a job that was held low to one that nobody told anything.
+#[test]
+fn a_board_counts_at_its_most_for_the_next_job_from_its_lease_on() {
+    let mut world = row();
+    let slow = submit(&mut world, 4, 50);
+    call(&mut world, "dr-1", 1, 1_050, 2);
+    world.pass_by(SECOND * 5, SECOND);
+    let limit = world.cap(slow).expect("held");
+    assert!(limit < Watts::whole(210) && drawn(&world) <= Watts::whole(1_050));
+    let next = submit(&mut world, 4, 0);
+    announce(&mut world, root(), Announcement { kind: "cancel".into(), ..cap("dr-1", 2, 1) }, false).expect("taken");
+    world.verb(slow, neap_model::protocol::Ask::Cancel { reason: None }).expect("allowed");
+    while !runs(&mut world, next) {
+        world.beat();
+        let group = world.controller.power_groups(world.now)[0].clone();
+        let holds = world.controller.state().jobs[&next].phase.attempt().is_some();
+        let most = if holds { Watts::whole(160 + 80 + 4 * 300) } else { Watts::ZERO };
+        assert!(group.committed >= most, "{} of {most}", group.committed);
+    }
+    world.pass_by(SECOND * 5, SECOND);
+    assert_eq!(drawn(&world), Watts::whole(160 + 80 + 4 * 300));
+    world.check_replay();
+}
+
 #[test]
 fn what_somebody_else_sets_counts_at_its_most() {
     let mut world = row();

@@ -171,6 +171,45 @@ fn an_operators_limit_for_a_node_holds_for_everybody_and_ends() {
     world.check_replay();
 }
 
+/// Its executor may have been told with a beat in between.
+#[test]
+fn an_operators_limit_that_is_taken_back_at_once_is_in_the_history_of_who_runs_there() {
+    let mut world = world();
+    let strict = submit(&mut world, "strict", 0);
+    world.pass(hours(1));
+    let node = |id: &str, kind: &str, revision| Announcement {
+        id: id.into(),
+        revision,
+        site: Some("n1".into()),
+        kind: kind.into(),
+        limit_watts: Some(200),
+        share: None,
+        from: None,
+        until: Some(world.now + TimeDelta::minutes(30)),
+        priority: None,
+        reason: "cooling".into(),
+    };
+    let (set, off) = (node("heat", "gpu_cap", 1), node("heat", "cancel", 2));
+    world.now += TimeDelta::milliseconds(300);
+    announce(&mut world, root(), set, false).expect("taken");
+    world.beat();
+    assert_eq!(world.cap(strict), Some(Watts::whole(200)), "it is told before any time passes");
+    world.now += TimeDelta::milliseconds(300);
+    announce(&mut world, root(), off, false).expect("taken back");
+    world.beat();
+    assert_eq!(world.cap(strict), None);
+    let history = &world.controller.state().jobs[&strict].history;
+    let told: Vec<_> = history
+        .iter()
+        .filter_map(|entry| match &entry.event {
+            JobEvent::Capped { limit, because, .. } => Some((*limit, because.code())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [(Some(Watts::whole(200)), "power.node_cap"), (None, "power.free")]);
+    world.check_replay();
+}
+
 #[test]
 fn on_a_clean_grid_the_making_of_the_hardware_makes_a_job_go_faster() {
     let limit = |grams, stated: bool| {

@@ -5,6 +5,7 @@ use crate::config::{GpuHours, Hours, Tariff};
 use crate::controller::answers::{Terms, add_to_report, completed};
 use crate::controller::{Grouping, ReportQuery, Viewer, ZoneCurve};
 use neap_model::embodied::{Factors, FunctionalUnit};
+use neap_model::fleet::{Board, Inventory};
 use neap_model::footprint::{Beside, Bill, Market};
 use neap_model::grid::{Grade, PriceCurve};
 use neap_model::job::Objective;
@@ -57,6 +58,7 @@ fn a_job_waits_for_cheaper_hours_and_its_bill_says_what_that_saved() {
     let bill = Bill { currency: "EUR".into(), paid, run_now, priced, unpriced };
     assert_eq!(done.account.bills, [bill]);
     assert_eq!(done.account.signals, ["test"], "whose intensities these were");
+    assert_eq!(done.account.by_signal, [("test".to_owned(), done.account.actual.energy)], "and for how much");
     assert_eq!(
         (done.waited_for_grid, done.account.core_seconds),
         (Seconds::hours(15), 7_140),
@@ -177,5 +179,10 @@ fn spans_of_earlier_versions_say_nothing_of_power_and_of_whose_intensities_they_
     let mut account = Account::default();
     account.add_parts(&span);
     account.add_beside(&beside);
-    assert!(account.power.is_empty() && account.signals.is_empty());
+    assert!(account.power.is_empty() && account.signals.is_empty() && account.by_signal.is_empty());
+    let text = r#"{"cpus":4,"memory":1,"gpus":[{"uuid":"a","index":0,"model":"A40","limit":300000}],"watts_per_cpu":5000,"meters":[],"boot":"b"}"#;
+    let node: Inventory = serde_json::from_str(text).expect("it is read");
+    let board = Board { uuid: "a".into(), model: Some("A40".into()), ..Board::default() };
+    assert_eq!((node.board("a"), node.board("b")), (board, Board { uuid: "b".into(), ..Board::default() }));
+    assert_eq!(serde_json::to_string(&node).expect("it serializes"), text, "and written as it was");
 }

@@ -3,6 +3,7 @@
 //! at 150 W, on a shared feeder.
 
 use super::capping::hungry;
+use super::notices::{announce, cap, root};
 use super::world::*;
 use crate::config::{Config, PowerDomain, WhenOver};
 use chrono::TimeDelta;
@@ -10,6 +11,7 @@ use neap_model::cap::Uncapped;
 use neap_model::grid::Grade;
 use neap_model::job::JobId;
 use neap_model::lifecycle::{JobEvent, Phase};
+use neap_model::notice::Announcement;
 use neap_model::protocol::Ask;
 use neap_model::units::{Percent, Watts};
 use proptest::prelude::*;
@@ -239,6 +241,52 @@ fn what_passes_is_tried_again_after_ten_minutes_and_who_is_cancelled_meanwhile_i
     world.check_replay();
 }
 
+/// Where its helper brings a board down once it is lost, a silent node counts as it did, and makes nobody else go lower.
+#[test]
+fn a_silent_node_counts_at_what_it_was_told_where_its_boards_are_brought_down() {
+    for (safe, counts) in [(Some(SAFE), 240), (Some(Watts::whole(260)), 260), (None, 300)] {
+        let mut world = taught(row(1_100), safe);
+        let (id, other) = (submit(&mut world, 30), submit(&mut world, 30));
+        world.pass_by(SECOND * 30, SECOND);
+        assert!(runs(&world, id) && runs(&world, other));
+        let until = Some(world.now + hours(2));
+        announce(&mut world, root(), Announcement { site: Some("row".into()), until, ..cap("dr", 1, 950) }, false)
+            .expect("taken");
+        world.pass_by(SECOND * 30, SECOND);
+        let told = world.cap(id).expect("held").0 / 1_000;
+        assert!((200..=240).contains(&told), "{told}");
+        world.executor_up = false;
+        let committed = |world: &World| world.controller.power_groups(world.now)[0].committed;
+        for second in 0..600 {
+            world.pass_by(SECOND, SECOND);
+            assert!(could_be_drawn(&world) <= committed(&world));
+            if second > 25 {
+                let board = if counts == 240 { told } else { counts };
+                assert_eq!(
+                    committed(&world),
+                    Watts::whole(160 + 80 * 2 + 75 * 2 + 2 * board),
+                    "{safe:?} after {second} s"
+                );
+            }
+        }
+        // It takes what it was told again, and is told anything else only then.
+        (world.executor_up, world.lapsed) = (true, true);
+        for _ in 0..2 {
+            world.pass_by(SECOND, SECOND);
+            let lower = safe != Some(SAFE);
+            assert!(
+                lower || (world.cap(id), committed(&world)) == (Some(Watts::whole(told)), Watts::whole(470 + 2 * told))
+            );
+        }
+        world.lapsed = false;
+        world.pass_by(SECOND * 5, SECOND);
+        let board = world.cap(id).expect("held").0 / 1_000;
+        assert_eq!(committed(&world), Watts::whole(160 + 80 * 2 + 75 * 2 + 2 * board));
+        assert!(board <= told + 1 && committed(&world) <= Watts::whole(950));
+        world.check_replay();
+    }
+}
+
 proptest! {
     #![proptest_config(cases(16))]
 
@@ -267,6 +315,9 @@ proptest! {
                 world.pass_by(SECOND, SECOND);
                 let could = could_be_drawn(&world);
                 prop_assert!(could <= Watts::whole(watts), "{could} of {watts} W, {second} s after act {act}");
+                // Whoever is not heard counts at no less than his boards can go to.
+                let committed = world.controller.power_groups(world.now)[0].committed;
+                prop_assert!(could <= committed, "{could} of {committed}, {second} s after act {act}");
             }
         }
         world.check_replay();

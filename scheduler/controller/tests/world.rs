@@ -200,6 +200,8 @@ pub struct World {
     /// Jobs that do not save their work when they are told to.
     pub careless: Vec<String>,
     pub executor_up: bool,
+    /// Its leases ran out while it heard nobody, and were not taken again yet.
+    pub lapsed: bool,
     session: u64,
     beats: u64,
     pub footers: Vec<(AttemptId, String)>,
@@ -244,6 +246,7 @@ impl World {
             held_first: Vec::new(),
             resumed: Vec::new(),
             executor_up: true,
+            lapsed: false,
             session: 1,
             beats: 0,
             footers: Vec::new(),
@@ -404,6 +407,8 @@ impl World {
             watts_per_cpu: Watts::whole(100),
             meters: vec![Meter { component: Component::Cpu, source: Source::CpuTime }],
             boot: "boot".into(),
+            driver: None,
+            sensor_windows: BTreeMap::new(),
         }
     }
 
@@ -553,11 +558,15 @@ impl World {
                 gpu: uuid.clone(),
                 wanted: limit,
                 found,
-                requested: limit.filter(|_| !foreign),
+                requested: limit.filter(|_| !foreign && !self.lapsed),
                 enforced: if foreign { found } else { limit.or(found) },
                 clock_ceiling_wanted: attempt.ceiling,
                 clock_ceiling: attempt.ceiling.filter(|_| !foreign),
-                because: foreign.then_some(Uncapped::Foreign),
+                because: match (foreign, self.lapsed) {
+                    (true, _) => Some(Uncapped::Foreign),
+                    (false, true) => Some(Uncapped::NoScheduler),
+                    (false, false) => None,
+                },
                 ..CapHeld::default()
             }
         };

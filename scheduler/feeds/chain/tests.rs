@@ -1,5 +1,7 @@
 use super::*;
+use neap_model::footprint::{EnergyOver, by_feed};
 use neap_model::grid::{Kind, Scope};
+use neap_model::units::Joules;
 
 fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).expect("in range")
@@ -28,6 +30,13 @@ fn grams(curve: &Curve, hour: i64) -> Option<(u64, Grade)> {
     curve.series.at(now() + TimeDelta::hours(hour)).map(|span| (span.value.0 / 1_000, span.grade))
 }
 
+/// The feeds that energy between two hours meets.
+fn feeds(curve: &Curve, from: i64, until: i64) -> Vec<String> {
+    let [from, until] = [from, until].map(|hour| now() + TimeDelta::hours(hour));
+    let span = EnergyOver { from, until, energy: Joules(1_000) };
+    by_feed(&span, curve).into_iter().map(|(feed, _)| feed).collect()
+}
+
 use Grade::{Climatology, Estimated, Forecast, Measured, Static};
 use Scope::{Direct, Lifecycle};
 
@@ -43,17 +52,14 @@ fn the_better_source_speaks_where_it_can() {
     let expected = [(300, Climatology), (100, Measured), (200, Forecast), (300, Climatology)].map(Some);
     assert_eq!(values, expected);
     assert_eq!(curve.origins.iter().map(|o| o.feed.as_str()).collect::<Vec<_>>(), ["service", "file", "table"]);
-    let feeds = |from, until| curve.feeds(now() + TimeDelta::hours(from), now() + TimeDelta::hours(until));
-    assert_eq!(feeds(0, 1), ["service"]);
-    assert_eq!(
-        (feeds(-9, -3), feeds(-4, 0)),
-        (vec!["table".to_owned()], vec!["table".to_owned(), "service".to_owned()])
-    );
-    assert_eq!(feeds(-9, 9), ["table", "service", "file"], "each once");
-    assert_eq!(feeds(20, 30), [""; 0], "where nobody says anything");
+    let met = |from, until| feeds(&curve, from, until);
+    assert_eq!(met(0, 1), ["service"]);
+    assert_eq!((met(-9, -3), met(-4, 0)), (vec!["table".to_owned()], vec!["table".to_owned(), "service".to_owned()]));
+    assert_eq!(met(-9, 9), ["table", "service", "file"], "each once");
+    assert_eq!(met(20, 30), [""; 0], "where nobody says anything");
     // A source alone needs no list, as in curves that were kept without one.
     let alone = Curve { whose: Vec::new(), origins: curve.origins[..1].to_vec(), ..curve };
-    assert_eq!(alone.feeds(now(), now() + TimeDelta::hours(1)), ["service"]);
+    assert_eq!(feeds(&alone, 0, 1), ["service"]);
 }
 
 #[test]

@@ -221,6 +221,7 @@ impl Scene {
             decision,
             place: running.then(|| Place { zone: "DE".into(), node: "gpu02".into() }),
             gpus: if running { vec!["GPU-gpu02-0".into()] } else { Vec::new() },
+            boards: Vec::new(),
             log: running.then(|| "/var/lib/neap/run/logs/1431-1.log".into()),
             attempts: u32::from(running),
             overridden: false,
@@ -277,6 +278,7 @@ impl Scene {
             cap: neap_model::cap::CapUse::default(),
             power: Power::default(),
             signals: Vec::new(),
+            by_signal: Vec::new(),
             provisional: false,
         }
     }
@@ -464,6 +466,8 @@ impl Scene {
                     Meter { component: Component::Cpu, source: Source::CpuTime },
                 ],
                 boot: "b".into(),
+                driver: None,
+                sensor_windows: BTreeMap::new(),
             },
             attempts: 1,
         };
