@@ -21,6 +21,7 @@ mod machine;
 pub mod market;
 pub mod menu;
 mod order;
+pub mod pieces;
 mod planner;
 pub mod power;
 pub mod problem;

@@ -105,6 +105,12 @@ impl Menu {
         Self { point, stays: class.stays, pools: class.pools.clone(), hour, pool, rank }
     }
 
+    /// Pools of the class in a slot, the cheapest first, with what an hour costs there.
+    pub(crate) fn slot(&self, slot: usize) -> impl Iterator<Item = (f64, usize)> + '_ {
+        let range = slot * self.pools.len()..(slot + 1) * self.pools.len();
+        self.hour[range.clone()].iter().copied().zip(self.pool[range].iter().map(|pool| *pool as usize))
+    }
+
     /// Of all classes.
     #[must_use]
     pub fn all(market: &Market, prices: &Prices, scale: f64) -> Vec<Self> {

@@ -21,7 +21,7 @@ pub struct Effort {
     pub lifts: usize,
     /// The plan is brought to its optimum when the network of tasks and slots has no more arcs than that.
     pub arcs: usize,
-    /// Whether a task may use a fraction of its width. Whole widths are not polished.
+    /// Whether a task may use a fraction of its width. Whole widths in whole slots are not polished; `pieces` has no slots.
     pub grain: Grain,
 }
 

@@ -46,7 +46,7 @@ pub const VALUES: &[Flag] = &[
     flag("naive", "utc", "Stamps without Z or offset are UTC"),
     flag("stamps", "start", "Stamps name the start of a step, even if they look like ends"),
     flag("model", "WHICH", "whole GPUs at every instant, or divisible: fractions on slot average [default: whole]"),
-    flag("slot", "D", "Length of a slot [default: 15m; divisible with all known 1h]"),
+    flag("slot", "D", "Length of a slot; pieces of whole widths begin at any second in it [default: 1h; online 15m]"),
     flag("gpu-sharing", "WHICH", "A shared GPU counts whole, or as its fraction [default: as the model]"),
     flag("truncate", "D", "Arrivals and lengths are cut to whole steps of that [default: not]"),
     flag("wait-price", "F", "Price of an hour of waiting: F × mean intensity × one GPU's kW [default: 0]"),

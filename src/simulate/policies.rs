@@ -10,7 +10,7 @@ use super::progress::Progress;
 use crate::diagnostic::did_you_mean;
 use neap_model::refusal::{Code, Refusal};
 use neap_policies::baselines::{self, Rule};
-use neap_policies::market::{Effort, Grain, Mode, Prices, Solution, solve};
+use neap_policies::market::{Effort, Mode, Prices, solve};
 use neap_policies::replay::Ran;
 use neap_policies::replay::online::{Online, Outlook, Sight, play};
 use neap_policies::whole::{self, Terms};
@@ -98,13 +98,22 @@ fn neap(setting: &Setting, options: &Options, progress: &mut Progress) -> Result
     if options.forecast != Forecast::Perfect {
         return cannot("with --arrivals all every hour is known", "--forecast perfect, or --arrivals online");
     }
+    let fine = options.model == Model::Whole || options.slot <= clairvoyant::step(&setting.case);
+    let bounds_all = options.moves != Moves::Choose && fine;
     let began = Instant::now();
-    let (solution, market) = clairvoyant::solved(&setting.case, options, effort(options));
+    let (ran, cost, bound) = match options.model {
+        Model::Whole => {
+            let laid = clairvoyant::laid(&setting.case, options);
+            (clairvoyant::in_pieces(&setting.case, &laid), laid.cost, laid.bound)
+        }
+        Model::Divisible => {
+            let (solution, market) = clairvoyant::solved(&setting.case, options, Effort::default());
+            (clairvoyant::ran(&setting.case, &market, &solution), solution.cost, solution.bound)
+        }
+    };
     let seconds = vec![began.elapsed().as_secs_f64()];
-    let ran = clairvoyant::ran(&setting.case, &market, &solution, options.model == Model::Whole);
-    let bound = (options.wait_price == 0.0).then_some(solution.bound);
-    let bounds_all = options.moves != Moves::Choose && options.slot <= clairvoyant::step(&setting.case);
-    Ok(Outcome { ran, gaps: gap(&solution).into_iter().collect(), seconds, bound, bounds_all })
+    let gaps = gap(cost, bound).into_iter().collect();
+    Ok(Outcome { ran, gaps, seconds, bound: (options.wait_price == 0.0).then_some(bound), bounds_all })
 }
 
 /// Every job runs once, with its whole width.
@@ -137,7 +146,7 @@ fn contiguous(setting: &Setting, options: &Options) -> Result<Outcome, Refusal> 
             }
             let planned = whole::plan(case, &terms, effort);
             let bound = (options.wait_price == 0.0).then_some(planned.bound);
-            let gaps = (planned.bound.abs() > 0.0).then(|| (planned.cost - planned.bound) / planned.bound.abs());
+            let gaps = gap(planned.cost, planned.bound);
             Outcome { ran: planned.ran, gaps: gaps.into_iter().collect(), bound, ..Outcome::default() }
         }
         Lengths::Quantiles => {
@@ -150,17 +159,10 @@ fn contiguous(setting: &Setting, options: &Options) -> Result<Outcome, Refusal> 
     Ok(Outcome { seconds: vec![began.elapsed().as_secs_f64()], ..outcome })
 }
 
-/// How much is done, in steps.
+/// How far a cost lies above its bound, as a share of it.
 #[must_use]
-pub fn effort(options: &Options) -> Effort {
-    let grain = if options.model == Model::Whole { Grain::Whole } else { Grain::Divisible };
-    Effort { grain, ..Effort::default() }
-}
-
-/// How far a solution lies above its bound, as a share of it.
-#[must_use]
-pub fn gap(solution: &Solution) -> Option<f64> {
-    (solution.bound.abs() > 0.0).then(|| (solution.cost - solution.bound) / solution.bound.abs())
+pub fn gap(cost: f64, bound: f64) -> Option<f64> {
+    (bound.abs() > 0.0).then(|| (cost - bound) / bound.abs())
 }
 
 /// Jobs are seen when they come, and hours as far as they are forecast.
@@ -190,12 +192,11 @@ fn online(setting: &Setting, options: &Options, progress: &mut Progress) -> Resu
         waiting: whole::price_of_waiting(&setting.case, options.wait_price),
         expected: 0.0,
     };
-    let effort = effort(options);
     let mut seconds = Vec::new();
     let all = setting.case.jobs.iter().map(|job| job.arrival + job.length + job.slack).fold(0.0, f64::max) as usize;
     let mut plan = |market: &_, before: Option<&Prices>| {
         let began = Instant::now();
-        let solution = solve(market, effort, before);
+        let solution = solve(market, Effort::default(), before);
         seconds.push(began.elapsed().as_secs_f64());
         solution
     };

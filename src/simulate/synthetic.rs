@@ -79,7 +79,7 @@ pub fn plan(jobs: usize, zones: usize, options: &Options) -> Result<Value, Probl
         "moves": null,
         "pauses": null,
         "bound_ratio": solution.bound / unlimited,
-        "gap_ratio": gap(&solution),
+        "gap_ratio": gap(solution.cost, solution.bound),
         "realised_over_clairvoyant": null,
         "plan_seconds_p50": seconds,
         "plan_seconds_p99": seconds,

@@ -205,8 +205,8 @@ pub fn options(given: Given<'_>) -> Result<Options, Problems> {
     let synthetic = synthetic.map(|jobs| (jobs, r.read("zones", 5, |text| Ok(whole(text)?.clamp(1, 100) as usize))));
     let online = r.choice("arrivals", false, &[("all", false), ("online", true)]);
     let model = r.choice("model", Model::Whole, &[("whole", Model::Whole), ("divisible", Model::Divisible)]);
-    // Hours are what bounds of the divisible model are known for; whole widths in whole slots need shorter ones.
-    let usual_slot = if online || model == Model::Whole { 900.0 } else { 3600.0 };
+    // Hours are what bounds of the divisible model are known for; pieces of whole widths begin and end within them.
+    let usual_slot = if online { 900.0 } else { 3600.0 };
     let slot = r.read("slot", usual_slot, |text| {
         let slot = duration(text)?;
         let fits = SLOTS.contains(&slot) && 3600.0 % slot == 0.0;

@@ -37,7 +37,7 @@ fn values_are_understood() {
     let usual = read(&[]).expect("options");
     assert_eq!((usual.capacity, usual.start, usual.model), (Capacity::Unlimited, Start::Natural, Model::Whole));
     assert_eq!((usual.slack.of(7199.0), usual.slack.of(7200.0)), ((0, 21600.0), (1, 86400.0)));
-    assert_eq!((usual.pue, usual.slot, usual.seed, usual.timing), (Pue::All(1.0), 900.0, 1, true));
+    assert_eq!((usual.pue, usual.slot, usual.seed, usual.timing), (Pue::All(1.0), 3600.0, 1, true));
     assert_eq!(read(&[("capacity", "28"), ("start", "7000")]).expect("options").start, Start::Row(7000));
 }
 

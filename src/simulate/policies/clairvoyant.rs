@@ -2,6 +2,7 @@
 
 use super::super::options::{Moves, Options};
 use neap_policies::market::{Class, Effort, Grain, Market, Mode, Point, Pool, Share, Shares, Solution, Task, solve};
+use neap_policies::pieces::{self, Laid, Pause};
 use neap_policies::replay::{Case, Ran, Segment};
 use neap_policies::whole::price_of_waiting;
 
@@ -72,10 +73,37 @@ fn market(case: &Case, options: &Options) -> Market {
     Market { slot_hours, pools, classes, tasks, late: LATE * dirtiest * case.kw_per_gpu }
 }
 
-/// What ran, to the second: fractions evenly over their slot; whole widths, and the last of a job's work, from its
-/// beginning on.
+/// The market planned in pieces of whole width on whole GPUs. Its slots are no longer than intensities stay the same.
 #[must_use]
-pub fn ran(case: &Case, market: &Market, solution: &Solution, whole: bool) -> Vec<Ran> {
+pub fn laid(case: &Case, options: &Options) -> Laid {
+    let (seconds, kwh) = options.pause_cost;
+    let options = Options { slot: options.slot.min(step(case)), ..options.clone() };
+    pieces::plan(&market(case, &options), Pause { hours: seconds / 3600.0, kwh }, pieces::Effort::default())
+}
+
+/// What ran, piece by piece.
+#[must_use]
+pub fn in_pieces(case: &Case, laid: &Laid) -> Vec<Ran> {
+    let seconds = |microseconds: i64| microseconds as f64 / 1e6;
+    let of = |(job, run): (&neap_policies::replay::TraceJob, &Vec<pieces::Piece>)| {
+        let segment = |piece: &pieces::Piece| Segment {
+            from: seconds(piece.from),
+            until: seconds(piece.until),
+            gpus: job.width,
+            place: piece.pool,
+        };
+        if job.length <= 0.0 {
+            return vec![Segment { from: job.arrival, until: job.arrival, gpus: job.width, place: job.home }];
+        }
+        run.iter().map(segment).collect()
+    };
+    case.jobs.iter().zip(&laid.runs).map(of).collect()
+}
+
+/// What ran, to the second: fractions evenly over their slot; where there is no limit, and the last of a job's work, whole
+/// widths from its beginning on.
+#[must_use]
+pub fn ran(case: &Case, market: &Market, solution: &Solution) -> Vec<Ran> {
     let of = |(task, shares): (usize, &Shares)| {
         let shares: Vec<Share> = shares.iter().collect();
         let (job, mine) = (&case.jobs[task], &market.tasks[task]);
@@ -88,7 +116,7 @@ pub fn ran(case: &Case, market: &Market, solution: &Solution, whole: bool) -> Ve
             let due = ends.min(mine.due);
             let until = if due - from > share.hours - SAME { due } else { ends };
             let unlimited = case.places[share.pool].gpus.is_none();
-            let (from, until, gpus) = if whole || unlimited {
+            let (from, until, gpus) = if unlimited {
                 let before = ran.last().map_or(from, |before| before.until / 3600.0).max(from);
                 (before, before + share.hours, job.width)
             } else if Some(n) == last && (n == 0 || shares[n - 1].slot < share.slot) {
