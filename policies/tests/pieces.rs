@@ -216,9 +216,7 @@ fn market(case: &Case, gpus: f64, stays: bool) -> Market {
 /// Plans it, holds it to its bound within `near`, and nobody may be late.
 fn reach(what: &str, case: &Case, gpus: f64, stays: bool, near: f64) {
     let market = market(case, gpus, stays);
-    let began = std::time::Instant::now();
     let laid = plan(&market, Pause::default(), Effort::default());
-    let took = began.elapsed().as_secs_f64();
     hold(&market, Pause::default(), &laid);
     let above = laid.cost / laid.bound - 1.0;
     let now = |job: &TraceJob| {
@@ -228,7 +226,7 @@ fn reach(what: &str, case: &Case, gpus: f64, stays: bool, near: f64) {
     let now: f64 = case.jobs.iter().map(now).sum();
     let pieces: usize = laid.runs.iter().map(Vec::len).sum();
     eprintln!(
-        "{what} {gpus}, stays: {stays}: {:.4}, bound {:.4}, {:.3} % above, {} late, {pieces} pieces, {took:.2} s",
+        "{what} {gpus}, stays: {stays}: {:.4}, bound {:.4}, {:.3} % above, {} late, {pieces} pieces",
         laid.cost / now,
         laid.bound / now,
         100.0 * above,
