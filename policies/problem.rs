@@ -1,5 +1,6 @@
 //! Everything a decision may depend on, the present time included. What is not in here cannot influence a plan.
 
+use crate::stamp::stamp;
 use chrono::{DateTime, Utc};
 use neap_model::fleet::{Gpu, Zone};
 use neap_model::grid::Series;
@@ -52,10 +53,10 @@ pub struct Level {
 }
 
 impl Shared {
-    /// The level that holds at an instant; `None` where there is none at all.
+    /// The level that holds at an instant, to the millisecond that plans are made in; `None` where there is none at all.
     #[must_use]
     pub fn level(&self, at: DateTime<Utc>) -> Option<&Level> {
-        self.levels.iter().rev().find(|level| level.from <= at).or(self.levels.first())
+        self.levels.iter().rev().find(|level| stamp(level.from) <= stamp(at)).or(self.levels.first())
     }
 }
 
