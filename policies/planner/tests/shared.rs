@@ -3,6 +3,7 @@
 use super::{at, check, green, job, node, occupant, scene};
 use crate::problem::{Effort, Good, Job, Level, Policy, Problem, Shared, Way};
 use crate::{certified, plan};
+use chrono::TimeDelta;
 use neap_model::cap::Settable;
 use neap_model::job::JobId;
 use neap_model::reason::Reason;
@@ -80,8 +81,10 @@ fn a_limit_that_is_announced_for_later_is_planned_around() {
             "3 starts on a: not_asked",
         ],
     );
-    let made =
-        plan(&under(&[400; 24], 4, power(&["a"], 1_600, called()), [job(1, 60), job(2, 60)]), &Policy::default());
+    // Announcements are as fine as clocks are.
+    let mut fine = (*power(&["a"], 1_600, called())).clone();
+    fine.levels.iter_mut().for_each(|level| level.from += TimeDelta::microseconds(700));
+    let made = plan(&under(&[400; 24], 4, Arc::new(fine), [job(1, 60), job(2, 60)]), &Policy::default());
     let because = made.decisions[&JobId(2)].because().cloned();
     let event = Some("at-30".to_owned());
     let (needs, free, limit) = (Watts::whole(750), Watts::ZERO, Watts::whole(850));
