@@ -11,6 +11,7 @@ mod audit;
 pub mod baselines;
 pub mod budget;
 pub mod certificate;
+mod dice;
 pub mod draw;
 pub mod elastic;
 pub mod forecast;

@@ -225,9 +225,10 @@ impl Room {
     }
 
     /// What the GPUs of a run are expected to cost, as it is weighed: only for a job that goes by money.
-    pub(crate) fn hire(&self, job: &Job, node: &NodeRoom, shape: &Shape, lengths: &Lengths) -> u128 {
+    pub(crate) fn hire(&self, job: &Job, node: &NodeRoom, shape: &Shape) -> u128 {
         let Some(zone) = node.zone.map(|zone| &self.zones[zone]).filter(|_| by_price(job)) else { return 0 };
         let Some(hire) = node.hire(shape) else { return 0 };
+        let lengths = Lengths::of(job, shape.length);
         let likely = lengths.likely();
         let millis = likely.iter().map(|length| u128::from(length.unsigned_abs())).sum::<u128>() / likely.len() as u128;
         zone.money.hire(hire, shape.gpus(), millis, zone.rate(shape))

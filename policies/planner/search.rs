@@ -79,7 +79,7 @@ impl Choice {
         let lengths = Lengths::of(job, shape.length);
         let cost = room.zones[zone].goes_by(job).1.expected(start, &lengths);
         let price = cost.map(|cost| {
-            let hire = room.hire(job, &room.nodes[node], &shape, &lengths);
+            let hire = room.hire(job, &room.nodes[node], &shape);
             let emits = room.zones[zone].rate(&shape).saturating_mul(cost.integral).saturating_add(hire);
             Price { emits, poor: cost.poor, hire }
         });
@@ -161,8 +161,7 @@ fn first_start(room: &Room, job: &Job, from: Stamp) -> Option<Choice> {
     let mut best: Option<Choice> = None;
     for (index, _, zone) in room.open(job) {
         for shape in room.shapes(index, job) {
-            let hire =
-                |node: usize, shape: &Shape| room.hire(job, &room.nodes[node], shape, &Lengths::of(job, shape.length));
+            let hire = |node: usize, shape: &Shape| room.hire(job, &room.nodes[node], shape);
             let limit = match best {
                 // It wins only by being earlier.
                 Some(best)
@@ -236,7 +235,7 @@ pub(crate) fn cleanest(
             short::gaps(room, (index, dear), job, &shape, (from, until), |first, last| {
                 integral.cleanest(first, last, &lengths, &mut found)
             });
-            let (rate, hire) = (room.zones[zone].rate(&shape), room.hire(job, node, &shape, &lengths));
+            let (rate, hire) = (room.zones[zone].rate(&shape), room.hire(job, node, &shape));
             let choice = |cost: u128, start, poor| {
                 let emits = rate.saturating_mul(cost).saturating_add(hire);
                 Choice { node: index, zone, shape, start, price: Some(Price { emits, poor, hire }) }
@@ -272,8 +271,8 @@ pub(crate) fn none_below(
     let mut least: BTreeMap<(usize, Seconds, u128), u128> = BTreeMap::new();
     for (index, node, zone) in room.open(job).filter(|(.., zone)| room.alike(job, *zone, like.zone)) {
         for shape in room.shapes(index, job).filter(|shape| !shape.short) {
-            let (rate, lengths) = (room.zones[zone].rate(&shape), Lengths::of(job, shape.length));
-            let key = (zone, shape.length, room.hire(job, node, &shape, &lengths));
+            let rate = room.zones[zone].rate(&shape);
+            let key = (zone, shape.length, room.hire(job, node, &shape));
             least.entry(key).and_modify(|known| *known = rate.min(*known)).or_insert(rate);
         }
     }

@@ -3,6 +3,7 @@
 
 use super::board::Board;
 use super::search::{Ground, Spot};
+use crate::dice::Dice;
 
 /// Jobs lifted beside the one that wants a better start, at most, when they are drawn from its neighbours …
 const COMPANY: usize = 10;
@@ -142,25 +143,5 @@ fn sort(board: &Board<'_>, order: &mut [usize], dice: &mut Dice) {
         2 => order.sort_by(|&a, &b| board.works[a].freedom().total_cmp(&board.works[b].freedom()).then(a.cmp(&b))),
         3 => (1..order.len()).rev().for_each(|index| order.swap(index, dice.below(index + 1))),
         _ => {}
-    }
-}
-
-/// A fixed sequence of numbers that look like chance (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    /// A number below `sides`, 0 if there are none.
-    fn below(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        ((u128::from(mixed) * sides as u128) >> 64) as usize
-    }
-
-    /// A number in [0, 1).
-    fn share(&mut self) -> f64 {
-        self.below(1 << 30) as f64 / f64::from(1 << 30)
     }
 }

@@ -37,6 +37,7 @@ pub struct Group {
 }
 
 /// A limit, and where it holds.
+#[derive(Clone)]
 struct Limited<'a> {
     name: &'a str,
     place: Where<'a>,
@@ -47,6 +48,7 @@ struct Limited<'a> {
 }
 
 /// Which nodes a limit speaks of.
+#[derive(Clone, Copy)]
 enum Where<'a> {
     Nodes(&'a [String]),
     Zone(&'a str),
@@ -129,9 +131,9 @@ impl Controller {
         let later: Vec<(DateTime<Utc>, Vec<Limited<'_>>)> =
             edges.into_iter().map(|at| (at, self.limited(at))).collect();
         let mut places = self.limited(now);
-        for then in later.iter().flat_map(|(at, _)| self.limited(*at)) {
+        for then in later.iter().flat_map(|(_, then)| then) {
             if !places.iter().any(|known| known.name == then.name && known.place.is_like(&then.place)) {
-                places.push(Limited { limit: then.standing, event: None, ..then });
+                places.push(Limited { limit: then.standing, event: None, ..then.clone() });
             }
         }
         let power = |Limited { name, place, limit, event, standing }: Limited<'_>| {

@@ -178,7 +178,7 @@ impl<'a> Ground<'a> {
             for (index, node, _) in self.room.open(job).filter(|(_, _, of)| *of == zone) {
                 for shape in self.room.shapes(index, job) {
                     let known = least.entry((shape.length, shape.gpus(), &node.under)).or_default();
-                    let hire = self.room.hire(job, node, &shape, &Lengths::of(job, shape.length));
+                    let hire = self.room.hire(job, node, &shape);
                     known.note(&shape, hire, node.under.iter().map(|(_, counts)| counts.of(&shape.need, shape.draws)));
                 }
             }
